@@ -1,0 +1,50 @@
+"""Fixtures that every test may use: the array module under test and the clean-up checks."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+
+def _cupy() -> ModuleType | None:
+    """CuPy where a GPU can be used; with GPUPROF_TEST_GPU=1 its absence is an error, not a skip."""
+    wanted = os.environ.get("GPUPROF_TEST_GPU") == "1"
+    try:
+        import cupy
+    except ImportError:
+        if wanted:
+            raise
+        return None
+    if cupy.cuda.is_available():
+        return cupy
+    if wanted:
+        raise RuntimeError("GPUPROF_TEST_GPU=1, but CuPy finds no CUDA device")
+    return None
+
+
+CUPY = _cupy()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out, with the reason, what needs a GPU on a machine without one."""
+    for item in items:
+        if "gpu" in item.keywords and CUPY is None:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device: make gpu-test"))
+
+
+@pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request: pytest.FixtureRequest) -> ModuleType:
+    """The array module: NumPy, and CuPy where there is a GPU; one suite for both."""
+    return np if request.param == "numpy" else CUPY
+
+
+@pytest.fixture
+def mode(xp: ModuleType) -> str:
+    """LayerManager's word for where `xp` lives."""
+    return "cpu" if xp is np else "gpu"
