@@ -1,0 +1,103 @@
+"""Checks of what a caller hands in: each says what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def plain(name: str) -> str:
+    """`name` in lower case with letters and digits only: "Soft-Max" and "softmax" are one name."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def choose(what: str, name: object, table: Mapping[str, T]) -> T:
+    """The entry of `table` under `name`, regardless of case and punctuation.
+
+    Raises:
+        TypeError: `name` is not a string.
+        ValueError: no such entry; the text names the nearest and all known ones.
+    """
+    if not isinstance(name, str):
+        raise TypeError(
+            f"{what} is {name!r}, a {type(name).__name__}; expected a name out of {', '.join(table)}"
+        )
+    entries = {plain(key): value for key, value in table.items()}
+    if plain(name) not in entries:
+        raise ValueError(f"unknown {what} {name!r};{_nearest(name, table)} known: {', '.join(table)}")
+    return entries[plain(name)]
+
+
+def keywords_of(func: Callable[..., Any]) -> list[str]:
+    """The names that `func` (or a class) takes as keywords."""
+    return [
+        p.name
+        for p in inspect.signature(func).parameters.values()
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+
+
+def required_keywords(func: Callable[..., Any]) -> list[str]:
+    """Those of them that have no default."""
+    parameters = inspect.signature(func).parameters
+    return [name for name in keywords_of(func) if parameters[name].default is inspect.Parameter.empty]
+
+
+def check_keywords(
+    what: str, func: Callable[..., Any], given: Iterable[str], hidden: Iterable[str] = ()
+) -> None:
+    """Raise TypeError if `func` does not take one of the `given` keywords; `hidden` ones are not offered."""
+    known = [name for name in keywords_of(func) if name not in set(hidden)]
+    for name in given:
+        if name not in known:
+            offer = f"known: {', '.join(known)}" if known else "it takes none"
+            raise TypeError(f"{what} has no keyword {name!r};{_nearest(name, known)} {offer}")
+
+
+def build(what: str, name: object, table: Mapping[str, type[T]], keywords: Mapping[str, Any] | None) -> T:
+    """An object of the class that `table` holds under `name`, made with `keywords`, all of them known ones."""
+    cls = choose(what, name, table)
+    given = dict(keywords or {})
+    check_keywords(f"{what} {cls.__name__}", cls, given)
+    return cls(**given)
+
+
+def whole(what: str, value: Any, least: int = 1) -> int:
+    """`value` as an int of at least `least`; TypeError for a fraction or a text, ValueError below."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} is {value!r}; expected a whole number, {least} or more") from None
+    if number < least:
+        raise ValueError(f"{what} is {number}; expected {least} or more")
+    return number
+
+
+def whole_shape(what: str, value: Any, letters: str) -> tuple[int, ...]:
+    """`value` as a tuple of sizes, one for each of the `letters` (such as "C, H, W"), each 1 or more."""
+    names = letters.split(", ")
+    if not isinstance(value, (tuple, list)) or len(value) != len(names):
+        raise ValueError(f"{what} is {value!r}; expected ({letters})")
+    return tuple(whole(f"{name} of {what}={value!r}", size) for name, size in zip(names, value, strict=True))
+
+
+def pair(what: str, value: Any, least: int = 1) -> tuple[int, int]:
+    """`value` as (for the height, for the width): one number counts for both."""
+    first, second = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
+    return whole(what, first, least), whole(what, second, least)
+
+
+def shown(shape: Iterable[object], batch: str = "N") -> str:
+    """A shape for a message, with a letter for the batch: "(N, 1, 28, 28)"."""
+    return f"({', '.join([batch, *map(str, shape)])})"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = {plain(key): key for key in known}
+    close = difflib.get_close_matches(plain(name), list(names), n=1)
+    return f" did you mean {names[close[0]]!r}?" if close else ""

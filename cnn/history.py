@@ -1,0 +1,93 @@
+"""`History`: what a training did, as a value that shows itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images, and the errors after it (mean loss over all images).
+
+    Attributes:
+        epoch: its number, from 1.
+        train_error: NaN where it was not asked for.
+        test_error: of the test images.
+        seconds: wall time of the steps and of the evaluation after them.
+    """
+
+    epoch: int
+    train_error: float
+    test_error: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of one call of `training`.
+
+    Attributes:
+        epochs: one `Epoch` each; the last may be a part of one, where `steps` ended it.
+        steps: training steps done.
+        reason: why it ended, in words.
+    """
+
+    epochs: tuple[Epoch, ...]
+    steps: int
+    reason: str
+
+    @property
+    def table(self) -> Any:
+        """A pandas DataFrame: epoch, train_error, test_error, seconds."""
+        import pandas as pd
+
+        columns = [each.name for each in fields(Epoch)]
+        return pd.DataFrame([asdict(epoch) for epoch in self.epochs], columns=columns)
+
+    def show(self, ax: Axes | None = None) -> Axes:
+        """Draw the error curve: epochs across, error on a log axis, test and (where measured) train.
+
+        Args:
+            ax: where to draw; a new figure by default.
+
+        Returns:
+            The matplotlib Axes.
+        """
+        import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator
+
+        axes = plt.subplots()[1] if ax is None else ax
+        epochs = [each.epoch for each in self.epochs]
+        axes.plot(epochs, [each.test_error for each in self.epochs], marker="o", label="test")
+        if any(each.train_error == each.train_error for each in self.epochs):  # NaN differs from itself
+            axes.plot(epochs, [each.train_error for each in self.epochs], marker="o", label="train")
+        axes.set(xlabel="epoch", ylabel="error (mean loss)", yscale="log", title="Error after each epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=True, which="both", alpha=0.3)
+        axes.legend()
+        return axes
+
+    def __str__(self) -> str:
+        return f"{self.steps} steps, {len(self.epochs)} epochs; ended: {self.reason}"
+
+    def __repr__(self) -> str:
+        return f"{self.table.to_string(index=False)}\n{self}" if self.epochs else str(self)
+
+    def _repr_html_(self) -> str:
+        return f"{self.table.to_html(index=False, border=0)}<p>{_escaped(str(self))}</p>"
+
+
+def chart_is_seen() -> bool:
+    """Whether a figure drawn now would be seen: in a notebook, or where matplotlib is interactive."""
+    import matplotlib as mpl
+
+    backend = mpl.get_backend().lower()
+    return mpl.is_interactive() or any(word in backend for word in ("inline", "ipympl", "widget", "nbagg"))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

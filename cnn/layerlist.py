@@ -1,0 +1,217 @@
+"""`LayerList`: layers in order, each fitting the one before, each with a name of its own."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from cnn.checks import check_keywords, choose, keywords_of, required_keywords
+from cnn.layers import Conv2d, Dense, Dropout, Layer, MaxPool2d, Output
+from cnn.xp import Shape, float_dtype
+
+CODES: dict[str, type[Layer]] = {
+    "c": Conv2d,
+    "conv": Conv2d,
+    "convolution": Conv2d,
+    "p": MaxPool2d,
+    "pool": MaxPool2d,
+    "pooling": MaxPool2d,
+    "m": Dense,
+    "mid": Dense,
+    "middle": Dense,
+    "dense": Dense,
+    "o": Output,
+    "out": Output,
+    "output": Output,
+    "d": Dropout,
+    "drop": Dropout,
+    "dropout": Dropout,
+}
+OWN = ("name", "mode", "dtype", "seed")  # keywords of a layer that the list fills in itself
+
+
+class LayerList:
+    """A list of layers that also finds them by name and makes them from a code.
+
+    Names are kept right after every change: the kind and a running number ("Conv1"), or the
+    `label` a person gave.
+
+    Args:
+        I_shape: the shape of one input of the first layer.
+        mode, dtype: where parameters go, "cpu" or "gpu", and their type.
+        rng: draws the first weights.
+    """
+
+    def __init__(self, I_shape: Shape, mode: str, dtype: Any, rng: np.random.Generator) -> None:
+        self.layers: list[Layer] = []
+        self.I_shape = tuple(I_shape)
+        self.mode = mode
+        self.dtype = float_dtype(dtype)
+        self.rng = rng
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        return self.layers[self._place(key)]
+
+    def __setitem__(self, key: int | slice | str, value: Any) -> None:
+        changed = list(self.layers)
+        changed[self._place(key)] = value
+        self._become(changed)
+
+    def __delitem__(self, key: int | slice | str) -> None:
+        changed = list(self.layers)
+        del changed[self._place(key)]
+        self._become(changed)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}[{', '.join(layer.name for layer in self.layers)}]"
+
+    def append(
+        self, layer: Layer | None = None, *, name: str = "m", label: str | None = None, **keywords: Any
+    ) -> None:
+        """Add a layer at the end: one that exists, or a new one of the kind `name` with `keywords`.
+
+        Args:
+            layer: an existing layer; then nothing else is given.
+            name: the kind: "c" or "conv", "p" or "pool", "m" or "middle", "o" or "output", "d" or "dropout".
+            label: a name instead of a running one.
+            keywords: the layer's; `prev` and `I_shape` follow from the layer before unless given.
+
+        Raises:
+            TypeError: a keyword that the layer does not have.
+            ValueError: an unknown kind, a name in use, or a shape that does not fit the layer before.
+        """
+        self.insert(len(self), layer, name=name, label=label, **keywords)
+
+    def insert(
+        self,
+        key: int | str,
+        layer: Layer | None = None,
+        *,
+        name: str = "m",
+        label: str | None = None,
+        **keywords: Any,
+    ) -> None:
+        """Put a layer before the one at `key` (a number or a name); the rest as in `append`."""
+        place = self._place(key)
+        before = self.layers[:place]
+        if layer is None:
+            layer = self._made(before, name, label, keywords)
+        elif keywords or label is not None:
+            raise TypeError(
+                f"a layer that exists takes no keywords; got {[*keywords, *(['label'] if label else [])]}"
+            )
+        if isinstance(layer, Layer):
+            self.check_fit(before, layer)
+        self._become([*before, layer, *self.layers[place:]])
+
+    def extend(self, layers: Iterable[Layer]) -> None:
+        """Add existing layers, such as those of another model, which then share their parameters."""
+        changed = list(self.layers)
+        for layer in list(layers):
+            if isinstance(layer, Layer):
+                self.check_fit(changed, layer)
+            changed.append(layer)
+        self._become(changed)
+
+    def remove(self, layer: Layer | str) -> None:
+        """Take out a layer, or the layer of that name."""
+        del self[self.index(layer)]
+
+    def index(self, layer: Layer | str) -> int:
+        """The place of a layer, or of the layer of that name.
+
+        Raises:
+            KeyError: no such name; the text lists those there are.
+            ValueError: no such layer.
+        """
+        for i, each in enumerate(self.layers):
+            if each is layer or each.name == layer:
+                return i
+        names = ", ".join(each.name for each in self.layers) or "none: the model has no layers"
+        if isinstance(layer, str):
+            raise KeyError(f"no layer is called {layer!r}; there are {names}")
+        raise ValueError(f"{layer!r} is not in this model; there are {names}")
+
+    def check_fit(self, before: list[Layer], layer: Layer) -> None:
+        """Raise ValueError unless `layer` takes what comes out of the layers `before` it."""
+        comes, source = self._shape_after(before)
+        flattens = len(layer.I_shape) == 1 and not isinstance(layer, Dropout)
+        if layer.I_shape == comes or (flattens and layer.prev == math.prod(comes)):
+            return
+        raise ValueError(
+            f"{layer.name} expects inputs of shape {layer.I_shape}, but {source} gives {comes}: give it "
+            f"{f'prev={math.prod(comes)}' if flattens else f'I_shape={comes}'}, or leave that out"
+        )
+
+    def _shape_after(self, before: list[Layer]) -> tuple[Shape, str]:
+        return (before[-1].O_shape, before[-1].name) if before else (self.I_shape, "the data")
+
+    def _made(self, before: list[Layer], code: str, label: str | None, keywords: Mapping[str, Any]) -> Layer:
+        cls: Any = choose("layer", code, CODES)
+        number = 1 + sum(isinstance(layer, cls) for layer in before)
+        name = label if label is not None else f"{cls.role}{number}"
+        check_keywords(name, cls, keywords, hidden=OWN)
+        comes, _ = self._shape_after(before)
+        context = {"name": name, "mode": self.mode, "dtype": self.dtype, "seed": self.rng}
+        context |= {"prev": math.prod(comes), "I_shape": comes}
+        taken = keywords_of(cls)
+        given = {key: value for key, value in context.items() if key in taken} | dict(keywords)
+        missing = [key for key in required_keywords(cls) if key not in given]
+        if missing:
+            raise TypeError(f"{name} needs {', '.join(missing)}, as in {cls.__name__}: add the keyword")
+        layer = cls(**given)
+        layer.label = label
+        return layer
+
+    def _place(self, key: int | slice | str) -> Any:
+        return self.index(key) if isinstance(key, str) else key
+
+    def _become(self, layers: list[Any]) -> None:
+        """Take over a changed list, unless something in it is wrong; then nothing changes."""
+        for layer in layers:
+            self._check_layer(layer)
+        if len({id(layer) for layer in layers}) < len(layers):
+            raise ValueError("the same layer is in the model twice; make another one, or copy.deepcopy it")
+        names = _names(layers)
+        for layer, name in zip(layers, names, strict=True):
+            layer.name = name
+        self.layers[:] = layers
+
+    def _check_layer(self, layer: Any) -> None:
+        if not isinstance(layer, Layer):
+            raise TypeError(f'expected a layer, such as Conv2d(...) or a code in name="c"; got {layer!r}')
+        if (layer.mode, layer.dtype) != (self.mode, self.dtype):
+            raise ValueError(
+                f"{layer.name} was made for mode={layer.mode!r}, dtype={str(layer.dtype)!r}; this model has "
+                f"mode={self.mode!r}, dtype={str(self.dtype)!r}: make the layer with these"
+            )
+
+
+def _names(layers: list[Layer]) -> list[str]:
+    """A name for each: its label, or its kind with a running number that no label has taken."""
+    labels = [layer.label for layer in layers if layer.label is not None]
+    twice = [label for label, count in Counter(labels).items() if count > 1]
+    if twice or "" in labels:
+        raise ValueError(
+            f"the name {(twice or [''])[0]!r} is taken or empty; each layer needs one of its own"
+        )
+    numbers: Counter[str] = Counter()
+    names = []
+    for layer in layers:
+        name = layer.label
+        while name is None:
+            numbers[layer.role] += 1
+            running = f"{layer.role}{numbers[layer.role]}"
+            name = None if running in labels else running
+        names.append(name)
+    return names

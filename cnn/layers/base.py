@@ -1,0 +1,212 @@
+"""`Layer`, what every layer promises, and `hooked`, which puts a hook on one layer or a whole model."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cnn.checks import shown
+from cnn.optimizers import Optimizer, get_optimizer
+from cnn.xp import Array, Seed, Shape, array_module, float_dtype
+
+PHASES = ("forward", "backward", "update")
+
+
+class Layer:
+    """A step of the network: `forward(x, train)`, `backward(dy)`, and `update()` for what it learns.
+
+    The contract: `forward` takes (N, *I_shape) and gives (N, *O_shape); `backward` takes the
+    gradient of what `forward` gave and returns the gradient of what it took, in its shape; `update`
+    steps the layer's own optimizer. Gradients are those of the mean loss over the batch.
+
+    Attributes:
+        name: unique within a model, such as "Conv1".
+        label: the name a person chose, or None for a running one.
+        I_shape: the shape of one input; O_shape: of one output.
+        mode: "cpu" or "gpu", where parameters were put; dtype: theirs.
+        W, b, dW, db: parameters and their gradients, in layers that have them.
+    """
+
+    role: ClassVar[str] = "Layer"
+    parameter_names: ClassVar[tuple[str, ...]] = ()
+    optimizer: Optimizer | None = None
+
+    def __init__(self, I_shape: Shape, O_shape: Shape, *, name: str | None, mode: str, dtype: Any) -> None:
+        array_module(mode)
+        self.label = name
+        self.name = name or self.role
+        self.mode = mode
+        self.dtype = float_dtype(dtype)
+        self.I_shape = I_shape
+        self.O_shape = O_shape
+        self.y_shape: Shape | None = None
+        self.W: Array = None
+        self.b: Array = None
+        self.dW: Array = None
+        self.db: Array = None
+
+    @property
+    def prev(self) -> int:
+        """How many numbers come in for one image."""
+        return math.prod(self.I_shape)
+
+    @property
+    def n(self) -> int:
+        """How many numbers go out for one image."""
+        return math.prod(self.O_shape)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the layer learns."""
+        return sum(getattr(self, name).size for name in self.parameter_names)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """The outputs for `x`; `train` is for layers that act differently while they learn."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(x, train)")
+
+    def backward(self, dy: Array) -> Array:
+        """The gradient by the last `x`, from the gradient by the last output."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward(dy)")
+
+    def update(self) -> None:
+        """Step the layer's own optimizer; a layer that learns nothing has nothing to do."""
+        if self.optimizer is None:
+            return
+        if self.dW is None:
+            raise RuntimeError(
+                f"{self.name}.update: there are no gradients yet; call forward and backward first"
+            )
+        self.optimizer.update([self.W, self.b], [self.dW, self.db])
+
+    def cost(self, phase: str, x_shape: Shape) -> tuple[int, int]:
+        """What `phase` needs at the least, as (flops, bytes), for an input of `x_shape` (N, ...).
+
+        A multiply-add counts as 2 flops, any other arithmetic on one number as 1. Bytes: each operand
+        read once, each result written once, nothing in between (the layer's own formulas are in its
+        `work`). "evaluate" and "recompute" count as "forward". An update reads a parameter, its
+        gradient and the optimizer's slots, and writes all but the gradient.
+        """
+        if phase == "update":
+            flops, values = self._update_work()
+        else:
+            flops, values = self.work("backward" if phase == "backward" else "forward", x_shape[0])
+        return flops, values * self.dtype.itemsize
+
+    def work(self, phase: str, N: int) -> tuple[int, int]:
+        """(flops, numbers read and written) of "forward" or "backward" with `N` images."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it costs")
+
+    def kept(self) -> int:
+        """How many numbers one image takes while the layer works, roughly; it bounds the pieces of an evaluation."""
+        return self.prev + self.n
+
+    def check_input(self, x: Array) -> None:
+        """Raise ValueError unless `x` is a batch of this layer's inputs."""
+        if x.shape[1:] != self.I_shape:
+            raise ValueError(
+                f"{self.name}.forward expects x of shape {shown(self.I_shape)}; got {tuple(x.shape)}"
+            )
+
+    def check_gradient(self, dy: Array) -> None:
+        """Raise unless `dy` has the shape of the last output."""
+        if self.y_shape is None:
+            raise RuntimeError(
+                f"{self.name}.backward: there is no forward to go back from; call forward(x) first (over many images "
+                "at once a model works in pieces and keeps nothing for backward, unless train=True)"
+            )
+        if dy.shape != self.y_shape:
+            raise ValueError(
+                f"{self.name}.backward expects the shape of its last output, {self.y_shape}; got {tuple(dy.shape)}"
+            )
+
+    def make_parameters(
+        self,
+        W_shape: Shape,
+        n_bias: int,
+        wb_width: float,
+        opt: str,
+        opt_dic: Mapping[str, Any] | None,
+        seed: Seed,
+    ) -> None:
+        """Give the layer `W` and `b`, wb_width times a standard normal, and an optimizer of its own.
+
+        The numbers are drawn on the host, so that one seed means the same parameters on either device.
+        """
+        if not isinstance(wb_width, (int, float)) or not 0 <= wb_width < math.inf:
+            raise ValueError(f"{self.name}: wb_width is {wb_width!r}; expected a finite number, 0 or more")
+        rng, xp = np.random.default_rng(seed), array_module(self.mode)
+        self.W = xp.asarray((wb_width * rng.standard_normal(W_shape)).astype(self.dtype))
+        self.b = xp.asarray((wb_width * rng.standard_normal(n_bias)).astype(self.dtype))
+        self.optimizer = get_optimizer(opt, opt_dic)
+
+    def _update_work(self) -> tuple[int, int]:
+        if self.optimizer is None:
+            return 0, 0
+        slots = len(self.optimizer.slots)
+        return self.optimizer.flops * self.n_parameters, (3 + 2 * slots) * self.n_parameters
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {type(self).__name__} {self.I_shape} -> {self.O_shape}, {self.n_parameters} parameters>"
+
+
+@contextmanager
+def hooked(target: Any, hook: Any) -> Iterator[Any]:
+    """Within the `with`, `hook` sees every forward, backward and update of a layer or of all layers of a model.
+
+    A hook is any object with `before(layer, phase)`, `after(layer, phase)` or both; phases are
+    "forward", "backward" and "update". `after` is called also when the layer raises. The methods are
+    shadowed on the instances and come off at the end, error or not; without a hook nothing is paid.
+
+        class Count:
+            def __init__(self): self.calls = collections.Counter()
+            def before(self, layer, phase): self.calls[layer.name, phase] += 1
+
+        with hooked(lm, Count()) as count:
+            lm.training(1)
+
+    Raises:
+        TypeError: `hook` has neither method.
+    """
+    before, after = getattr(hook, "before", _nothing), getattr(hook, "after", _nothing)
+    if before is _nothing and after is _nothing:
+        raise TypeError(
+            f"{hook!r} is no hook: expected an object with before(layer, phase) or after(layer, phase)"
+        )
+    with ExitStack() as stack:
+        for layer in getattr(target, "layers", [target]):
+            for phase in PHASES:
+                stack.enter_context(_shadowed(layer, phase, before, after))
+        yield hook
+
+
+@contextmanager
+def _shadowed(
+    layer: Any, phase: str, before: Callable[..., Any], after: Callable[..., Any]
+) -> Iterator[None]:
+    original = getattr(layer, phase)
+    own = vars(layer).get(phase)  # somebody else's shadow, if there is one: it goes back as it was
+
+    @functools.wraps(original)
+    def call(*args: Any, **keywords: Any) -> Any:
+        before(layer, phase)
+        try:
+            return original(*args, **keywords)
+        finally:
+            after(layer, phase)
+
+    setattr(layer, phase, call)
+    try:
+        yield
+    finally:
+        delattr(layer, phase)
+        if own is not None:
+            setattr(layer, phase, own)
+
+
+def _nothing(layer: Any, phase: str) -> None:
+    """What a hook without one of its two methods does there."""

@@ -1,0 +1,147 @@
+"""Convolution as one matrix product over the columns of im2col."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from cnn.activations import get_activation
+from cnn.checks import pair, shown, whole_shape
+from cnn.im2col import col2im, im2col, out_shape, pad_state
+from cnn.layers.base import Layer
+from cnn.xp import Array, Seed, Shape
+
+
+def image_shape(what: str, I_shape: Any) -> tuple[int, int, int]:
+    """(C, H, W) from (C, H, W) or, for one channel, (H, W)."""
+    if isinstance(I_shape, (tuple, list)) and len(I_shape) == 2:
+        I_shape = (1, *I_shape)
+    C, H, W = whole_shape(what, I_shape, "C, H, W")
+    return C, H, W
+
+
+class Conv2d(Layer):
+    """Two-dimensional convolution (cross-correlation, as in the field), then an activation.
+
+    Args:
+        I_shape: (C, H, W) of an image, or (H, W).
+        F_shape: (M, KH, KW): M filters of that size, or (KH, KW) for one.
+        stride: a number or (down, across).
+        pad: "same" (O = ceil(I / stride)), a number, or (vertical, horizontal).
+        name: a name of its own instead of a running one.
+        wb_width: weights and biases start as wb_width times a standard normal.
+        act, act_dic: the activation and its keywords.
+        opt, opt_dic: the optimizer and its keywords.
+        mode, dtype: where parameters live, "cpu" or "gpu", and "float32" or "float64".
+        seed: for the first weights; a number or a numpy Generator.
+
+    W is (M, C, KH, KW), b is (M,).
+    """
+
+    role = "Conv"
+    parameter_names = ("W", "b")
+
+    def __init__(
+        self,
+        I_shape: Shape,
+        F_shape: Shape,
+        stride: Any = 1,
+        pad: Any = "same",
+        *,
+        name: str | None = None,
+        wb_width: float = 0.05,
+        act: str = "ReLU",
+        act_dic: Mapping[str, Any] | None = None,
+        opt: str = "Adam",
+        opt_dic: Mapping[str, Any] | None = None,
+        mode: str = "cpu",
+        dtype: Any = "float32",
+        seed: Seed = None,
+    ) -> None:
+        who = name or self.role
+        C, H, W = image_shape(f"{who}: I_shape", I_shape)
+        if isinstance(F_shape, (tuple, list)) and len(F_shape) == 2:
+            F_shape = (1, *F_shape)
+        M, KH, KW = whole_shape(f"{who}: F_shape", F_shape, "M, KH, KW")
+        self.stride = pair(f"{who}: stride", stride)
+        try:
+            self.pad_state = pad_state((H, W), (KH, KW), self.stride, pad)
+            O_size = out_shape((H, W), (KH, KW), self.stride, self.pad_state)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{who}: {error}") from None
+        super().__init__((C, H, W), (M, *O_size), name=name, mode=mode, dtype=dtype)
+        self.F_shape = (M, KH, KW)
+        self.activation = get_activation(act, act_dic)
+        self.make_parameters((M, C, KH, KW), M, wb_width, opt, opt_dic, seed)
+        self.cols: Array = None  # the columns of the last x
+        self.z: Array = None  # the sums before the activation
+        self.y: Array = None
+
+    def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
+        """(N, M, OH, OW) from (N, C, H, W): the filters as rows times the windows as columns."""
+        self.check_input(x)
+        self.cols, _, _ = im2col(x, self.F_shape[1:], self.stride, self.pad_state)
+        M, OH, OW = self.O_shape
+        z = self.W.reshape(M, -1) @ self.cols + self.b[:, None]
+        self.z = z.reshape(M, -1, OH, OW).transpose(1, 0, 2, 3)
+        self.y = self.activation.forward(self.z)
+        self.y_shape = self.y.shape
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        """(N, C, H, W) from (N, M, OH, OW); sets dW and db."""
+        self.check_gradient(dy)
+        M = len(self.W)
+        dz = self.activation.backward(dy, self.z, self.y).transpose(1, 0, 2, 3).reshape(M, -1)
+        self.dW = (dz @ self.cols.T).reshape(self.W.shape)
+        self.db = dz.sum(axis=1)
+        return self.col2im(self.W.reshape(M, -1).T @ dz, (len(dy), *self.I_shape))
+
+    def col2im(
+        self, cols: Array, I_shape: Shape, O_shape: Shape | None = None, stride: Any = None, pad: Any = None
+    ) -> Array:
+        """Columns back to images of `I_shape`, with this layer's filter, stride and padding unless given.
+
+        `O_shape` may be given to be checked: the size follows from the rest.
+        """
+        return layer_col2im(self, self.F_shape[1:], cols, I_shape, O_shape, stride, pad)
+
+    def work(self, phase: str, N: int) -> tuple[int, int]:
+        """Of K = C·KH·KW and P = N·OH·OW positions: forward 2MKP + 2MP flops, backward 4MKP + 3MP + KP.
+
+        Forward reads x, W, b, writes y; backward reads dy, y, x, W and writes dx, dW, db.
+        """
+        M, K, parameters = self.O_shape[0], math.prod(self.F_shape[1:]) * self.I_shape[0], self.n_parameters
+        P = N * self.n // M
+        if phase == "forward":
+            return 2 * M * K * P + 2 * M * P, N * (self.prev + self.n) + parameters
+        return 4 * M * K * P + 3 * M * P + K * P, 2 * N * (self.prev + self.n) + 2 * parameters
+
+    def kept(self) -> int:
+        """Input, columns, sums and outputs."""
+        _, OH, OW = self.O_shape
+        return self.prev + OH * OW * self.W[0].size + 3 * self.n
+
+
+def layer_col2im(
+    layer: Any,
+    window: tuple[int, int],
+    cols: Array,
+    I_shape: Shape,
+    O_shape: Shape | None,
+    stride: Any,
+    pad: Any,
+) -> Array:
+    """`col2im` with the defaults of a layer that has `stride` and `pad_state`; ValueError if `O_shape` does not fit."""
+    stride = layer.stride if stride is None else stride
+    pad = layer.pad_state if pad is None else pad
+    if O_shape is not None:
+        step, size = pair("stride", stride), (I_shape[2], I_shape[3])
+        follows = out_shape(size, window, step, pad_state(size, window, step, pad))
+        if tuple(O_shape[-2:]) != follows:
+            raise ValueError(
+                f"{layer.name}.col2im: O_shape ends in {tuple(O_shape[-2:])}, but images {shown(I_shape[1:])}, window "
+                f"{window}, stride {stride} and pad {pad} give {follows}"
+            )
+    return col2im(cols, I_shape, window, stride, pad)

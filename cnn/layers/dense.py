@@ -1,0 +1,97 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnn.activations import get_activation
+from cnn.checks import shown, whole
+from cnn.layers.base import Layer
+from cnn.xp import Array, Seed, Shape
+
+
+class Dense(Layer):
+    """y = act(x W + b); an input of more axes, such as (N, C, H, W), is flattened here.
+
+    Args:
+        prev: numbers in.
+        n: numbers out.
+        name, wb_width, act, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
+
+    W is (prev, n), b is (n,).
+    """
+
+    role = "Middle"
+    parameter_names = ("W", "b")
+
+    def __init__(
+        self,
+        prev: int,
+        n: int,
+        *,
+        name: str | None = None,
+        wb_width: float = 0.05,
+        act: str = "ReLU",
+        act_dic: Mapping[str, Any] | None = None,
+        opt: str = "Adam",
+        opt_dic: Mapping[str, Any] | None = None,
+        mode: str = "cpu",
+        dtype: Any = "float32",
+        seed: Seed = None,
+    ) -> None:
+        who = name or self.role
+        prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
+        super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
+        self.activation = get_activation(act, act_dic)
+        self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
+        self.x_shape: Shape | None = None
+        self.x: Array = None  # the last input, flattened
+        self.z: Array = None  # the sums before the activation
+        self.y: Array = None
+
+    def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
+        """(N, n) from (N, ...)."""
+        self.z = affine(self, x)
+        self.y = self.activation.forward(self.z)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        """The gradient in the shape of x, from (N, n); sets dW and db."""
+        self.check_gradient(dy)
+        return affine_back(self, self.activation.backward(dy, self.z, self.y))
+
+    def work(self, phase: str, N: int) -> tuple[int, int]:
+        """As `affine_work` says."""
+        return affine_work(self, phase, N)
+
+
+def affine(layer: Any, x: Array) -> Array:
+    """x W + b, (N, n), with `x` flattened and remembered."""
+    N = len(x)
+    if x.ndim < 2 or x[0].size != layer.prev:
+        raise ValueError(
+            f"{layer.name}.forward expects x of shape {shown(layer.I_shape)} or more axes of as many numbers; "
+            f"got {tuple(x.shape)}"
+        )
+    layer.x_shape, layer.y_shape = x.shape, (N, layer.n)
+    layer.x = x.reshape(N, -1)
+    return layer.x @ layer.W + layer.b
+
+
+def affine_back(layer: Any, dz: Array) -> Array:
+    """dx in the shape that x had, from the gradient `dz` of x W + b; sets dW and db."""
+    layer.dW = layer.x.T @ dz
+    layer.db = dz.sum(axis=0)
+    return (dz @ layer.W.T).reshape(layer.x_shape)
+
+
+def affine_work(layer: Layer, phase: str, N: int) -> tuple[int, int]:
+    """Forward 2·N·prev·n + 2·N·n flops, backward twice the product and 3·N·n.
+
+    Forward reads x, W, b, writes y; backward reads dy, y, x, W and writes dx, dW, db.
+    """
+    product = 2 * N * layer.prev * layer.n
+    if phase == "forward":
+        return product + 2 * N * layer.n, N * (layer.prev + layer.n) + layer.n_parameters
+    return 2 * product + 3 * N * layer.n, 2 * N * (layer.prev + layer.n) + 2 * layer.n_parameters

@@ -1,0 +1,69 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cnn.checks import whole
+from cnn.layers.base import Layer
+from cnn.xp import Array, Seed, Shape, get_array_module
+
+
+class Dropout(Layer):
+    """While training, each number is 0 with probability `ratio`, else divided by 1 - ratio.
+
+    Drawn anew for each number of each image in each call; outside of training the input passes
+    through. Srivastava et al. (2014), in the inverted form, which needs no scaling later.
+
+    Args:
+        I_shape: the shape of one input; the output has the same.
+        ratio: the probability to drop, 0 <= ratio < 1.
+        name, mode, dtype, seed: as in Conv2d; masks are drawn on the device of the input.
+    """
+
+    role = "Dropout"
+
+    def __init__(
+        self,
+        I_shape: Shape,
+        ratio: float = 0.25,
+        *,
+        name: str | None = None,
+        mode: str = "cpu",
+        dtype: Any = "float32",
+        seed: Seed = None,
+    ) -> None:
+        who = name or self.role
+        sizes = I_shape if isinstance(I_shape, (tuple, list)) else (I_shape,)
+        shape = tuple(whole(f"{who}: I_shape", size) for size in sizes)
+        if not isinstance(ratio, (int, float)) or not 0 <= ratio < 1:
+            raise ValueError(f"{who}: ratio is {ratio!r}; expected the share to drop, 0 <= ratio < 1")
+        super().__init__(shape, shape, name=name, mode=mode, dtype=dtype)
+        self.ratio = ratio
+        self.seed = int(np.random.default_rng(seed).integers(2**31))
+        self.rng: Any = None  # made at the first training step, on the device of x
+        self.mask: Array = None
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """`x`, masked and scaled while training."""
+        self.check_input(x)
+        self.y_shape = x.shape
+        self.mask = self._draw(x) if train and self.ratio else None
+        return x if self.mask is None else x * self.mask
+
+    def backward(self, dy: Array) -> Array:
+        """`dy` under the mask of the last forward."""
+        self.check_gradient(dy)
+        return dy if self.mask is None else dy * self.mask
+
+    def _draw(self, x: Array) -> Array:
+        if self.rng is None:
+            self.rng = get_array_module(x).random.default_rng(self.seed)
+        kept = self.rng.random(x.shape, dtype=x.dtype) >= self.ratio
+        return kept * x.dtype.type(1 / (1 - self.ratio))
+
+    def work(self, phase: str, N: int) -> tuple[int, int]:
+        """A draw, a comparison and a product forward, a product backward; x or dy and the mask, in and out."""
+        return (3 if phase == "forward" else 1) * N * self.n, 3 * N * self.n

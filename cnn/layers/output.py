@@ -1,0 +1,91 @@
+"""The last layer: fully connected, with the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnn.activations import Sigmoid, Softmax, get_activation
+from cnn.checks import whole
+from cnn.layers.base import Layer
+from cnn.layers.dense import affine, affine_back, affine_work
+from cnn.losses import Binary, Cross, get_loss
+from cnn.xp import Array, Seed, Shape
+
+# Pairs whose derivative is y - t: Bishop (2006), section 5.2, "canonical link".
+CANONICAL = ((Softmax, Cross), (Sigmoid, Binary))
+
+
+class Output(Layer):
+    """y = act(x W + b), and the loss: its `backward` takes the targets, not a gradient.
+
+    Args:
+        prev: numbers in.
+        n: numbers out, one a class.
+        act: "softmax", "sigmoid", "identity", or another activation.
+        err_func: the loss, "Cross", "Binary" or "Square".
+        name, wb_width, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
+
+    W is (prev, n), b is (n,).
+    """
+
+    role = "Output"
+    parameter_names = ("W", "b")
+
+    def __init__(
+        self,
+        prev: int,
+        n: int,
+        act: str = "softmax",
+        err_func: str = "Cross",
+        *,
+        name: str | None = None,
+        wb_width: float = 0.05,
+        act_dic: Mapping[str, Any] | None = None,
+        opt: str = "Adam",
+        opt_dic: Mapping[str, Any] | None = None,
+        mode: str = "cpu",
+        dtype: Any = "float32",
+        seed: Seed = None,
+    ) -> None:
+        who = name or self.role
+        prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
+        super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
+        self.activation = get_activation(act, act_dic)
+        self.loss = get_loss(err_func)
+        self.canonical = any(
+            isinstance(self.activation, a) and isinstance(self.loss, e) for a, e in CANONICAL
+        )
+        self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
+        self.x_shape: Shape | None = None
+        self.x: Array = None  # the last input, flattened
+        self.z: Array = None  # the sums before the activation
+        self.y: Array = None  # the last output; after an evaluation in pieces, that of all pieces
+
+    def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
+        """(N, n) from (N, ...)."""
+        self.z = affine(self, x)
+        self.y = self.activation.forward(self.z)
+        return self.y
+
+    def backward(self, t: Array) -> Array:
+        """The gradient of the mean loss by x, in its shape, from the targets (N, n); sets dW and db."""
+        self.check_gradient(t)
+        if self.canonical:
+            return affine_back(self, (self.y - t) / len(t))
+        return affine_back(self, self.activation.backward(self.loss.gradient(self.y, t), self.z, self.y))
+
+    def get_error(self, t: Array) -> Array:
+        """The mean loss of the last forward against the targets `t`: a scalar on the device; `float()` of it waits."""
+        if self.y is None:
+            raise RuntimeError(f"{self.name}.get_error: there is no output yet; call forward(x) first")
+        if t.shape != self.y.shape:
+            raise ValueError(
+                f"{self.name}.get_error: the last forward gave {self.y.shape}, the targets are {tuple(t.shape)}; "
+                "call forward with the images that belong to these targets first, or use lm.error(x, t)"
+            )
+        return self.loss.value(self.y, t)
+
+    def work(self, phase: str, N: int) -> tuple[int, int]:
+        """As for Dense; the loss counts as the activation's derivative does."""
+        return affine_work(self, phase, N)

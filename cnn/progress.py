@@ -1,0 +1,50 @@
+"""`Progress`: a bar for an epoch, with the running error, that does not make the device wait."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cnn.xp import Array
+
+INTERVAL = 0.5  # seconds between looks at the error, and between drawings of the bar
+
+
+class Progress:
+    """A tqdm bar on stderr, or nothing at all when it is not `shown`.
+
+    The text bar, not the widget: it needs no ipywidgets and survives in a saved notebook.
+
+    The running error is computed at most twice a second, on the device, and read at the next look,
+    half a second later: a step never waits for the error it has just asked for.
+    """
+
+    def __init__(self, title: str, steps: int, shown: bool) -> None:
+        self.bar: Any = None
+        self.asked: Array = None
+        self.looked = time.perf_counter()
+        if shown:
+            from tqdm.std import tqdm
+
+            self.bar = tqdm(total=steps, desc=title, unit="step", file=sys.stderr, mininterval=INTERVAL)
+
+    def step(self, error: Callable[[], Array]) -> None:
+        """One training step is done; `error()` is its error on the device, asked for now and then."""
+        if self.bar is None:
+            return
+        now = time.perf_counter()
+        if now - self.looked >= INTERVAL:
+            if self.asked is not None:
+                self.bar.set_postfix(error=f"{float(self.asked):.4f}", refresh=False)
+            self.asked, self.looked = error(), now
+        self.bar.update()
+
+    def close(self, **errors: float) -> None:
+        """Leave the bar as it is, with these errors beside it."""
+        if self.bar is None:
+            return
+        if errors:
+            self.bar.set_postfix({name: f"{value:.4f}" for name, value in errors.items()}, refresh=False)
+        self.bar.close()

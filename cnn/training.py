@@ -1,0 +1,164 @@
+"""The training loop: shuffle, step, measure, and know when to end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from cnn.checks import whole
+from cnn.history import Epoch, History, chart_is_seen
+from cnn.progress import Progress
+from cnn.xp import Array, get_array_module
+
+
+class Model(Protocol):
+    """What `train` needs of a model."""
+
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+    layers: list[Any]
+    rng: np.random.Generator
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """The outputs."""
+        ...
+
+    def backward(self, t: Array) -> Array:
+        """The gradients."""
+        ...
+
+    def update(self) -> None:
+        """The step of every optimizer."""
+        ...
+
+    def error(self, x: Array, t: Array) -> float:
+        """The mean error over all images."""
+        ...
+
+
+@dataclass
+class Run:
+    """One call of `train`: its settings, and how far it has come."""
+
+    model: Model
+    epochs: int
+    n_batch: int
+    threshold: float
+    shown: bool
+    train_error: bool
+    limit: int | None
+    steps: int = 0
+    done: list[Epoch] = field(default_factory=list)
+
+    def go(self) -> str:
+        """Train until a reason to end comes up, and return that reason."""
+        for number in range(1, self.epochs + 1):
+            started = time.perf_counter()
+            progress = Progress(f"epoch {number}/{self.epochs}", self._steps_ahead(), self.shown)
+            errors: dict[str, float] = {}
+            try:
+                self._pass_over(progress)
+                errors = self._errors()
+            finally:  # the bar ends its line, whatever happened
+                progress.close(**errors)
+            train_error = errors.get("train", math.nan)
+            self.done.append(Epoch(number, train_error, errors["test"], time.perf_counter() - started))
+            reason = self._reason_to_end()
+            if reason is not None:
+                return reason
+        return f"all {self.epochs} epochs done"
+
+    def _steps_ahead(self) -> int:
+        of_epoch = math.ceil(len(self.model.x_train) / self.n_batch)
+        return of_epoch if self.limit is None else min(of_epoch, self.limit - self.steps)
+
+    def _pass_over(self, progress: Progress) -> None:
+        """All images once, in a new order; the last batch may be short. The data stays where it is."""
+        model = self.model
+        order = model.rng.permutation(len(model.x_train))
+        indices = get_array_module(model.x_train).asarray(order)
+        for i in range(self._steps_ahead()):
+            batch = indices[i * self.n_batch : (i + 1) * self.n_batch]
+            t = model.y_train.take(batch, axis=0)
+            step(model, model.x_train.take(batch, axis=0), t)
+            self.steps += 1
+            progress.step(lambda t=t: model.layers[-1].get_error(t))  # type: ignore[misc]
+
+    def _errors(self) -> dict[str, float]:
+        model = self.model
+        errors = {"train": model.error(model.x_train, model.y_train)} if self.train_error else {}
+        return errors | {"test": model.error(model.x_test, model.y_test)}
+
+    def _reason_to_end(self) -> str | None:
+        last = self.done[-1]
+        bad = next(
+            (kind for kind in ("train", "test") if _broken(getattr(last, f"{kind}_error"), kind, self)), None
+        )
+        if bad is not None:
+            value = getattr(last, f"{bad}_error")
+            return f"the {bad} error is {value} after epoch {last.epoch}: try a smaller learning rate or wb_width"
+        if self.limit is not None and self.steps >= self.limit:
+            return f"the {self.limit} steps asked for are done"
+        if len(self.done) > 1:
+            moved = abs(last.test_error - self.done[-2].test_error)
+            if moved < self.threshold:
+                return f"the test error moved by {moved:.3g}, less than the threshold {self.threshold:g}"
+        return None
+
+
+def _broken(error: float, kind: str, run: Run) -> bool:
+    """NaN or infinite, where it was measured at all."""
+    return not math.isfinite(error) and (kind == "test" or run.train_error)
+
+
+def step(model: Model, x: Array, t: Array) -> None:
+    """One training step on one batch: all layers forward, all backward, all updated."""
+    model.forward(x, train=True)
+    model.backward(t)
+    model.update()
+
+
+def train(
+    model: Model,
+    epoch: int,
+    n_batch: int = 16,
+    threshold: float = 1e-8,
+    show_error: bool = True,
+    show_train_error: bool = False,
+    steps: int | None = None,
+) -> History:
+    """Train `model` and return what happened; `LayerManager.training` says what the arguments mean."""
+    if not isinstance(threshold, (int, float)) or not threshold >= 0:
+        raise ValueError(
+            f"threshold is {threshold!r}; expected a number, 0 or more (0 never ends a training)"
+        )
+    limit = None if steps is None else whole("steps", steps)
+    run = Run(
+        model,
+        whole("epoch", epoch),
+        whole("n_batch", n_batch),
+        threshold,
+        show_error,
+        show_train_error,
+        limit,
+    )
+    try:
+        reason = run.go()
+    except KeyboardInterrupt:  # weights and history are kept: that is the result
+        reason = "interrupted"
+    history = History(tuple(run.done), run.steps, reason)
+    if show_error and history.epochs and chart_is_seen():
+        history.show()
+    return history
+
+
+def pieces(N: int, size: int) -> Sequence[slice]:
+    """Slices that cut `N` rows into pieces of at most `size`."""
+    return [slice(i, min(i + size, N)) for i in range(0, N, size)]
