@@ -119,5 +119,5 @@ ACTIVATIONS: dict[str, type[Activation]] = {
 
 
 def get_activation(name: str, keywords: Mapping[str, Any] | None = None) -> Activation:
-    """The activation called `name`, regardless of case and punctuation, made with `keywords` (an `act_dic`)."""
+    """The activation called `name`, in any case and punctuation, made with `keywords` (an `act_dic`)."""
     return build("activation", name, ACTIVATIONS, keywords)

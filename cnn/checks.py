@@ -24,9 +24,7 @@ def choose(what: str, name: object, table: Mapping[str, T]) -> T:
         ValueError: no such entry; the text names the nearest and all known ones.
     """
     if not isinstance(name, str):
-        raise TypeError(
-            f"{what} is {name!r}, a {type(name).__name__}; expected a name out of {', '.join(table)}"
-        )
+        raise TypeError(f"{what} is {name!r}, a {type(name).__name__}; expected a name out of {', '.join(table)}")
     entries = {plain(key): value for key, value in table.items()}
     if plain(name) not in entries:
         raise ValueError(f"unknown {what} {name!r};{_nearest(name, table)} known: {', '.join(table)}")
@@ -36,9 +34,7 @@ def choose(what: str, name: object, table: Mapping[str, T]) -> T:
 def keywords_of(func: Callable[..., Any]) -> list[str]:
     """The names that `func` (or a class) takes as keywords."""
     return [
-        p.name
-        for p in inspect.signature(func).parameters.values()
-        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        p.name for p in inspect.signature(func).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
 
 
@@ -48,9 +44,7 @@ def required_keywords(func: Callable[..., Any]) -> list[str]:
     return [name for name in keywords_of(func) if parameters[name].default is inspect.Parameter.empty]
 
 
-def check_keywords(
-    what: str, func: Callable[..., Any], given: Iterable[str], hidden: Iterable[str] = ()
-) -> None:
+def check_keywords(what: str, func: Callable[..., Any], given: Iterable[str], hidden: Iterable[str] = ()) -> None:
     """Raise TypeError if `func` does not take one of the `given` keywords; `hidden` ones are not offered."""
     known = [name for name in keywords_of(func) if name not in set(hidden)]
     for name in given:
@@ -60,7 +54,7 @@ def check_keywords(
 
 
 def build(what: str, name: object, table: Mapping[str, type[T]], keywords: Mapping[str, Any] | None) -> T:
-    """An object of the class that `table` holds under `name`, made with `keywords`, all of them known ones."""
+    """An object of the class that `table` holds under `name`, made with `keywords`, all of them known."""
     cls = choose(what, name, table)
     given = dict(keywords or {})
     check_keywords(f"{what} {cls.__name__}", cls, given)

@@ -80,7 +80,8 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
         raise ValueError(f"{path} is a damaged or truncated .gz file ({error}): {advice}") from error
     if len(content) < 4 or content[:3] != bytes([0, 0, UNSIGNED_BYTES]) or not 1 <= content[3] <= 3:
         raise ValueError(
-            f"{path} starts with {content[:4].hex(' ') or 'nothing'}; an idx file of bytes starts with 00 00 08 and the "
+            f"{path} starts with {content[:4].hex(' ') or 'nothing'}; an idx file of bytes starts with "
+            "00 00 08 and the "
             f"number of axes, 01 for labels or 03 for images: {advice}"
         )
     header = 4 + 4 * content[3]
@@ -116,9 +117,7 @@ def _find(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    there = (
-        ", ".join(sorted(each.name for each in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
-    )
+    there = ", ".join(sorted(each.name for each in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
     raise FileNotFoundError(
         f"{folder} has neither {name} nor {name}.gz (there is: {there or 'nothing'}). Give the folder of the four "
         "MNIST files, unset CNN_DATA_DIR for the cache and the download, or use load_mnist(sample=True)"
@@ -145,8 +144,7 @@ def _retrieve(name: str, digest: str, cache: Path) -> Path:
     raise RuntimeError(
         f"{name} is neither in the cache ({cache}) nor to be had from the mirrors. Three ways out: give the folder of "
         "the four MNIST files, load_mnist(folder) or CNN_DATA_DIR=folder; put them into the cache by hand; or connect "
-        "to the network and try again. load_mnist(sample=True) needs none of these. What failed: "
-        + "; ".join(failures)
+        "to the network and try again. load_mnist(sample=True) needs none of these. What failed: " + "; ".join(failures)
     )
 
 

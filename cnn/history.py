@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +74,7 @@ class History:
         return axes
 
     def __str__(self) -> str:
-        return f"{self.steps} steps, {len(self.epochs)} epochs; ended: {self.reason}"
+        return f"{self.steps} steps, epochs: {len(self.epochs)}; ended: {self.reason}"
 
     def __repr__(self) -> str:
         return f"{self.table.to_string(index=False)}\n{self}" if self.epochs else str(self)
@@ -83,6 +85,9 @@ class History:
 
 def chart_is_seen() -> bool:
     """Whether a figure drawn now would be seen: in a notebook, or where matplotlib is interactive."""
+    # Matplotlib is loaded by whoever wants charts, or named in the environment by a notebook's kernel.
+    if "matplotlib" not in sys.modules and "MPLBACKEND" not in os.environ:
+        return False
     import matplotlib as mpl
 
     backend = mpl.get_backend().lower()

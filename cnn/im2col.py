@@ -37,11 +37,7 @@ def pad_state(size: tuple[int, int], window: tuple[int, int], stride: tuple[int,
             raise ValueError(f"pad is {pad!r}; expected 'same', a number or a pair (vertical, horizontal)")
         down, across = (_same(*axis) for axis in zip(size, window, stride, strict=True))
         return down, across
-    if (
-        isinstance(pad, (tuple, list))
-        and len(pad) == 2
-        and all(isinstance(side, (tuple, list)) for side in pad)
-    ):
+    if isinstance(pad, (tuple, list)) and len(pad) == 2 and all(isinstance(side, (tuple, list)) for side in pad):
         return pair("pad", pad[0], least=0), pair("pad", pad[1], least=0)
     vertical, horizontal = pair("pad", pad, least=0)
     return (vertical, vertical), (horizontal, horizontal)

@@ -75,9 +75,7 @@ class LayerList:
     def __repr__(self) -> str:
         return f"{type(self).__name__}[{', '.join(layer.name for layer in self.layers)}]"
 
-    def append(
-        self, layer: Layer | None = None, *, name: str = "m", label: str | None = None, **keywords: Any
-    ) -> None:
+    def append(self, layer: Layer | None = None, *, name: str = "m", label: str | None = None, **keywords: Any) -> None:
         """Add a layer at the end: one that exists, or a new one of the kind `name` with `keywords`.
 
         Args:
@@ -107,9 +105,7 @@ class LayerList:
         if layer is None:
             layer = self._made(before, name, label, keywords)
         elif keywords or label is not None:
-            raise TypeError(
-                f"a layer that exists takes no keywords; got {[*keywords, *(['label'] if label else [])]}"
-            )
+            raise TypeError(f"a layer that exists takes no keywords; got {[*keywords, *(['label'] if label else [])]}")
         if isinstance(layer, Layer):
             self.check_fit(before, layer)
         self._become([*before, layer, *self.layers[place:]])
@@ -150,7 +146,8 @@ class LayerList:
             return
         raise ValueError(
             f"{layer.name} expects inputs of shape {layer.I_shape}, but {source} gives {comes}: give it "
-            f"{f'prev={math.prod(comes)}' if flattens else f'I_shape={comes}'}, or leave that out"
+            f"{f'prev={math.prod(comes)}' if flattens else f'I_shape={comes}'}, leave that out, or "
+            "change what comes before"
         )
 
     def _shape_after(self, before: list[Layer]) -> tuple[Shape, str]:
@@ -169,7 +166,7 @@ class LayerList:
         missing = [key for key in required_keywords(cls) if key not in given]
         if missing:
             raise TypeError(f"{name} needs {', '.join(missing)}, as in {cls.__name__}: add the keyword")
-        layer = cls(**given)
+        layer: Layer = cls(**given)
         layer.label = label
         return layer
 
@@ -202,9 +199,7 @@ def _names(layers: list[Layer]) -> list[str]:
     labels = [layer.label for layer in layers if layer.label is not None]
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice or "" in labels:
-        raise ValueError(
-            f"the name {(twice or [''])[0]!r} is taken or empty; each layer needs one of its own"
-        )
+        raise ValueError(f"the name {(twice or [''])[0]!r} is taken or empty; each layer needs one of its own")
     numbers: Counter[str] = Counter()
     names = []
     for layer in layers:

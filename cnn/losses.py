@@ -68,9 +68,7 @@ class Binary:
     def check_targets(self, t: Array) -> None:
         """Everything has to lie between 0 and 1."""
         if bool((t < 0).any()) or bool((t > 1).any()):
-            raise ValueError(
-                f"targets for err_func='Binary' lie in 0..1; got {float(t.min()):g} to {float(t.max()):g}"
-            )
+            raise ValueError(f"targets for err_func='Binary' lie in 0..1; got {float(t.min()):g} to {float(t.max()):g}")
 
 
 class Square:
@@ -101,6 +99,6 @@ def _tiny(y: Array) -> float:
 
 
 def _log(y: Array) -> Array:
-    """log y, with an underflow to 0 read as the smallest normal number."""
+    """The logarithm, with an underflow to 0 read as the smallest normal number."""
     xp = get_array_module(y)
     return xp.log(xp.maximum(y, _tiny(y)))

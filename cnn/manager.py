@@ -11,10 +11,11 @@ import numpy as np
 from cnn import storage
 from cnn.checks import shown
 from cnn.history import History
+from cnn.inputs import check_lengths, pieces, placed_pair
 from cnn.layerlist import LayerList
 from cnn.layers import Output
-from cnn.training import pieces, train
-from cnn.xp import Array, array_module, float_dtype, to_cpu
+from cnn.training import train
+from cnn.xp import Array, array_module, to_cpu
 
 # What one piece of an evaluation may take, in bytes: small enough for any device, large enough that
 # the GPU has work; 64 MiB hold about 400 MNIST images in the article's net.
@@ -42,27 +43,12 @@ class LayerManager(LayerList):
         RuntimeError: mode "gpu" with no GPU.
     """
 
-    def __init__(
-        self, x: Any, t: Any, mode: str = "cpu", seed: int | None = None, dtype: Any = "float32"
-    ) -> None:
-        xp, self.dtype = array_module(mode), float_dtype(dtype)
-        self.x_train, self.x_test = (
-            _placed(f"x_{name}", each, xp, self.dtype) for name, each in _two("x", x)
-        )
-        self.y_train, self.y_test = (
-            _placed(f"t_{name}", each, xp, self.dtype) for name, each in _two("t", t)
-        )
-        _check_pairs("train", self.x_train, self.y_train)
-        _check_pairs("test", self.x_test, self.y_test)
-        for what, train_shape, test_shape in (
-            ("x", self.x_train.shape, self.x_test.shape),
-            ("t", self.y_train.shape, self.y_test.shape),
-        ):
-            if train_shape[1:] != test_shape[1:]:
-                raise ValueError(
-                    f"{what}_train is {train_shape}, {what}_test {test_shape}: all but N has to agree"
-                )
-        super().__init__(self.x_train.shape[1:], mode, self.dtype, np.random.default_rng(seed))
+    def __init__(self, x: Any, t: Any, mode: str = "cpu", seed: int | None = None, dtype: Any = "float32") -> None:
+        self.x_train, self.x_test = placed_pair("x", x, mode, dtype)
+        self.y_train, self.y_test = placed_pair("t", t, mode, dtype)
+        check_lengths("x_train", self.x_train, "t_train", self.y_train)
+        check_lengths("x_test", self.x_test, "t_test", self.y_test)
+        super().__init__(self.x_train.shape[1:], mode, dtype, np.random.default_rng(seed))
         self.history: History | None = None
         self.steps = 0
 
@@ -77,9 +63,7 @@ class LayerManager(LayerList):
         size = self._piece()
         if train or len(x) <= size:
             return self._through(x, train)
-        y = array_module(self.mode).concatenate(
-            [self._through(x[piece], train) for piece in pieces(len(x), size)]
-        )
+        y = array_module(self.mode).concatenate([self._through(x[piece], train) for piece in pieces(len(x), size)])
         for layer in self.layers:
             layer.y_shape = None
         if isinstance(self.layers[-1], Output):
@@ -87,7 +71,7 @@ class LayerManager(LayerList):
         return y
 
     def backward(self, t: Array) -> Array:
-        """The gradient by the last input, from the targets `t`; each layer has its own gradients afterwards."""
+        """The gradient by the last input, from the targets `t`; each layer then has its own gradients."""
         self.check_layers()
         dy = array_module(self.mode).asarray(t, dtype=self.dtype)
         for layer in reversed(self.layers):
@@ -132,12 +116,10 @@ class LayerManager(LayerList):
         return self.history
 
     def error(self, x: Array, t: Array) -> float:
-        """The mean loss over all images of `x` with targets `t`, in bounded memory; waits for the device once."""
+        """The mean loss over all images of `x` with targets `t`, in bounded memory; waits once."""
         self.check_model()
         if len(x) != len(t) or not len(x):
-            raise ValueError(
-                f"x has {len(x)} images, t {len(t)} targets; expected the same number, 1 or more"
-            )
+            raise ValueError(f"x has {len(x)} images, t {len(t)} targets; expected the same number, 1 or more")
         xp = array_module(self.mode)
         output: Any = self.layers[-1]
         total: Array = 0.0
@@ -162,9 +144,7 @@ class LayerManager(LayerList):
         if y is not None:
             truth = _classes(array_module(self.mode).asarray(y))
             if len(truth) != len(classes):
-                raise ValueError(
-                    f"x has {len(classes)} images, y {len(truth)} targets; expected the same number"
-                )
+                raise ValueError(f"x has {len(classes)} images, y {len(truth)} targets; expected the same number")
             print(f"correct: {to_cpu(truth[:16])}")
         print(f"predict: {to_cpu(classes[:16])}")
         if y is not None:
@@ -178,10 +158,7 @@ class LayerManager(LayerList):
 
     def summary(self) -> None:
         """Print a table: each layer, the shape of its output, its parameters, and their sum."""
-        rows = [
-            (layer.name, type(layer).__name__, shown(layer.O_shape), layer.n_parameters)
-            for layer in self.layers
-        ]
+        rows = [(layer.name, type(layer).__name__, shown(layer.O_shape), layer.n_parameters) for layer in self.layers]
         width = max([5, *(len(name) for name, *_ in rows)])
         print(f"{'layer':<{width}}  {'kind':<9}  {'output':<18}  parameters")
         for name, kind, shape, parameters in rows:
@@ -189,35 +166,31 @@ class LayerManager(LayerList):
         print(f"{'sum':<{width}}  {'':<9}  {'':<18}  {sum(row[-1] for row in rows):>10,}")
 
     def show_errors(self, ax: Any = None) -> Any:
-        """Draw the error curve of the last training and return its Axes; RuntimeError before the first one."""
+        """Draw the error curve of the last training; returns its Axes, or RuntimeError before the first."""
         if self.history is None:
             raise RuntimeError("there is no training to show yet; call lm.training(epoch) first")
         return self.history.show(ax)
 
     def save(self, path: str | Path) -> None:
-        """Write parameters, optimizer states and step counts to an .npz file (not the state of the random numbers)."""
+        """Write parameters, optimizer states and step counts, but no state of random numbers, to an .npz file."""
         storage.save(path, self.layers, self.steps)
 
     def load(self, path: str | Path) -> None:
-        """Read what `save` wrote, for a model of the same names, shapes and optimizers; ValueError otherwise."""
+        """Read what `save` wrote; ValueError unless names, shapes and optimizers are the same."""
         self.steps = storage.load(path, self.layers)
 
     def check_layers(self) -> None:
         """Raise ValueError when there are no layers."""
         if not self.layers:
-            raise ValueError(
-                'the model has no layers; add some, the last with lm.append(name="o", n=n_class)'
-            )
+            raise ValueError('the model has no layers; add some, the last with lm.append(name="o", n=n_class)')
 
     def check_model(self) -> None:
-        """Raise ValueError unless the layers fit each other and the targets fit the last one; waits for the device."""
+        """Raise ValueError unless the layers fit each other, and the targets the last one; waits."""
         self.check_layers()
         for i, layer in enumerate(self.layers):
             self.check_fit(self.layers[:i], layer)
             if isinstance(layer, Output) != (i == len(self.layers) - 1):
-                raise ValueError(
-                    f"expected one Output layer, as the last one; {layer.name} is number {i + 1} of {len(self)}"
-                )
+                raise ValueError(f"expected one Output layer, the last; {layer.name} is number {i + 1} of {len(self)}")
         output: Any = self.layers[-1]
         if self.y_train.shape[1:] != output.O_shape:
             raise ValueError(
@@ -237,43 +210,8 @@ class LayerManager(LayerList):
         return max(1, PIECE // (self.dtype.itemsize * max(layer.kept() for layer in self.layers)))
 
 
-def _two(what: str, value: Any) -> list[tuple[str, Any]]:
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        kind = type(value).__name__
-        raise TypeError(
-            f"{what} has to be a pair, ({what}_train, {what}_test); got a {kind} of {np.size(value)} values"
-        )
-    return [("train", value[0]), ("test", value[1])]
-
-
-def _placed(name: str, value: Any, xp: Any, dtype: np.dtype[Any]) -> Array:
-    """`value` as an array of `dtype` where `xp` works; ValueError if it holds NaN or infinities, or nothing."""
-    try:
-        array = xp.asarray(to_cpu(value) if xp is np else value, dtype=dtype)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is not an array of numbers: {error}") from error
-    if array.ndim < 2 or not array.size:
-        what = (
-            "inputs (N, ...)"
-            if name.startswith("x")
-            else "targets (N, n); for class numbers numpy.eye(n_class)[labels]"
-        )
-        raise ValueError(
-            f"{name} has shape {array.shape}; expected {what}" + (", not one-hot" if name[0] == "t" else "")
-        )
-    bad = int((~xp.isfinite(array)).sum())
-    if bad:
-        raise ValueError(f"{name} holds {bad} values that are NaN or infinite; remove or replace them first")
-    return array
-
-
-def _check_pairs(name: str, x: Array, t: Array) -> None:
-    if len(x) != len(t):
-        raise ValueError(f"x_{name} has {len(x)} images, t_{name} {len(t)} targets; expected the same number")
-
-
 def _classes(y: Array) -> Array:
-    """Class numbers (N,) from outputs or one-hot targets (N, n); (N, 1) counts as yes or no; (N,) is returned."""
+    """Class numbers (N,) from outputs or one-hot targets (N, n); (N, 1) is read as yes or no."""
     if y.ndim == 1:
         return y.astype("int64")
     return (y[:, 0] > 0.5).astype("int64") if math.prod(y.shape[1:]) == 1 else y.argmax(axis=1)

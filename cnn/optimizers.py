@@ -37,7 +37,7 @@ class Optimizer:
                 raise ValueError(f"{type(self).__name__}: {each.name} is {value!r}; expected {bound}")
 
     def update(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
-        """One step: change each of `params` in place by its gradient; the same params in the same order each time."""
+        """One step: change each of `params` in place by its gradient; always the same ones in one order."""
         if not self.state:
             self.state = {slot: [get_array_module(p).zeros_like(p) for p in params] for slot in self.slots}
         self.t += 1
@@ -166,7 +166,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def get_optimizer(name: str, keywords: Mapping[str, Any] | None = None) -> Optimizer:
-    """A new optimizer called `name`, regardless of case and punctuation, made with `keywords` (an `opt_dic`)."""
+    """A new optimizer called `name`, in any case and punctuation, made with `keywords` (an `opt_dic`)."""
     return build("optimizer", name, OPTIMIZERS, keywords)
 
 

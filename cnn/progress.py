@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from cnn.xp import Array
@@ -30,15 +29,15 @@ class Progress:
 
             self.bar = tqdm(total=steps, desc=title, unit="step", file=sys.stderr, mininterval=INTERVAL)
 
-    def step(self, error: Callable[[], Array]) -> None:
-        """One training step is done; `error()` is its error on the device, asked for now and then."""
+    def step(self, output: Any, t: Array) -> None:
+        """One training step is done; now and then, `output` is asked for its error against `t`."""
         if self.bar is None:
             return
         now = time.perf_counter()
         if now - self.looked >= INTERVAL:
             if self.asked is not None:
                 self.bar.set_postfix(error=f"{float(self.asked):.4f}", refresh=False)
-            self.asked, self.looked = error(), now
+            self.asked, self.looked = output.get_error(t), now
         self.bar.update()
 
     def close(self, **errors: float) -> None:

@@ -105,6 +105,4 @@ def _read(path: Path) -> dict[str, Array]:
     except FileNotFoundError:
         raise
     except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} is not a file that LayerManager.save wrote, or it is damaged: {error}"
-        ) from error
+        raise ValueError(f"{path} is not a file that LayerManager.save wrote, or it is damaged: {error}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -70,10 +69,10 @@ class Run:
                 progress.close(**errors)
             train_error = errors.get("train", math.nan)
             self.done.append(Epoch(number, train_error, errors["test"], time.perf_counter() - started))
-            reason = self._reason_to_end()
+            reason = self._reason_to_end(errors)
             if reason is not None:
                 return reason
-        return f"all {self.epochs} epochs done"
+        return "all epochs are done"
 
     def _steps_ahead(self) -> int:
         of_epoch = math.ceil(len(self.model.x_train) / self.n_batch)
@@ -89,21 +88,18 @@ class Run:
             t = model.y_train.take(batch, axis=0)
             step(model, model.x_train.take(batch, axis=0), t)
             self.steps += 1
-            progress.step(lambda t=t: model.layers[-1].get_error(t))  # type: ignore[misc]
+            progress.step(model.layers[-1], t)
 
     def _errors(self) -> dict[str, float]:
         model = self.model
         errors = {"train": model.error(model.x_train, model.y_train)} if self.train_error else {}
         return errors | {"test": model.error(model.x_test, model.y_test)}
 
-    def _reason_to_end(self) -> str | None:
+    def _reason_to_end(self, errors: dict[str, float]) -> str | None:
         last = self.done[-1]
-        bad = next(
-            (kind for kind in ("train", "test") if _broken(getattr(last, f"{kind}_error"), kind, self)), None
-        )
-        if bad is not None:
-            value = getattr(last, f"{bad}_error")
-            return f"the {bad} error is {value} after epoch {last.epoch}: try a smaller learning rate or wb_width"
+        for name, error in errors.items():
+            if not math.isfinite(error):
+                return f"the {name} error is {error} after epoch {last.epoch}: try a smaller learning rate"
         if self.limit is not None and self.steps >= self.limit:
             return f"the {self.limit} steps asked for are done"
         if len(self.done) > 1:
@@ -111,11 +107,6 @@ class Run:
             if moved < self.threshold:
                 return f"the test error moved by {moved:.3g}, less than the threshold {self.threshold:g}"
         return None
-
-
-def _broken(error: float, kind: str, run: Run) -> bool:
-    """NaN or infinite, where it was measured at all."""
-    return not math.isfinite(error) and (kind == "test" or run.train_error)
 
 
 def step(model: Model, x: Array, t: Array) -> None:
@@ -136,9 +127,7 @@ def train(
 ) -> History:
     """Train `model` and return what happened; `LayerManager.training` says what the arguments mean."""
     if not isinstance(threshold, (int, float)) or not threshold >= 0:
-        raise ValueError(
-            f"threshold is {threshold!r}; expected a number, 0 or more (0 never ends a training)"
-        )
+        raise ValueError(f"threshold is {threshold!r}; expected a number, 0 or more (0 never ends a training)")
     limit = None if steps is None else whole("steps", steps)
     run = Run(
         model,
@@ -157,8 +146,3 @@ def train(
     if show_error and history.epochs and chart_is_seen():
         history.show()
     return history
-
-
-def pieces(N: int, size: int) -> Sequence[slice]:
-    """Slices that cut `N` rows into pieces of at most `size`."""
-    return [slice(i, min(i + size, N)) for i in range(0, N, size)]

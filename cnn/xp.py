@@ -13,9 +13,7 @@ Array: TypeAlias = Any
 Shape: TypeAlias = tuple[int, ...]
 Seed: TypeAlias = int | np.random.Generator | None
 
-INSTALL = (
-    'pip install "ipython-gpuprof[cuda12]" (driver 525 or newer) or "ipython-gpuprof[cuda13]" (driver 580)'
-)
+INSTALL = 'pip install "ipython-gpuprof[cuda12]" (driver 525 or newer) or "ipython-gpuprof[cuda13]" (driver 580)'
 
 
 def get_array_module(x: Array) -> ModuleType:

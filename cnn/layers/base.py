@@ -78,9 +78,7 @@ class Layer:
         if self.optimizer is None:
             return
         if self.dW is None:
-            raise RuntimeError(
-                f"{self.name}.update: there are no gradients yet; call forward and backward first"
-            )
+            raise RuntimeError(f"{self.name}.update: there are no gradients yet; call forward and backward first")
         self.optimizer.update([self.W, self.b], [self.dW, self.db])
 
     def cost(self, phase: str, x_shape: Shape) -> tuple[int, int]:
@@ -102,15 +100,13 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} does not say what it costs")
 
     def kept(self) -> int:
-        """How many numbers one image takes while the layer works, roughly; it bounds the pieces of an evaluation."""
+        """How many numbers one image takes while the layer works, roughly; it bounds an evaluation's pieces."""
         return self.prev + self.n
 
     def check_input(self, x: Array) -> None:
         """Raise ValueError unless `x` is a batch of this layer's inputs."""
         if x.shape[1:] != self.I_shape:
-            raise ValueError(
-                f"{self.name}.forward expects x of shape {shown(self.I_shape)}; got {tuple(x.shape)}"
-            )
+            raise ValueError(f"{self.name}.forward expects x of shape {shown(self.I_shape)}; got {tuple(x.shape)}")
 
     def check_gradient(self, dy: Array) -> None:
         """Raise unless `dy` has the shape of the last output."""
@@ -151,12 +147,13 @@ class Layer:
         return self.optimizer.flops * self.n_parameters, (3 + 2 * slots) * self.n_parameters
 
     def __repr__(self) -> str:
-        return f"<{self.name}: {type(self).__name__} {self.I_shape} -> {self.O_shape}, {self.n_parameters} parameters>"
+        kind = type(self).__name__
+        return f"<{self.name}: {kind} {self.I_shape} -> {self.O_shape}, {self.n_parameters} parameters>"
 
 
 @contextmanager
 def hooked(target: Any, hook: Any) -> Iterator[Any]:
-    """Within the `with`, `hook` sees every forward, backward and update of a layer or of all layers of a model.
+    """Within the `with`, `hook` sees each forward, backward and update of a layer or of a model's layers.
 
     A hook is any object with `before(layer, phase)`, `after(layer, phase)` or both; phases are
     "forward", "backward" and "update". `after` is called also when the layer raises. The methods are
@@ -174,9 +171,7 @@ def hooked(target: Any, hook: Any) -> Iterator[Any]:
     """
     before, after = getattr(hook, "before", _nothing), getattr(hook, "after", _nothing)
     if before is _nothing and after is _nothing:
-        raise TypeError(
-            f"{hook!r} is no hook: expected an object with before(layer, phase) or after(layer, phase)"
-        )
+        raise TypeError(f"{hook!r} is no hook: expected an object with before(layer, phase) or after(layer, phase)")
     with ExitStack() as stack:
         for layer in getattr(target, "layers", [target]):
             for phase in PHASES:
@@ -185,9 +180,7 @@ def hooked(target: Any, hook: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _shadowed(
-    layer: Any, phase: str, before: Callable[..., Any], after: Callable[..., Any]
-) -> Iterator[None]:
+def _shadowed(layer: Any, phase: str, before: Callable[..., Any], after: Callable[..., Any]) -> Iterator[None]:
     original = getattr(layer, phase)
     own = vars(layer).get(phase)  # somebody else's shadow, if there is one: it goes back as it was
 

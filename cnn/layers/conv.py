@@ -121,7 +121,7 @@ class Conv2d(Layer):
     def kept(self) -> int:
         """Input, columns, sums and outputs."""
         _, OH, OW = self.O_shape
-        return self.prev + OH * OW * self.W[0].size + 3 * self.n
+        return self.prev + OH * OW * math.prod(self.F_shape[1:]) * self.I_shape[0] + 3 * self.n
 
 
 def layer_col2im(
@@ -133,7 +133,7 @@ def layer_col2im(
     stride: Any,
     pad: Any,
 ) -> Array:
-    """`col2im` with the defaults of a layer that has `stride` and `pad_state`; ValueError if `O_shape` does not fit."""
+    """`col2im` with a layer's `stride` and `pad_state` as defaults; ValueError if `O_shape` does not fit."""
     stride = layer.stride if stride is None else stride
     pad = layer.pad_state if pad is None else pad
     if O_shape is not None:

@@ -67,7 +67,7 @@ class Dense(Layer):
 
 
 def affine(layer: Any, x: Array) -> Array:
-    """x W + b, (N, n), with `x` flattened and remembered."""
+    """The sums x W + b, (N, n), with `x` flattened and remembered."""
     N = len(x)
     if x.ndim < 2 or x[0].size != layer.prev:
         raise ValueError(
@@ -80,7 +80,7 @@ def affine(layer: Any, x: Array) -> Array:
 
 
 def affine_back(layer: Any, dz: Array) -> Array:
-    """dx in the shape that x had, from the gradient `dz` of x W + b; sets dW and db."""
+    """The gradient in the shape that x had, from the gradient `dz` of x W + b; sets dW and db."""
     layer.dW = layer.x.T @ dz
     layer.db = dz.sum(axis=0)
     return (dz @ layer.W.T).reshape(layer.x_shape)

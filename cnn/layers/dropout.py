@@ -65,5 +65,5 @@ class Dropout(Layer):
         return kept * x.dtype.type(1 / (1 - self.ratio))
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
-        """A draw, a comparison and a product forward, a product backward; x or dy and the mask, in and out."""
+        """A draw, a comparison and a product forward, a product backward; an array and the mask, in and out."""
         return (3 if phase == "forward" else 1) * N * self.n, 3 * N * self.n

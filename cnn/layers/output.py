@@ -53,9 +53,7 @@ class Output(Layer):
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
         self.activation = get_activation(act, act_dic)
         self.loss = get_loss(err_func)
-        self.canonical = any(
-            isinstance(self.activation, a) and isinstance(self.loss, e) for a, e in CANONICAL
-        )
+        self.canonical = any(isinstance(self.activation, a) and isinstance(self.loss, e) for a, e in CANONICAL)
         self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
         self.x_shape: Shape | None = None
         self.x: Array = None  # the last input, flattened
@@ -76,7 +74,7 @@ class Output(Layer):
         return affine_back(self, self.activation.backward(self.loss.gradient(self.y, t), self.z, self.y))
 
     def get_error(self, t: Array) -> Array:
-        """The mean loss of the last forward against the targets `t`: a scalar on the device; `float()` of it waits."""
+        """The mean loss of the last forward against the targets `t`, as a scalar on the device: `float` waits."""
         if self.y is None:
             raise RuntimeError(f"{self.name}.get_error: there is no output yet; call forward(x) first")
         if t.shape != self.y.shape:

@@ -81,9 +81,7 @@ class MaxPool2d(Layer):
         windows = cols.T.reshape(-1, self.pool * self.pool)
         y = windows.max(axis=1, keepdims=True)
         if self.route == "ties":
-            self.max_index = (windows == y).astype(
-                x.dtype
-            )  # in the gradient's dtype: integers would widen it
+            self.max_index = (windows == y).astype(x.dtype)  # in the gradient's dtype: integers would widen it
         else:
             self.max_index = windows.argmax(axis=1)
         self.y_shape = (len(x), C, OH, OW)
@@ -92,7 +90,7 @@ class MaxPool2d(Layer):
     def backward(self, dy: Array) -> Array:
         """(N, C, H, W) from (N, C, OH, OW), each window's gradient sent as `route` says."""
         self.check_gradient(dy)
-        C, OH, OW = self.O_shape
+        C = self.O_shape[0]
         grad = dy.transpose(0, 2, 3, 1).reshape(-1, 1)
         grad_x = self._routed(grad).reshape(-1, C * self.pool * self.pool).T
         return self.col2im(grad_x, (len(dy), *self.I_shape))
