@@ -1,3 +1,57 @@
-"""The truth about GPU time, in a notebook or a script."""
+"""The truth about GPU time, in a notebook or a script.
+
+In IPython: `%load_ext gpuprof`, then `%gpu_timeit`, `%%layertime`, `%gpu_info`. In Python: `timeit`, `layertime`,
+`region`, and `last`, the newest result.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = [
+    "Profile",
+    "Timing",
+    "last",
+    "layertime",
+    "load_ipython_extension",
+    "region",
+    "timeit",
+    "unload_ipython_extension",
+]
+
+if TYPE_CHECKING:
+    from gpuprof.measure import layertime, region, timeit
+    from gpuprof.results.profile import Profile
+    from gpuprof.results.timing import Timing
+
+_HOMES = {
+    "Profile": "gpuprof.results.profile",
+    "Timing": "gpuprof.results.timing",
+    "layertime": "gpuprof.measure",
+    "region": "gpuprof.measure",
+    "timeit": "gpuprof.measure",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first used: `import gpuprof` loads neither NumPy nor pandas."""
+    from importlib import import_module
+
+    if name == "last":
+        return import_module("gpuprof.measure").last()
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'gpuprof' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext gpuprof` calls."""
+    from gpuprof.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """What `%unload_ext gpuprof` calls: the magics go, and what they took the place of comes back."""
+    from gpuprof.magics import unload
+
+    unload(shell)

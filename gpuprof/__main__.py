@@ -1,0 +1,43 @@
+"""`python -m gpuprof info` and `python -m gpuprof show FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from gpuprof import device
+from gpuprof.results.profile import Profile
+from gpuprof.results.timing import Timing
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0, or 1 with a sentence on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m gpuprof", description="GPU time, told truthfully")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("info", help="this machine: GPU, driver, versions, clocks")
+    show = commands.add_parser("show", help="print a saved profile or timing")
+    show.add_argument("file", type=Path)
+    options = parser.parse_args(arguments)
+    if options.command == "info":
+        print(device.info())
+        return 0
+    try:
+        print(_load(options.file))
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _load(path: Path) -> Profile | Timing:
+    try:
+        return Profile.load(path)
+    except ValueError as error:
+        if "'timing'" not in str(error):
+            raise
+        return Timing.load(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Rules to sentences: what sets the step's length, which layer to look at, and what mending it would gain."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuprof.judge.account import OUTSIDE
+from gpuprof.judge.pace import Pace
+from gpuprof.record.log import Scope
+from gpuprof.units import digits, percent, seconds_text
+
+_NOTHING = 0.03  # a gain below this share of the step is called next to nothing
+_HOLDS = 0.3  # a row with this share of the GPU's certain work is worth a word even where it decides nothing
+
+
+def label(scope: Scope) -> str:
+    """A row's name in a sentence: "Pool1.backward"."""
+    return f"{scope.path}.{scope.phase}" if scope.phase else scope.path
+
+
+def verdict(rows: tuple[Scope, ...], pace: Pace, evaluated: float = 0.0) -> str:
+    """Two or three sentences about the step as a whole.
+
+    `evaluated` is the share of the cell that evaluations took.
+    """
+    if not pace.steps:
+        return "No layer was called, so there is no step to judge."
+    if not pace.on_device:
+        sentences = _on_the_host(rows, pace)
+    elif pace.bound == "device":
+        sentences = _by_the_device(rows, pace)
+    else:
+        sentences = _by_launches(rows, pace)
+    if evaluated > 0.25:
+        sentences.append(f"Evaluation took {percent(evaluated)} of the cell besides.")
+    if pace.first_included:
+        sentences.append(
+            "Only one step was run, so what the first one costs (compiling, allocating) is in these figures."
+        )
+    return " ".join(sentences)
+
+
+def _on_the_host(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
+    top = _largest_gain(rows, pace)
+    if rows[top] == OUTSIDE:
+        return [
+            _mostly_outside(pace, top),
+            f"Of the layers, {_share_of_host(rows, pace, _largest_gain(rows[:-1], pace))}.",
+        ]
+    return [
+        f"{label(rows[top])} is {percent(pace.without(top))} of the step on the host clock "
+        f"({seconds_text(pace.host[top])} of {seconds_text(pace.step)}).",
+        _without(pace, top),
+    ]
+
+
+def _by_the_device(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
+    top = _largest_gain(rows, pace)
+    issue = (
+        f"the host issues it in {seconds_text(pace.host.sum())}"
+        if pace.host_known
+        else "how fast the host alone would be did not show, for it was held up in every step"
+    )
+    wait = f" It waited {seconds_text(pace.waited)} a step for the GPU." if pace.waited > 0.05 * pace.step else ""
+    return [
+        f"The step is GPU-bound: the GPU certainly works {seconds_text(pace.work.sum())} of its "
+        f"{seconds_text(pace.step)}, and {issue}.{wait}",
+        f"{label(rows[top])} decides it, with {seconds_text(pace.work[top])} of GPU work.",
+        _without(pace, top),
+    ]
+
+
+def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
+    work, host = float(pace.work.sum()), float(pace.host.sum())
+    sentences = [
+        f"The step is launch-bound: the host takes {seconds_text(host)} to issue it, and the GPU certainly works "
+        f"{seconds_text(work)} of that; how much of the rest it idles, kernel records would tell."
+    ]
+    longest = int(np.argmax(pace.work))
+    if pace.work[longest] > _HOLDS * host:
+        gain = pace.without(longest, host=False)
+        gains = "next to nothing" if gain < _NOTHING else f"only {percent(gain)}"
+        sentences.append(
+            f"{label(rows[longest])} holds the GPU longest ({seconds_text(pace.work[longest])}), but the GPU waits for "
+            f"the host anyway: mending its GPU work gains {gains}."
+        )
+    top = _largest_gain(rows, pace)
+    if rows[top] == OUTSIDE:
+        sentences.append(_mostly_outside(pace, top))
+    else:
+        sentences.append(f"First comes what the host does: {_share_of_host(rows, pace, top)}. {_without(pace, top)}")
+    return sentences
+
+
+def _largest_gain(rows: tuple[Scope, ...], pace: Pace) -> int:
+    return max(range(len(rows)), key=lambda row: (pace.without(row), pace.host[row]))
+
+
+def _share_of_host(rows: tuple[Scope, ...], pace: Pace, row: int) -> str:
+    share = pace.host[row] / pace.host.sum() if pace.host.sum() else 0.0
+    return f"{label(rows[row])} takes it longest ({seconds_text(pace.host[row])}, {percent(share)})"
+
+
+def _mostly_outside(pace: Pace, row: int) -> str:
+    return (
+        f"Most of what the host does in a step ({seconds_text(pace.host[row])} of {seconds_text(pace.host.sum())}) "
+        "lies outside the layers: fetching the batch, the loss, the loop itself."
+    )
+
+
+def _without(pace: Pace, row: int) -> str:
+    gain = pace.without(row)
+    if gain < _NOTHING:
+        return f"Without it the step would be hardly shorter ({percent(gain)})."
+    then = pace.step * (1 - gain)
+    if gain < 0.5:
+        return f"Without it the step would take {seconds_text(then)}, {percent(gain)} less."
+    return f"Without it the step would take {seconds_text(then)} ({digits(1 / max(1 - gain, 1e-9), 2)}× faster)."

@@ -1,0 +1,243 @@
+"""The door from IPython: options off the front, the user's words passed through untouched, a value handed back."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import (
+    Magics,
+    cell_magic,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+    output_can_be_silenced,
+)
+from IPython.display import display
+
+from gpuprof import device, measure
+from gpuprof.hooks.methods import NoLayersError
+from gpuprof.results.profile import Profile
+from gpuprof.results.timing import Timing
+from gpuprof.statement import Timed, from_tree
+
+_MAGICS = {"line": ("gpu_timeit", "gpu_info"), "cell": ("gpu_timeit", "layertime")}
+
+
+@magics_class
+class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
+    """%gpu_timeit, %%layertime and %gpu_info."""
+
+    @no_var_expand  # type: ignore[untyped-decorator]
+    @needs_local_scope  # type: ignore[untyped-decorator]
+    @line_cell_magic  # type: ignore[untyped-decorator]
+    def gpu_timeit(
+        self, line: str = "", cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Timing | None:
+        """Time a statement on the host and on the GPU.
+
+            %gpu_timeit [-n N] [-r R] [-p P] [-q] [-o] [-v NAME] STATEMENT
+            %%gpu_timeit [OPTIONS] SETUP
+            STATEMENTS
+
+        The letters are %timeit's: -n calls in a batch, -r batches, -p significant digits, -q print nothing,
+        -o return the Timing, -v store it under NAME. A statement that begins with a minus goes after `--`.
+        """
+        options, rest = parse(line, {"n": _positive, "r": _positive, "p": _positive, "q": None, "o": None, "v": _name})
+        if not (rest if cell is None else cell).strip():
+            raise UsageError("%gpu_timeit needs a statement: %gpu_timeit x + 1")
+        code = self._compiled(*((cell, rest) if cell is not None else (rest, "pass")), local_ns)
+        result = measure.time_code(code, number=options.get("n"), repeat=options.get("r"), digits=options.get("p", 3))
+        self._hand_over(result, options)
+        if "q" not in options and "o" not in options:
+            print(result)
+        return result if "o" in options else None
+
+    @no_var_expand  # type: ignore[untyped-decorator]
+    @output_can_be_silenced  # type: ignore[untyped-decorator]
+    @cell_magic  # type: ignore[untyped-decorator]
+    def layertime(self, line: str, cell: str) -> Any:
+        """Run the cell as ever, and show the time of each layer's forward, backward and update.
+
+            %%layertime [-o] [-q] [-v NAME] [-w N] [-r N] [--no-chart] MODEL[, MODEL]
+            STATEMENTS
+
+        MODEL is an expression: an object with `layers`, a list of layers, or a layer. The cell runs once and its
+        value is its own; with -o it is the Profile. -q shows nothing, -v stores the Profile under NAME (so does
+        gpuprof.last), -w runs the cell N times before, unprofiled, -r profiles N runs of it.
+        """
+        __tracebackhide__ = True
+        known: dict[str, Callable[[str], Any] | None]
+        known = {"o": None, "q": None, "v": _name, "w": _positive, "r": _positive, "no-chart": None}
+        options, expression = parse(line, known)
+        models = self._models(expression)
+        run = self._body(f"%%layertime {line}", cell)
+        for _ in range(options.get("w", 0)):
+            run()
+        try:
+            timing = measure.layertime(*models)
+        except (NoLayersError, NotImplementedError, TypeError) as error:
+            raise UsageError(str(error)) from None
+        value = None
+        try:
+            with timing:
+                for _ in range(options.get("r", 1)):
+                    value = run()
+        finally:
+            self._hand_over(timing.profile, options)
+            if "q" not in options and ("o" not in options or timing.profile.ended_by):
+                display(timing.profile)
+            if not options.keys() & {"q", "no-chart"} and len(timing.profile.log):
+                self._chart(timing.profile)
+        return timing.profile if "o" in options else value
+
+    @line_magic  # type: ignore[untyped-decorator]
+    def gpu_info(self, line: str = "") -> None:
+        """Show the GPU, driver, versions and clocks; without a GPU, what is missing and what to install."""
+        if line.strip():
+            raise UsageError(f"%gpu_info takes no arguments; got {line.strip()!r}")
+        print(device.info())
+
+    def _models(self, expression: str) -> tuple[object, ...]:
+        """The value of the magic's line in the user's namespace; several with commas between."""
+        if not expression.strip():
+            raise UsageError("%%layertime needs a model: %%layertime lm")
+        try:
+            value = eval(f"({expression.strip()},)", self.shell.user_ns)  # noqa: S307 - the user's own words
+        except NameError as error:
+            raise UsageError(
+                f"%%layertime {expression.strip()}: {error}; make the model in a cell before this one"
+            ) from None
+        except SyntaxError as error:
+            raise UsageError(
+                f"%%layertime expected an expression such as lm; got {expression.strip()!r}: {error.msg}"
+            ) from None
+        return tuple(value)
+
+    def _body(self, header: str, cell: str) -> Callable[[], Any]:
+        """The cell compiled once: calling it runs it in the user's namespace and gives its last expression's value."""
+        source = "\n" + self.shell.transform_cell(cell)  # line 1 is the magic's own, so that tracebacks count right
+        name = self.shell.compile.cache(source, self.shell.execution_count, raw_code=f"{header}\n{cell}")
+        tree = self.shell.transform_ast(self.shell.compile.ast_parse(source, name))
+        result = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        namespace = self.shell.user_ns
+        try:
+            statements = compile(tree, name, "exec")
+            value = compile(ast.Expression(result.value), name, "eval") if result is not None else None
+        except SyntaxError as error:
+            if error.msg == "'await' outside function":
+                raise UsageError(
+                    "%%layertime cannot await at the top of a cell; put it into a function and run that"
+                ) from None
+            raise
+
+        def run() -> Any:
+            __tracebackhide__ = True
+            exec(statements, namespace)  # noqa: S102 - the user's cell
+            return None if value is None else eval(value, namespace)  # noqa: S307
+
+        return run
+
+    def _compiled(self, statement: str, setup: str, local_ns: dict[str, Any] | None) -> Timed:
+        shell = self.shell
+        namespace = shell.user_ns if not local_ns or local_ns is shell.user_ns else {**shell.user_ns, **local_ns}
+        source, before = shell.transform_cell(statement), shell.transform_cell(setup)
+        name = shell.compile.cache(source, shell.execution_count, raw_code=statement)
+        trees = [shell.transform_ast(shell.compile.ast_parse(text, name)) for text in (source, before)]
+        return from_tree(trees[0], trees[1], statement, namespace, name)
+
+    def _hand_over(self, result: Profile | Timing, options: Mapping[str, Any]) -> None:
+        measure.keep(result)
+        if "v" in options:
+            self.shell.user_ns[options["v"]] = result
+
+    def _chart(self, profile: Profile) -> None:
+        """The bar chart, where there is a notebook to show it."""
+        if getattr(self.shell, "kernel", None) is None:
+            return
+        import matplotlib.pyplot as plt
+
+        figure = profile.plot().figure
+        display(figure)
+        plt.close(figure)
+
+
+def parse(line: str, known: Mapping[str, Callable[[str], Any] | None]) -> tuple[dict[str, Any], str]:
+    """The options at the front of `line`, and the rest of it untouched; `--` ends the options.
+
+    `known` gives each option's reader, or None for one without a value. Letters may be joined (-qo) and values too
+    (-n5), as in getopt. UsageError says which option was not understood.
+    """
+    found: dict[str, Any] = {}
+    rest = line.lstrip()
+    while rest.startswith("-"):
+        word, _, after = rest.partition(" ")
+        if word == "--":
+            return found, after
+        name, joined = _split(word)
+        if name not in known:
+            names = ", ".join(f"-{key}" if len(key) == 1 else f"--{key}" for key in known)
+            raise UsageError(
+                f"unknown option {word!r}; known are {names} (a statement that begins with - goes after --)"
+            )
+        read = known[name]
+        if read is None:
+            found[name] = True
+            rest = (f"-{joined} {after}" if joined else after).lstrip()
+            continue
+        value, after = (joined, after) if joined else after.lstrip().partition(" ")[::2]
+        found[name] = read(value)
+        rest = after.lstrip()
+    return found, rest if found else line
+
+
+def _split(word: str) -> tuple[str, str]:
+    """An option's name, and what is joined to it: "-n5" is ("n", "5"), "--cold" is ("cold", "")."""
+    if word.startswith("--"):
+        name, _, value = word[2:].partition("=")
+        return (name if len(name) > 1 else word), value
+    return word[1:2], word[2:]
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"expected a whole number from 1 up; got {text!r}")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier():
+        raise UsageError(f"-v needs a variable's name; got {text!r}")
+    return text
+
+
+_replaced: dict[tuple[str, str], Any] = {}
+
+
+def load(shell: Any) -> None:
+    """Register the magics; say so where one takes another's place (CuPy has a %gpu_timeit too)."""
+    magics = shell.magics_manager.magics
+    _replaced.clear()
+    for kind, names in _MAGICS.items():
+        _replaced.update({(kind, name): magics[kind][name] for name in names if name in magics[kind]})
+    if ("line", "gpu_timeit") in _replaced:
+        home = getattr(_replaced["line", "gpu_timeit"], "__module__", "another extension")
+        print(f"gpuprof: %gpu_timeit takes the place of {home}'s; %unload_ext gpuprof hands it back")
+    shell.register_magics(GpuprofMagics)
+
+
+def unload(shell: Any) -> None:
+    """Take the magics away, and put back what they replaced."""
+    magics = shell.magics_manager.magics
+    for kind, names in _MAGICS.items():
+        for name in names:
+            if isinstance(getattr(magics[kind].get(name), "__self__", None), GpuprofMagics):
+                del magics[kind][name]
+    for (kind, name), magic in _replaced.items():
+        magics[kind][name] = magic
+    _replaced.clear()
+    shell.magics_manager.registry.pop("GpuprofMagics", None)

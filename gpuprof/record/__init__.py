@@ -1,0 +1,1 @@
+"""What happened: clocks, and the log of calls."""

@@ -1,0 +1,145 @@
+"""Clocks: where time is read. A mark is taken now, read later, and nobody waits in between."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+MISSING: int = np.iinfo(np.int64).min
+"""The time of a mark that could not be read."""
+
+
+class Clock(Protocol):
+    """What every clock promises; `FakeClock` in gpuprof.testing is another one."""
+
+    name: str
+    """What the numbers are, for people: "host clock", "CUDA events"."""
+    on_device: bool
+    """False where the marks are the host's own time."""
+
+    def host(self) -> int:
+        """The host's time now, ns."""
+
+    def mark(self) -> int:
+        """The number of a mark taken now: on a device, queued on the stream in use."""
+
+    def tidy(self) -> None:
+        """Read marks that have happened, if many are waiting. Never waits; called between calls."""
+
+    def wait(self) -> None:
+        """Return when all work queued so far has been done."""
+
+    def resolve(self, marks: Ints) -> Ints:
+        """The time of each mark, ns on one axis per device that roughly is the host's. After `wait()`."""
+
+    def where(self, marks: Ints) -> tuple[Ints, Ints]:
+        """The device and the stream each mark was taken on."""
+
+    @property
+    def resolution(self) -> float:
+        """The smallest difference that two marks can show, seconds."""
+
+
+class HostClock:
+    """The host's own monotonic clock, for code that returns when its work is done (NumPy)."""
+
+    name = "host clock"
+    on_device = False
+
+    def __init__(self) -> None:
+        self._ns = array("q")
+        self._lock = threading.Lock()
+
+    host = staticmethod(time.perf_counter_ns)
+
+    def mark(self) -> int:
+        """The number of a mark taken now."""
+        with self._lock:
+            self._ns.append(time.perf_counter_ns())
+            return len(self._ns) - 1
+
+    def tidy(self) -> None:
+        """Nothing waits to be read."""
+
+    def wait(self) -> None:
+        """Return at once: host code is done when it returns."""
+
+    def resolve(self, marks: Ints) -> Ints:
+        """The time of each mark, ns."""
+        return np.array(self._ns, dtype=np.int64)[marks]
+
+    def where(self, marks: Ints) -> tuple[Ints, Ints]:
+        """Device -1 (the host), stream 0."""
+        return np.full_like(marks, -1), np.zeros_like(marks)
+
+    @property
+    def resolution(self) -> float:
+        """As the operating system states it."""
+        return time.get_clock_info("perf_counter").resolution
+
+
+def clock_for(objects: Iterable[object]) -> Clock:
+    """A clock for code that works on `objects`: CUDA events where arrays on a GPU are found in them.
+
+    Looked at: the objects, their attributes and items, three levels deep. CuPy decides before PyTorch.
+    """
+    from gpuprof.record.cuda import CupyClock, TorchClock
+
+    found = {kind for kind in map(_library, _within(objects, 3)) if kind}
+    if "cupy" in found:
+        return CupyClock()
+    if "torch" in found:
+        return TorchClock()
+    return HostClock()
+
+
+def _library(value: object) -> str:
+    """Which library, "cupy" or "torch", where `value` shows that work goes to a GPU through it, else ""."""
+    if isinstance(value, ModuleType):
+        return "cupy" if value.__name__ == "cupy" and _usable(value) else ""
+    package = type(value).__module__.partition(".")[0]
+    if package == "cupy":
+        return "cupy"
+    return "torch" if package == "torch" and getattr(value, "is_cuda", False) is True else ""
+
+
+def _usable(cupy: Any) -> bool:
+    return bool(cupy.cuda.is_available())
+
+
+def _within(objects: Iterable[object], depth: int, most: int = 256) -> Iterator[object]:
+    """`objects` and what they hold, at most `most` of each container, each object once."""
+    seen: set[int] = set()
+    level = list(objects)
+    for remaining in range(depth, -1, -1):
+        below: list[object] = []
+        for value in level:
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            yield value
+            if remaining:
+                below.extend(islice(_parts(value), most))
+        level = below
+
+
+def _parts(value: object) -> Iterator[object]:
+    """The attributes and items of `value` that may hold arrays; modules and classes are not entered."""
+    if isinstance(value, (str, bytes, ModuleType, type, np.ndarray)):
+        return
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, (list, tuple, set)):
+        yield from value
+    elif type(value).__module__.partition(".")[0] not in sys.stdlib_module_names:
+        yield from getattr(value, "__dict__", {}).values()

@@ -1,0 +1,203 @@
+"""CUDA events as a clock, through CuPy or PyTorch: pooled, queued on the stream in use, read later."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from array import array
+from collections import deque
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from gpuprof.record.clocks import MISSING, Ints
+
+Event = TypeVar("Event")
+
+_READ_AT = 2048  # marks waiting before a block of them is read
+_REBASE_NS = 1_000_000_000  # event differences are float32 ms: beyond a second they lose more than 0.06 µs
+
+
+class _EventClock(ABC, Generic[Event]):
+    """The bookkeeping both libraries share: a pool, marks in order, one time axis a device.
+
+    A subclass says how an event is made, recorded, asked and compared.
+    """
+
+    name = "CUDA events"
+    on_device = True
+    resolution = 0.5e-6  # CUDA Runtime API, cudaEventElapsedTime: "around 0.5 microseconds"
+
+    host = staticmethod(time.perf_counter_ns)
+
+    def __init__(self) -> None:
+        self._ns = array("q")
+        self._device = array("b")
+        self._stream = array("q")
+        self._waiting: deque[Event] = deque()
+        self._lock = threading.Lock()
+        self._pool: dict[int, list[Event]] = {}
+        self._base: dict[int, tuple[Event, int]] = {}
+        self.lost = 0
+        """Marks that CUDA could not read, such as one taken while a stream was capturing."""
+
+    def mark(self) -> int:
+        """The number of an event recorded now on the current stream of the current device."""
+        device, stream = self._here()
+        with self._lock:
+            if device not in self._base:
+                self._begin(device, stream)
+            pool = self._pool[device]
+            event = pool.pop() if pool else self._make()
+            self._record(event, stream)
+            self._waiting.append(event)
+            self._device.append(device)
+            self._stream.append(self._stream_number(stream))
+            return len(self._device) - 1
+
+    def tidy(self) -> None:
+        """Read the events that have happened, if many are waiting."""
+        if len(self._waiting) >= _READ_AT:
+            with self._lock:
+                self._read()
+
+    def wait(self) -> None:
+        """Return when every device that was marked has done all its work; read the events."""
+        for device in list(self._base) or [self._here()[0]]:
+            self._synchronize(device)
+        with self._lock:
+            self._read()
+
+    def resolve(self, marks: Ints) -> Ints:
+        """The time of each mark, ns: on its device's axis, which began at the host's time.
+
+        MISSING for what CUDA could not read: see `lost`; after a CUDA error, all that came after it.
+        """
+        ns = np.full(len(self._device), MISSING)
+        ns[: len(self._ns)] = self._ns
+        return ns[marks]
+
+    def where(self, marks: Ints) -> tuple[Ints, Ints]:
+        """The device ordinal and the stream (its address) of each mark."""
+        devices = np.array(self._device, dtype=np.int64)
+        return devices[marks], np.array(self._stream, dtype=np.int64)[marks]
+
+    def _begin(self, device: int, stream: Any) -> None:
+        """Start a device's axis: on a drained device an event happens when the host records it."""
+        self._pool[device] = [self._make() for _ in range(64)]
+        base = self._make()
+        self._record(base, stream)  # the first record loads what records need
+        self._synchronize(device)
+        now = self.host()
+        self._record(base, stream)
+        self._synchronize(device)
+        self._base[device] = (base, now)
+
+    def _read(self) -> None:
+        """Turn events that have happened into ns, oldest first, and put them back into the pool."""
+        while self._waiting and self._done(self._waiting[0]):
+            event = self._waiting.popleft()
+            device = self._device[len(self._ns)]
+            base, base_ns = self._base[device]
+            try:
+                ns = base_ns + round(self._elapsed_ms(base, event) * 1e6)
+            except RuntimeError:
+                self.lost += 1
+                self._ns.append(MISSING)
+                continue
+            self._ns.append(ns)
+            if ns - base_ns > _REBASE_NS:
+                self._base[device] = (event, ns)
+                event = base
+            self._pool[device].append(event)
+
+    @abstractmethod
+    def _here(self) -> tuple[int, Any]: ...
+
+    @abstractmethod
+    def _stream_number(self, stream: Any) -> int: ...
+
+    @abstractmethod
+    def _make(self) -> Event: ...
+
+    @abstractmethod
+    def _record(self, event: Event, stream: Any) -> None: ...
+
+    @abstractmethod
+    def _done(self, event: Event) -> bool: ...
+
+    @abstractmethod
+    def _elapsed_ms(self, start: Event, stop: Event) -> float: ...
+
+    @abstractmethod
+    def _synchronize(self, device: int) -> None: ...
+
+
+class CupyClock(_EventClock[int]):
+    """CUDA events on CuPy's current stream, by the runtime's own handles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import cupy
+
+        self._cuda = cupy.cuda
+        self._runtime = cupy.cuda.runtime
+        self._made: list[Any] = []
+
+    def _here(self) -> tuple[int, int]:
+        return self._runtime.getDevice(), self._cuda.get_current_stream().ptr
+
+    def _stream_number(self, stream: int) -> int:
+        return stream
+
+    def _make(self) -> int:
+        event = self._cuda.Event()
+        self._made.append(event)  # destroyed with the clock
+        return int(event.ptr)
+
+    def _record(self, event: int, stream: int) -> None:
+        self._runtime.eventRecord(event, stream)
+
+    def _done(self, event: int) -> bool:
+        return bool(self._runtime.eventQuery(event) != 600)  # cudaErrorNotReady
+
+    def _elapsed_ms(self, start: int, stop: int) -> float:
+        return float(self._runtime.eventElapsedTime(start, stop))
+
+    def _synchronize(self, device: int) -> None:
+        with self._cuda.Device(device):
+            self._runtime.deviceSynchronize()
+
+
+class TorchClock(_EventClock[Any]):
+    """CUDA events on PyTorch's current stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import torch
+
+        self._torch: Any = torch
+        self._cuda: Any = torch.cuda
+
+    def _here(self) -> tuple[int, Any]:
+        device = self._cuda.current_device()
+        return device, self._cuda.current_stream(device)
+
+    def _stream_number(self, stream: Any) -> int:
+        return int(stream.cuda_stream)
+
+    def _make(self) -> Any:
+        return self._cuda.Event(enable_timing=True)
+
+    def _record(self, event: Any, stream: Any) -> None:
+        event.record(stream)
+
+    def _done(self, event: Any) -> bool:
+        return bool(event.query())
+
+    def _elapsed_ms(self, start: Any, stop: Any) -> float:
+        return float(start.elapsed_time(stop))
+
+    def _synchronize(self, device: int) -> None:
+        self._cuda.synchronize(device)

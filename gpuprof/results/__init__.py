@@ -1,0 +1,1 @@
+"""Results: frozen values that show themselves, save and load."""

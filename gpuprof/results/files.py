@@ -1,0 +1,74 @@
+"""Results on disk: JSON with a schema number, no pickle."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuprof.record.log import Bearing, Calls, Scope
+
+SCHEMA = 1
+
+
+def write_json(path: Path, kind: str, content: dict[str, Any]) -> Path:
+    """`path`, with `content` under the name of its kind and the schema number; compressed for .gz."""
+    text = json.dumps({"gpuprof": kind, "schema": SCHEMA, **content}).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+def read_json(path: Path, kind: str) -> dict[str, Any]:
+    """What `write_json` wrote. ValueError says what the file is instead."""
+    data = path.read_bytes()
+    try:
+        content = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} is not a gpuprof {kind}, or it is cut off: {error}") from None
+    if not isinstance(content, dict) or content.get("gpuprof") != kind:
+        found = content.get("gpuprof") if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{path} should hold a gpuprof {kind}; it holds {found!r}")
+    if content.get("schema") != SCHEMA:
+        raise ValueError(
+            f"{path} has schema {content.get('schema')}; this gpuprof reads schema {SCHEMA}: update gpuprof"
+        )
+    return content
+
+
+def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:
+    """`path`, holding a profile."""
+    content = {
+        **about,
+        "columns": {name: column.tolist() for name, column in calls.columns.items()},
+        "scopes": calls.scopes,
+        "shapes": calls.shapes,
+        "window": calls.window,
+        "host_window": calls.host_window,
+        "bearings": calls.bearings,
+        "on_device": calls.on_device,
+        "lost": calls.lost,
+        "own_ns": calls.own_ns,
+        "failure": calls.failure,
+    }
+    return write_json(path, "profile", content)
+
+
+def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
+    """The log in the profile at `path`, and the rest of what the profile is made from."""
+    content = read_json(path, "profile")
+    try:
+        calls = Calls(
+            columns={name: np.array(column, dtype=np.int64) for name, column in content["columns"].items()},
+            scopes=tuple(Scope(*scope) for scope in content["scopes"]),
+            shapes=tuple(tuple(shape) for shape in content["shapes"]),
+            window=tuple(content["window"]),
+            host_window=tuple(content["host_window"]),
+            bearings=tuple(Bearing(*bearing) for bearing in content["bearings"]),
+            **{name: content[name] for name in ("on_device", "lost", "own_ns", "failure")},
+        )
+        return calls, {name: content[name] for name in ("clock", "about", "call_cost", "ended_by")}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None

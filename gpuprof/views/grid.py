@@ -1,0 +1,77 @@
+"""The layer × phase view: one row a layer, one column a phase, as cells that text and HTML both draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpuprof.units import bar, digits, percent, unit_for
+
+_PHASES = ("forward", "backward", "update", "recompute", "evaluate", "region")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, and how warm it is to be drawn: 0 to 1."""
+
+    text: str
+    heat: float = 0.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Column headings, and rows of cells; the first column is the layer's path."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def text(self) -> str:
+        """The grid in aligned plain text."""
+        lines = [self.head, *(tuple(cell.text for cell in row) for row in self.rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
+        return "\n".join(
+            "  ".join(
+                text.ljust(width) if i == 0 or self.head[i] == "" else text.rjust(width)
+                for i, (text, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        )
+
+
+def layer_grid(table: Any, order: Sequence[str]) -> Grid:
+    """The profile's table with a row a layer, in the order given, and a column a phase: time a call.
+
+    The hottest phase is marked ◀; share and gain are sums over the layer's phases of the step.
+    """
+    phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
+    cells = {(row.path, row.phase): row for row in table.itertuples()}
+    units = {phase: unit_for(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
+    warmest = max((row.share for row in cells.values() if row.phase), default=0.0)
+    by_layer = table[table["phase"] != "evaluate"].groupby("path", sort=False)
+    share, host, gain = (by_layer[column].sum(min_count=1) for column in ("share", "host_us", "gain"))
+    host_size, host_unit = unit_for(host.dropna() * 1e-6)
+    rows = []
+    for path in order:
+        row = [Cell(path)]
+        row += [_time(cells.get((path, phase)), units[phase][0], warmest) for phase in phases]
+        row += [
+            Cell(bar(share.get(path, 0.0)) + " " + percent(share.get(path, float("nan")))),
+            Cell(digits(host.get(path, float("nan")) * 1e-6 / host_size)),
+            Cell(percent(gain.get(path, float("nan")))),
+        ]
+        rows.append(tuple(row))
+    head = ("layer", *(f"{phase} ({units[phase][1]})" for phase in phases), "share", f"host ({host_unit})", "gain")
+    return Grid(head, tuple(rows))
+
+
+def _time(row: Any, size: float, warmest: float) -> Cell:
+    if row is None:
+        return Cell("–")
+    text = digits(row.median_us * 1e-6 / size)
+    half = (row.high_us - row.low_us) / 2 * 1e-6 / size
+    if half == half:  # not NaN: there were samples enough for an interval
+        text += f" ±{digits(half, 1)}"
+    if warmest > 0 and row.share == warmest:
+        text += " ◀"
+    return Cell(text, row.share / warmest if warmest > 0 else 0.0)

@@ -1,0 +1,37 @@
+"""Calls as a Chrome trace, for Perfetto (ui.perfetto.dev) and chrome://tracing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def chrome_trace(calls: Any, about: dict[str, Any]) -> dict[str, Any]:
+    """The trace as a JSON-ready dict: complete events ("ph": "X"), times in µs, the host and each stream a row.
+
+    Format: Trace Event Format, Google, sections "Complete Events" and "Metadata Events".
+    """
+    events: list[dict[str, Any]] = [
+        _named("process_name", 0, 0, "host"),
+        _named("process_name", 1, 0, "device (events)"),
+    ]
+    for call in calls.itertuples():
+        name = f"{call.path}.{call.phase}"
+        args = {"step": int(call.step), "shape": str(call.shape), "status": call.status}
+        events.append(_complete(name, call.phase, 0, int(call.thread), call.host_start_us, call.host_us, args))
+        if call.start_us == call.start_us:  # not NaN: the call was seen on a device
+            events.append(_complete(name, call.phase, 1, int(call.stream), call.start_us, call.span_us, args))
+    return {
+        "traceEvents": events,
+        "displayTimeUnit": "ns",
+        "otherData": {key: str(value) for key, value in about.items()},
+    }
+
+
+def _complete(
+    name: str, phase: str, pid: int, tid: int, start: float, length: float, args: dict[str, Any]
+) -> dict[str, Any]:
+    return {"name": name, "cat": phase, "ph": "X", "pid": pid, "tid": tid, "ts": start, "dur": length, "args": args}
+
+
+def _named(what: str, pid: int, tid: int, name: str) -> dict[str, Any]:
+    return {"name": what, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}}
