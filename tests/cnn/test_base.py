@@ -1,0 +1,126 @@
+import collections
+
+import pytest
+
+from cnn import hooked
+from cnn.layers import Dense, MaxPool2d
+
+
+class Record:
+    def __init__(self):
+        self.calls = []
+
+    def before(self, layer, phase):
+        self.calls.append(("before", layer.name, phase))
+
+    def after(self, layer, phase):
+        self.calls.append(("after", layer.name, phase))
+
+
+def shadows(lm):
+    return {(layer.name, key): id(value) for layer in lm.layers for key, value in vars(layer).items()}
+
+
+def test_a_hook_sees_every_phase_of_every_layer(net):
+    lm = net()
+    with hooked(lm, Record()) as hook:
+        lm.forward(lm.x_train[:4], train=True)
+        lm.backward(lm.y_train[:4])
+        lm.update()
+    names = [layer.name for layer in lm]
+    expected = [(name, "forward") for name in names]
+    expected += [(name, "backward") for name in reversed(names)] + [(name, "update") for name in names]
+    assert [call[1:] for call in hook.calls if call[0] == "before"] == expected
+    assert [call[1:] for call in hook.calls if call[0] == "after"] == expected
+
+
+def test_a_hook_on_one_layer_sees_no_other(net):
+    lm = net()
+    with hooked(lm["Pool1"], Record()) as hook:
+        lm.forward(lm.x_train[:4])
+    assert hook.calls == [("before", "Pool1", "forward"), ("after", "Pool1", "forward")]
+
+
+def test_a_hook_of_five_lines_counts_a_training(net):
+    class Count:
+        def __init__(self):
+            self.calls = collections.Counter()
+
+        def before(self, layer, phase):
+            self.calls[layer.name, phase] += 1
+
+    lm = net()
+    with hooked(lm, Count()) as count:
+        lm.training(1, n_batch=5, show_error=False)
+    assert count.calls["Conv1", "backward"] == 5
+    assert count.calls["Conv1", "forward"] == 5 + 1  # and one evaluation
+
+
+def test_hooks_leave_nothing_behind(net):
+    lm = net()
+    before = shadows(lm)
+    with hooked(lm, Record()):
+        pass
+    assert shadows(lm) == before
+
+
+def test_hooks_come_off_and_after_is_called_when_a_layer_raises(net):
+    lm = net()
+    before = shadows(lm)
+    hook = Record()
+    with pytest.raises(ValueError, match=r"Conv1\.forward expects x"), hooked(lm, hook):
+        lm["Conv1"].forward(lm.x_train[:, :, :3])
+    assert hook.calls == [("before", "Conv1", "forward"), ("after", "Conv1", "forward")]
+    assert shadows(lm) == before
+
+
+def test_hooks_nest_and_give_back_each_other(net):
+    layer = net()["Middle1"]
+    outer, inner = Record(), Record()
+    with hooked(layer, outer):
+        shadow = vars(layer)["update"]
+        with hooked(layer, inner):
+            assert vars(layer)["update"] is not shadow
+        assert vars(layer)["update"] is shadow
+    assert "update" not in vars(layer)
+
+
+def test_an_object_that_is_no_hook_is_refused(net):
+    with pytest.raises(TypeError, match=r"is no hook: expected an object with before\(layer, phase\) or after"), hooked(net(), 3):
+        pass
+
+
+def test_a_layer_without_parameters_has_an_update_that_does_nothing():
+    MaxPool2d(I_shape=(1, 4, 4), pool=2).update()
+
+
+def test_update_before_backward_says_what_is_missing():
+    with pytest.raises(RuntimeError, match=r"Middle\.update: there are no gradients yet; call forward and backward"):
+        Dense(prev=2, n=2).update()
+
+
+def test_backward_before_forward_says_what_is_missing(xp, mode):
+    with pytest.raises(RuntimeError, match=r"Middle\.backward: there is no forward to go back from"):
+        Dense(prev=2, n=2, mode=mode).backward(xp.zeros((1, 2)))
+
+
+def test_a_gradient_of_another_shape_is_refused(xp, mode):
+    layer = Dense(prev=2, n=3, mode=mode)
+    layer.forward(xp.zeros((4, 2), dtype="float32"))
+    with pytest.raises(ValueError, match=r"Middle\.backward expects the shape of its last output, \(4, 3\); got \(4, 2\)"):
+        layer.backward(xp.zeros((4, 2)))
+
+
+def test_an_update_costs_the_optimizer_s_arithmetic_and_traffic():
+    layer = Dense(prev=3, n=2)  # 8 parameters; Adam reads p, g, m, v and writes p, m, v
+    assert layer.cost("update", (5, 3)) == (12 * 8, 7 * 8 * 4)
+
+
+def test_evaluation_costs_what_forward_costs():
+    layer = Dense(prev=3, n=2)
+    assert layer.cost("evaluate", (5, 3)) == layer.cost("recompute", (5, 3)) == layer.cost("forward", (5, 3))
+
+
+def test_a_width_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="Middle: wb_width is 'wide'; expected a finite number"):
+        Dense(prev=2, n=2, wb_width="wide")

@@ -1,0 +1,46 @@
+import pytest
+
+from cnn.checks import check_keywords, choose, pair, whole, whole_shape
+
+
+def test_names_are_found_regardless_of_case_and_punctuation():
+    assert choose("activation", "Soft-Max", {"softmax": 1}) == 1
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_the_known_ones():
+    with pytest.raises(ValueError, match=r"unknown activation 'Relv'; did you mean 'ReLU'\? known: ReLU, tanh"):
+        choose("activation", "Relv", {"ReLU": 1, "tanh": 2})
+
+
+def test_a_name_that_is_no_string_is_refused():
+    with pytest.raises(TypeError, match="route is 3, a int; expected a name out of first, ties"):
+        choose("route", 3, {"first": 1, "ties": 2})
+
+
+def test_an_unknown_keyword_is_answered_with_the_known_ones():
+    def func(alpha: float, beta: float) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Adam has no keyword 'alfa'; did you mean 'alpha'\? known: alpha, beta"):
+        check_keywords("Adam", func, ["alfa"])
+
+
+@pytest.mark.parametrize("value", [1.5, "3", None])
+def test_a_size_has_to_be_a_whole_number(value):
+    with pytest.raises(TypeError, match="n is .*; expected a whole number, 1 or more"):
+        whole("n", value)
+
+
+@pytest.mark.parametrize("value", [0, -2])
+def test_a_size_has_to_be_large_enough(value):
+    with pytest.raises(ValueError, match=f"n is {value}; expected 1 or more"):
+        whole("n", value)
+
+
+def test_one_number_counts_for_both_axes():
+    assert pair("stride", 2) == (2, 2)
+    assert pair("stride", (1, 3)) == (1, 3)
+
+
+def test_a_shape_of_the_wrong_length_is_answered_with_the_letters():
+    with pytest.raises(ValueError, match=r"I_shape is \(1, 2\); expected \(C, H, W\)"):
+        whole_shape("I_shape", (1, 2), "C, H, W")

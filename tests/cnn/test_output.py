@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from cnn import Output
+from cnn.xp import to_cpu
+from tests.cnn.gradient_check import numerical_gradient
+
+
+@pytest.mark.parametrize("err_func", ["Cross", "Binary", "Square"])
+@pytest.mark.parametrize("act", ["softmax", "sigmoid"])
+def test_the_gradients_are_those_of_the_mean_loss(xp, mode, act, err_func):
+    layer = Output(4, 3, act, err_func, wb_width=0.5, dtype="float64", mode=mode, seed=2)
+    x, t = xp.asarray(np.random.default_rng(1).standard_normal((5, 4))), xp.asarray(np.eye(3)[[0, 1, 2, 1, 0]])
+
+    def error():
+        layer.forward(x)
+        return layer.get_error(t)
+
+    error()
+    written = {"x": layer.backward(t), "W": layer.dW, "b": layer.db}
+    for name, gradient in written.items():
+        numerical = numerical_gradient(error, x if name == "x" else getattr(layer, name))
+        np.testing.assert_allclose(to_cpu(gradient), numerical, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.torch
+def test_softmax_and_cross_entropy_are_those_of_pytorch(xp, mode):
+    torch = pytest.importorskip("torch")
+    layer = Output(4, 3, dtype="float64", mode=mode, seed=2)
+    x, labels = xp.asarray(np.random.default_rng(1).standard_normal((5, 4))), [0, 1, 2, 1, 0]
+    t = xp.asarray(np.eye(3)[labels])
+    layer.forward(x)
+    dx = layer.backward(t)
+    tx, tW, tb = (torch.tensor(to_cpu(a), requires_grad=True) for a in (x, layer.W, layer.b))
+    loss = torch.nn.functional.cross_entropy(tx @ tW + tb, torch.tensor(labels))
+    loss.backward()
+    np.testing.assert_allclose(float(layer.get_error(t)), loss.item(), rtol=1e-12)
+    np.testing.assert_allclose(to_cpu(dx), tx.grad.numpy(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(to_cpu(layer.dW), tW.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_identity_and_square_are_linear_regression(xp, mode):
+    layer = Output(2, 1, "identity", "Square", mode=mode, dtype="float64", seed=0)
+    x, t = xp.asarray([[1.0, 2.0]]), xp.asarray([[5.0]])
+    y = layer.forward(x)
+    layer.backward(t)
+    np.testing.assert_allclose(to_cpu(layer.db), to_cpu(y - t)[0])
+
+
+def test_get_error_before_forward_says_what_is_missing(xp, mode):
+    with pytest.raises(RuntimeError, match=r"Output\.get_error: there is no output yet"):
+        Output(2, 2, mode=mode).get_error(xp.zeros((1, 2)))
+
+
+def test_get_error_with_the_targets_of_other_images_says_so(xp, mode):
+    layer = Output(2, 2, mode=mode)
+    layer.forward(xp.zeros((3, 2), dtype="float32"))
+    with pytest.raises(ValueError, match=r"the last forward gave \(3, 2\), the targets are \(4, 2\); call forward"):
+        layer.get_error(xp.zeros((4, 2)))
+
+
+def test_an_unknown_loss_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="unknown err_func 'hinge'; known: Cross, Binary, Square"):
+        Output(2, 2, err_func="hinge")

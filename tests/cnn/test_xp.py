@@ -1,0 +1,76 @@
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import cnn
+from cnn.xp import array_module, float_dtype, get_array_module, to_cpu, to_gpu
+
+
+def test_an_array_tells_its_module(xp):
+    assert get_array_module(xp.zeros(2)) is xp
+
+
+def test_numbers_and_lists_belong_to_numpy():
+    assert get_array_module(1.5) is np
+    assert get_array_module([1]) is np
+
+
+def test_to_cpu_gives_a_numpy_array_of_the_same_values(xp):
+    x = to_cpu(xp.arange(3))
+    assert type(x) is np.ndarray
+    assert x.tolist() == [0, 1, 2]
+
+
+@pytest.mark.gpu
+def test_to_gpu_and_back_changes_nothing():
+    x = np.arange(4, dtype=np.float32)
+    there = to_gpu(x)
+    assert get_array_module(there).__name__ == "cupy"
+    np.testing.assert_array_equal(to_cpu(there), x)
+
+
+def test_mode_names_the_module(xp, mode):
+    assert array_module(mode) is xp
+
+
+def test_an_unknown_mode_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="mode is 'tpu'; expected 'cpu' .* or 'gpu'"):
+        array_module("tpu")
+
+
+def test_gpu_without_cupy_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(RuntimeError, match=r"needs CuPy.*ipython-gpuprof\[cuda12\].*\[cuda13\]"):
+        array_module("gpu")
+
+
+def test_gpu_without_a_device_says_so(monkeypatch):
+    cupy = types.ModuleType("cupy")
+    cupy.__version__ = "14.2.0"
+    cupy.ndarray = type("ndarray", (), {})
+    cupy.cuda = types.SimpleNamespace(is_available=lambda: False)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    with pytest.raises(RuntimeError, match=r"needs an NVIDIA GPU.*CuPy 14.2.0 is installed and finds none"):
+        array_module("gpu")
+
+
+def test_only_the_two_float_types_are_taken():
+    assert float_dtype("float64") == np.float64
+    with pytest.raises(ValueError, match="dtype is 'int32'; expected 'float32' or 'float64'"):
+        float_dtype("int32")
+
+
+def test_the_front_door_is_sorted_and_complete():
+    assert list(cnn.__all__) == sorted(cnn.__all__)
+    assert all(hasattr(cnn, name) for name in cnn.__all__)
+
+
+def test_importing_cnn_loads_nothing_heavy():
+    import subprocess
+
+    heavy = ["matplotlib", "pandas", "pooch", "tqdm", "cupy", "IPython", "gpuprof"]
+    code = f"import sys, cnn; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
