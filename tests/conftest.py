@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 import matplotlib as mpl
@@ -48,3 +50,14 @@ def xp(request: pytest.FixtureRequest) -> ModuleType:
 def mode(xp: ModuleType) -> str:
     """LayerManager's word for where `xp` lives."""
     return "cpu" if xp is np else "gpu"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """After every test no profile is being taken and no figure is open."""
+    yield
+    measure = sys.modules.get("gpuprof.measure")
+    assert measure is None or measure._open == []
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")

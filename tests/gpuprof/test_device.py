@@ -1,0 +1,105 @@
+"""The machine, and the commands that print it."""
+
+import subprocess
+from importlib import metadata
+
+import pytest
+
+from gpuprof import device
+from gpuprof.__main__ import main
+from gpuprof.testing import FakeClock
+
+from .models import FakeModel
+from .test_profile import profiled
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_nvidia_smi", lambda *fields: "")
+    monkeypatch.setattr(device, "_cupy_gpu", lambda: "")
+    device._fixed.cache_clear()
+    yield
+    device._fixed.cache_clear()
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    def version(name: str) -> str:
+        if name.replace("-", "_") in versions:
+            return versions[name.replace("-", "_")]
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+
+
+def test_a_machine_without_a_gpu_says_so(no_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+    assert device.missing_gpu().startswith("none (no NVIDIA driver found)")
+    assert "gpu" not in device.machine()
+
+
+def test_a_driver_without_cupy_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+    monkeypatch.setattr(device, "_nvidia_smi", lambda *fields: "580.65")
+    assert 'pip install "ipython-gpuprof[cuda13' in device.missing_gpu()
+
+
+def test_the_other_gpuprof_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, gpuprof="0.7.1")
+    assert "unrelated distribution 'gpuprof' 0.7.1" in device.shadow()
+    installed(monkeypatch)
+    assert device.shadow() == ""
+
+
+def test_clocks_are_read_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_nvidia_smi", lambda *fields: "1980 MHz, 3201 MHz, 41")
+    assert device.clocks() == {"clock_sm": "1980 MHz", "clock_memory": "3201 MHz", "temperature": "41 °C"}
+
+
+def test_a_driver_tool_that_fails_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise subprocess.CalledProcessError(9, "nvidia-smi")
+
+    monkeypatch.setattr(subprocess, "run", failing)
+    assert device._nvidia_smi("name") == ""
+
+
+def test_the_blas_and_its_threads_are_named() -> None:
+    assert "thread" in device.blas() or device.blas() == "BLAS unknown"
+
+
+def test_info_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info"]) == 0
+    assert "NumPy" in capsys.readouterr().out
+
+
+def test_show_prints_a_saved_profile(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = profiled(FakeModel(FakeClock()))
+    assert main(["show", str(profile.save(tmp_path / "p.json"))]) == 0
+    assert capsys.readouterr().out.strip() == str(profile)
+
+
+def test_show_prints_a_saved_timing(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    import gpuprof
+
+    timing = gpuprof.timeit("1", number=1, repeat=6)
+    assert main(["show", str(timing.save(tmp_path / "t.json"))]) == 0
+    assert "host" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, "no json"])
+def test_show_says_what_is_wrong_with_a_file(tmp_path, capsys: pytest.CaptureFixture[str], content: str | None) -> None:
+    file = tmp_path / "x.json"
+    if content:
+        file.write_text(content)
+    assert main(["show", str(file)]) == 1
+    assert "x.json" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+def test_the_gpu_is_named() -> None:
+    import cupy  # noqa: F401 - the name comes from CuPy once it is imported
+
+    device._fixed.cache_clear()
+    found = device.machine()
+    assert "NVIDIA" in found["gpu"]
+    assert found["clock_sm"].endswith("MHz")

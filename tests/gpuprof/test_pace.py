@@ -1,0 +1,135 @@
+"""Two clocks: what bounds the step, and what leaving a row out would gain."""
+
+import pytest
+
+from gpuprof.judge.account import account
+from gpuprof.judge.pace import Pace, pace
+from gpuprof.record.log import Scope
+from gpuprof.testing import FakeClock
+
+from .models import PHASES, FakeModel
+from .test_account import logged
+
+
+def paced(model: FakeModel, steps: int = 40, **keywords: float) -> tuple[dict[Scope, int], Pace]:
+    calls = logged(model, steps, **keywords)
+    found = account(calls)
+    return {scope: i for i, scope in enumerate(found.rows)}, pace(calls, found)
+
+
+def device_model(host: float, device: float, **clock: float) -> FakeModel:
+    return FakeModel(FakeClock(device=True, latency=3e-6, **clock), host=host, device=device)
+
+
+def test_a_host_slower_than_the_device_bounds_the_step() -> None:
+    _, found = paced(device_model(host=3e-4, device=2e-5))
+    assert found.bound == "host"
+    assert found.step == pytest.approx(9 * 3e-4)
+    assert found.host.sum() == pytest.approx(9 * 3e-4)
+
+
+def test_a_device_slower_than_the_host_bounds_the_step() -> None:
+    _, found = paced(device_model(host=1e-4, device=5e-4))
+    assert found.bound == "device"
+    assert found.step == pytest.approx(9 * 5e-4)
+    assert found.work.sum() == pytest.approx(9 * 5e-4)
+
+
+def test_the_devices_work_is_certain_where_it_lags_behind_the_host() -> None:
+    model = device_model(host=3e-4, device=1e-5)
+    model.layers[1].device["backward"] = 1.5e-3
+    rows, found = paced(model)
+    row = rows[Scope("B", "backward")]
+    assert found.work[row] == pytest.approx(1.5e-3, rel=0.01)
+    assert found.most_work[row] == pytest.approx(1.8e-3, rel=0.01)  # with the host's 0.3 ms before its launch
+
+
+def test_long_work_hidden_behind_the_host_gains_nothing_when_mended() -> None:
+    model = device_model(host=3e-4, device=1e-5)
+    model.layers[1].device["backward"] = 1.5e-3
+    rows, found = paced(model)
+    assert found.bound == "host"
+    assert found.without(rows[Scope("B", "backward")], host=False) == 0
+    assert found.without(rows[Scope("B", "backward")]) == pytest.approx(1 / 9, rel=0.01)
+
+
+def test_the_same_work_decides_the_step_once_it_outgrows_the_host() -> None:
+    model = device_model(host=3e-4, device=1e-5)
+    model.layers[1].device["backward"] = 9e-3
+    rows, found = paced(model)
+    assert found.bound == "device"
+    assert found.without(rows[Scope("B", "backward")]) == pytest.approx(1 - 2.4e-3 / 9.08e-3, rel=0.01)
+
+
+def test_the_hosts_own_pace_is_taken_where_the_queue_is_short() -> None:
+    model = device_model(host=1e-4, device=1e-3, queue=90)
+    _, found = paced(model, steps=100)
+    assert found.host_known
+    assert found.host.sum() == pytest.approx(9 * 1e-4, rel=0.05)
+
+
+def test_a_host_that_waits_each_step_is_not_called_slow() -> None:
+    clock = FakeClock(device=True, latency=3e-6)
+    model = FakeModel(clock, host=1e-4, device=1e-3)
+    original = FakeModel.train
+
+    def train_and_wait(steps: int) -> None:
+        for _ in range(steps):
+            original(model, 1)
+            clock.wait()
+
+    model.train = train_and_wait
+    _, found = paced(model)
+    assert found.bound == "device"
+    assert found.waited == pytest.approx(9 * 1e-3 - 8 * 1e-4, rel=0.02)
+
+
+def test_a_saturated_device_whose_host_is_always_held_up_leaves_the_host_unknown() -> None:
+    clock = FakeClock(device=True, queue=4)
+    rows, found = paced(FakeModel(clock, host=1e-5, device=1e-3))
+    assert not found.host_known
+    assert found.without(rows[Scope("A", "forward")]) == pytest.approx(1 / 9, rel=0.01)
+
+
+def test_on_the_host_clock_a_rows_gain_is_its_share() -> None:
+    model = FakeModel(FakeClock())
+    model.layers[0].host["backward"] = 8e-3
+    rows, found = paced(model)
+    assert found.without(rows[Scope("A", "backward")]) == pytest.approx(0.5)
+    assert found.bound == "host"
+
+
+def test_evaluations_and_the_first_step_are_left_out() -> None:
+    clock = FakeClock()
+    model = FakeModel(clock)
+    from gpuprof.hooks.methods import find_layers, timed
+    from gpuprof.record.log import CallLog
+
+    model.layers[0].host["forward"] = 1.0  # compiling
+    with CallLog(clock) as log, timed(find_layers(model), log):
+        model.train(1)
+        model.layers[0].host["forward"] = 1e-3
+        model.train(5)
+        model.evaluate()
+        model.train(5)
+    found = pace(log.calls, account(log.calls))
+    assert found.step == pytest.approx(9e-3)
+    assert found.steps == 8  # 11, less the first, the last and the one that evaluates
+    assert not found.first_included
+
+
+def test_a_single_step_is_used_and_told() -> None:
+    _, found = paced(FakeModel(FakeClock()), steps=1)
+    assert (found.steps, found.first_included) == (1, True)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_drifting_clocks_do_not_look_like_work(phase: str) -> None:
+    class Drifting(FakeClock):
+        def resolve(self, marks):
+            ns = super().resolve(marks)
+            return ns + (ns - ns.min()) // 1000  # a millionth is usual; this is a thousandth
+
+    clock = Drifting(device=True, latency=3e-6)
+    _, found = paced(FakeModel(clock, host=3e-4, device=1e-5), steps=400)
+    assert found.work.sum() == pytest.approx(9e-5, rel=0.1)

@@ -1,0 +1,41 @@
+"""Seconds and shares as text."""
+
+import math
+
+import pytest
+
+from gpuprof.units import bar, digits, percent, seconds_text, unit_for
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 µs"),
+        (8.7e-7, "870 ns"),
+        (1.234e-5, "12.3 µs"),
+        (2.64e-3, "2.64 ms"),
+        (1.783, "1.78 s"),
+        (835.0, "835 s"),
+        (math.nan, ""),
+    ],
+)
+def test_a_time_reads_in_its_own_unit_with_three_digits(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
+
+
+def test_one_unit_suits_a_column_by_its_largest_value() -> None:
+    assert unit_for([1e-6, 3e-3, math.nan]) == (1e-3, "ms")
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.873, "87 %"), (0.0043, "0.4 %"), (0.0, "0 %"), (math.nan, "")])
+def test_a_share_reads_as_a_percentage(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_digits_never_use_an_exponent() -> None:
+    assert [digits(value) for value in (123456.0, 0.00001234, math.inf)] == ["123456", "0.0000123", "∞"]
+
+
+@pytest.mark.parametrize(("share", "text"), [(1.0, "██████"), (0.5, "███"), (0.001, "▏"), (0.0, ""), (math.nan, "")])
+def test_a_bar_is_as_long_as_its_share(share: float, text: str) -> None:
+    assert bar(share) == text

@@ -1,0 +1,108 @@
+"""The order of the house: who may import whom, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# A module imports only from rows above its own.
+GPUPROF = [
+    ["units"],
+    ["device"],
+    ["record.clocks"],
+    ["record.cuda"],
+    ["record.log"],
+    ["hooks.methods"],
+    ["judge.stats"],
+    ["judge.account"],
+    ["judge.pace"],
+    ["judge.advice"],
+    ["views.grid"],
+    ["views.html", "views.plot", "views.trace"],
+    ["results.files"],
+    ["results.tables"],
+    ["results.profile", "results.timing"],
+    ["statement"],
+    ["measure"],
+    ["magics"],
+    ["testing"],
+    ["__main__"],
+]
+HEAVY = ("numpy", "pandas", "matplotlib", "cupy", "torch", "IPython", "tqdm", "pooch", "threadpoolctl")
+
+
+def imports(path: Path) -> set[str]:
+    """The dotted names that a file imports, those inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def modules(package: str) -> dict[str, Path]:
+    files = sorted((ROOT / package).rglob("*.py"))
+    return {".".join(file.relative_to(ROOT / package).with_suffix("").parts): file for file in files}
+
+
+def rows_of(package: str) -> list[list[str]]:
+    return GPUPROF if package == "gpuprof" else CNN
+
+
+@pytest.mark.parametrize("package", ["gpuprof", "cnn"])
+def test_every_module_has_a_row(package: str) -> None:
+    rooms = {name for row in rows_of(package) for name in row}
+    assert {name for name in modules(package) if not name.endswith("__init__")} == rooms
+
+
+@pytest.mark.parametrize("package", ["gpuprof", "cnn"])
+def test_a_module_imports_only_from_rows_above_its_own(package: str) -> None:
+    row = {name: i for i, names in enumerate(rows_of(package)) for name in names}
+    files = modules(package)
+    upward = [
+        f"{name} imports {other}"
+        for name in row
+        for other in row
+        if f"{package}.{other}" in imports(files[name])
+        and row[other] >= row[name]
+        # the one look upwards: choosing a clock needs the clocks
+        and (name, other) != ("record.clocks", "record.cuda")
+    ]
+    assert upward == []
+
+
+@pytest.mark.parametrize(("package", "other"), [("gpuprof", "cnn"), ("cnn", "gpuprof")])
+def test_the_two_packages_never_import_each_other(package: str, other: str) -> None:
+    assert [
+        name for name, file in modules(package).items() if any(i.split(".")[0] == other for i in imports(file))
+    ] == []
+
+
+def test_only_the_magics_import_ipython() -> None:
+    assert [
+        name for name, file in modules("gpuprof").items() if any(i.startswith("IPython") for i in imports(file))
+    ] == ["magics"]
+
+
+@pytest.mark.parametrize("package", ["gpuprof", "cnn"])
+def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
+    allowed = "'numpy'" if package == "cnn" else ""
+    code = f"import sys, {package}; print([m for m in {HEAVY!r} if m in sys.modules and m not in [{allowed}]])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", ["gpuprof", "cnn"])
+def test_the_front_door_is_sorted_and_every_name_opens(package: str) -> None:
+    module = __import__(package)
+    assert list(module.__all__) == sorted(module.__all__)
+    for name in module.__all__:
+        getattr(module, name)
