@@ -86,7 +86,10 @@ def test_hooks_nest_and_give_back_each_other(net):
 
 
 def test_an_object_that_is_no_hook_is_refused(net):
-    with pytest.raises(TypeError, match=r"is no hook: expected an object with before\(layer, phase\) or after"), hooked(net(), 3):
+    with (
+        pytest.raises(TypeError, match=r"is no hook: expected an object with before\(layer, phase\) or after"),
+        hooked(net(), 3),
+    ):
         pass
 
 
@@ -107,7 +110,9 @@ def test_backward_before_forward_says_what_is_missing(xp, mode):
 def test_a_gradient_of_another_shape_is_refused(xp, mode):
     layer = Dense(prev=2, n=3, mode=mode)
     layer.forward(xp.zeros((4, 2), dtype="float32"))
-    with pytest.raises(ValueError, match=r"Middle\.backward expects the shape of its last output, \(4, 3\); got \(4, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"Middle\.backward expects the shape of its last output, \(4, 3\); got \(4, 2\)"
+    ):
         layer.backward(xp.zeros((4, 2)))
 
 

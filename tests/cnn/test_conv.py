@@ -73,7 +73,9 @@ def test_the_first_weights_are_wb_width_times_a_standard_normal():
 
 
 def test_one_seed_gives_the_same_weights_on_either_device_and_in_either_type(mode):
-    here, there = (Conv2d((1, 5, 5), (2, 3, 3), seed=8, mode=m, dtype=d) for m, d in (("cpu", "float64"), (mode, "float32")))
+    here, there = (
+        Conv2d((1, 5, 5), (2, 3, 3), seed=8, mode=m, dtype=d) for m, d in (("cpu", "float64"), (mode, "float32"))
+    )
     np.testing.assert_array_equal(here.W.astype("float32"), to_cpu(there.W))
 
 
@@ -105,7 +107,11 @@ def test_an_input_of_another_shape_is_refused(xp, mode):
 @pytest.mark.parametrize(
     ("keywords", "error", "text"),
     [
-        ({"F_shape": (2, 9, 9), "pad": 1}, ValueError, r"Conv: a window of \(9, 9\) is larger than the padded image, \(7, 7\)"),
+        (
+            {"F_shape": (2, 9, 9), "pad": 1},
+            ValueError,
+            r"Conv: a window of \(9, 9\) is larger than the padded image, \(7, 7\)",
+        ),
         ({"F_shape": (2, 3, 0)}, ValueError, r"KW of Conv: F_shape=\(2, 3, 0\) is 0; expected 1 or more"),
         ({"F_shape": (2, 3, 1.5)}, TypeError, r"KW of .* is 1.5; expected a whole number"),
         ({"F_shape": 3}, ValueError, r"Conv: F_shape is 3; expected \(M, KH, KW\)"),

@@ -24,7 +24,10 @@ def windows_one_by_one(x, window, stride, sides):
     for n in range(N):
         for i in range(OH):
             for j in range(OW):
-                rows, columns = slice(i * stride[0], i * stride[0] + window[0]), slice(j * stride[1], j * stride[1] + window[1])
+                rows, columns = (
+                    slice(i * stride[0], i * stride[0] + window[0]),
+                    slice(j * stride[1], j * stride[1] + window[1]),
+                )
                 cols[:, (n * OH + i) * OW + j] = padded[n, :, rows, columns].ravel()
     return cols
 

@@ -63,5 +63,7 @@ def test_square_takes_any_targets(xp):
 
 
 def test_an_unknown_loss_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"unknown err_func 'Cros'; did you mean 'Cross'\? known: Cross, Binary, Square"):
+    with pytest.raises(
+        ValueError, match=r"unknown err_func 'Cros'; did you mean 'Cross'\? known: Cross, Binary, Square"
+    ):
         get_loss("Cros")

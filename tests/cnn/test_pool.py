@@ -112,7 +112,11 @@ def test_the_cost_counts_comparisons_and_what_goes_in_and_out():
 @pytest.mark.parametrize(
     ("keywords", "error", "text"),
     [
-        ({"pool": 2, "route": "frist"}, ValueError, r"unknown route 'frist'; did you mean 'first'\? known: first, ties, article"),
+        (
+            {"pool": 2, "route": "frist"},
+            ValueError,
+            r"unknown route 'frist'; did you mean 'first'\? known: first, ties, article",
+        ),
         ({"pool": 9}, ValueError, r"Pool: a window of \(9, 9\) is larger"),
         ({"pool": 0}, ValueError, "Pool: pool is 0; expected 1 or more"),
         ({"pool": 2, "pad": 2}, ValueError, "Pool: pad 2 leaves windows of nothing but padding; use less than pool=2"),

@@ -1,0 +1,98 @@
+import math
+
+import matplotlib.pyplot as plt
+import pytest
+
+from cnn.history import Epoch, History, chart_is_seen
+from cnn.progress import Progress
+
+HISTORY = History((Epoch(1, math.nan, 0.5, 2.0), Epoch(2, math.nan, 0.25, 2.5)), 20, "moved by 1 < 2")
+
+
+@pytest.fixture
+def axes():
+    yield plt.subplots()[1]
+    plt.close("all")
+
+
+def test_the_table_has_a_row_an_epoch():
+    table = HISTORY.table
+    assert list(table.columns) == ["epoch", "train_error", "test_error", "seconds"]
+    assert table.test_error.tolist() == [0.5, 0.25]
+
+
+def test_an_interrupted_history_has_an_empty_table_with_the_same_columns():
+    assert list(History((), 3, "interrupted").table.columns) == ["epoch", "train_error", "test_error", "seconds"]
+
+
+def test_a_history_is_frozen():
+    with pytest.raises(AttributeError):
+        HISTORY.steps = 3
+
+
+def test_a_history_shows_itself_as_text_and_as_escaped_html():
+    assert repr(HISTORY).endswith("20 steps, epochs: 2; ended: moved by 1 < 2")
+    assert "0.25" in repr(HISTORY)
+    assert "moved by 1 &lt; 2" in HISTORY._repr_html_()
+    assert repr(History((), 3, "interrupted")) == "3 steps, epochs: 0; ended: interrupted"
+
+
+def test_the_curve_is_drawn_on_a_log_axis(axes):
+    assert HISTORY.show(axes) is axes
+    assert axes.get_yscale() == "log"
+    assert [line.get_label() for line in axes.lines] == ["test"]
+    assert axes.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.25]]
+
+
+def test_the_train_error_is_drawn_where_it_was_measured(axes):
+    History((Epoch(1, 0.4, 0.5, 2.0),), 10, "done").show(axes)
+    assert [line.get_label() for line in axes.lines] == ["test", "train"]
+
+
+def test_lm_show_errors_draws_the_last_training(net, axes):
+    lm = net()
+    lm.training(1, show_error=False)
+    assert lm.show_errors(axes) is axes
+    assert len(axes.lines) == 1
+
+
+def test_nothing_is_drawn_where_nobody_would_see_it(net):
+    assert not chart_is_seen()
+    net().training(1, show_error=True)
+    assert plt.get_fignums() == []
+
+
+def test_the_curve_appears_where_it_would_be_seen(net):
+    plt.ion()
+    try:
+        net().training(1, show_error=True)
+        assert len(plt.get_fignums()) == 1
+    finally:
+        plt.ioff()
+        plt.close("all")
+
+
+def test_the_running_error_is_asked_for_now_and_then_and_read_later(monkeypatch, capfd):
+    now = [0.0]
+    monkeypatch.setattr("cnn.progress.time.perf_counter", lambda: now[0])
+    events = []
+
+    class Scalar:
+        def __init__(self, number):
+            self.number = number
+
+        def __float__(self):
+            events.append(f"read {self.number}")
+            return float(self.number)
+
+    class Output:
+        def get_error(self, t):
+            events.append(f"asked {t}")
+            return Scalar(t)
+
+    progress = Progress("epoch 1/1", 10, shown=True)
+    for i in range(10):
+        now[0] += 0.2
+        progress.step(Output(), i)
+    progress.close()
+    assert events == ["asked 2", "read 2", "asked 5", "read 5", "asked 8"]

@@ -1,0 +1,164 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from cnn import LayerManager
+from cnn.xp import to_cpu
+
+
+def weights(lm):
+    return [to_cpu(layer.W).copy() for layer in lm if layer.parameter_names]
+
+
+def test_the_same_seed_gives_the_same_run(net):
+    one, other = net(), net()
+    histories = []
+    for lm in (one, other):
+        lm.insert(3, name="d")
+        histories.append(lm.training(2, n_batch=5, show_error=False))
+    for a, b in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [e.test_error for e in histories[0].epochs] == [e.test_error for e in histories[1].epochs]
+
+
+def test_another_seed_gives_another_run(net):
+    one, other = net(seed=1), net(seed=2)
+    assert (weights(one)[0] != weights(other)[0]).any()
+
+
+def test_each_epoch_sees_every_image_once_in_a_new_order_and_the_last_batch_may_be_short(xp, net, monkeypatch):
+    lm = net()
+    lm.x_train[:, 0, 0, 0] = xp.arange(24)
+    seen, forward = [], lm.forward
+    monkeypatch.setattr(
+        lm,
+        "forward",
+        lambda x, train=False: (train and seen.append(to_cpu(x)[:, 0, 0, 0].tolist()), forward(x, train))[1],
+    )
+    lm.training(2, n_batch=10, show_error=False)
+    assert [len(batch) for batch in seen] == [10, 10, 4] * 2
+    first, second = np.concatenate(seen[:3]).tolist(), np.concatenate(seen[3:]).tolist()
+    assert sorted(first) == sorted(second) == list(range(24))
+    assert first != second
+
+
+def test_the_errors_are_means_over_all_images(net):
+    lm = net()
+    history = lm.training(1, n_batch=7, show_error=False, show_train_error=True)
+    (epoch,) = history.epochs
+    np.testing.assert_allclose(epoch.train_error, lm.error(lm.x_train, lm.y_train), rtol=1e-12)
+    np.testing.assert_allclose(epoch.test_error, lm.error(lm.x_test, lm.y_test), rtol=1e-12)
+    assert epoch.seconds > 0
+
+
+def test_the_train_error_is_empty_unless_asked_for(net):
+    assert math.isnan(net().training(1, show_error=False).epochs[0].train_error)
+
+
+def test_steps_limits_a_call(net):
+    lm = net()
+    history = lm.training(5, n_batch=10, steps=4, show_error=False)
+    assert history.steps == lm.steps == 4
+    assert [epoch.epoch for epoch in history.epochs] == [1, 2]
+    assert history.reason == "the 4 steps asked for are done"
+
+
+def test_all_epochs_done_is_a_reason_too(net):
+    assert net().training(1, show_error=False).reason == "all epochs are done"
+
+
+def test_a_threshold_ends_the_training_with_the_reason(net):
+    history = net().training(9, threshold=1e9, show_error=False)
+    assert len(history.epochs) == 2
+    assert re.match(r"the test error moved by .*, less than the threshold 1e\+09", history.reason)
+
+
+def test_a_threshold_of_zero_never_ends_it(net):
+    lm = net()
+    for layer in lm:
+        layer.update = lambda: None
+    assert len(lm.training(3, threshold=0, show_error=False).epochs) == 3
+
+
+def test_nan_ends_the_training_with_the_reason(net):
+    lm = net()
+    lm["Conv1"].W[...] = float("nan")
+    history = lm.training(9, show_error=False)
+    assert len(history.epochs) == 1
+    assert history.reason.startswith("the test error is nan after epoch 1")
+
+
+def test_ctrl_c_keeps_weights_and_history(net):
+    lm = net()
+    update, calls = lm["Output1"].update, []
+
+    def interrupted():
+        update()
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    lm["Output1"].update = interrupted
+    history = lm.training(9, n_batch=8, show_error=False)
+    assert history.reason == "interrupted"
+    assert len(history.epochs) == 1
+    assert lm.history is history
+    assert lm["Output1"].optimizer.t == 5
+
+
+def test_layers_are_asked_by_name_each_time(net):
+    lm = net()
+    seen = []
+    conv = lm["Conv1"]
+    original = conv.forward
+
+    def shadow(x, train=False):
+        seen.append((len(x), train))
+        return original(x, train=train)
+
+    conv.forward = shadow
+    lm.training(1, n_batch=12, show_error=False)
+    assert seen == [(12, True), (12, True), (12, False)]
+
+
+def test_a_quiet_training_writes_nothing(net, capfd):
+    net().training(1, show_error=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_training_shows_epoch_steps_and_error_on_stderr(net, capfd):
+    net().training(2, n_batch=8)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "epoch 1/2: 100%" in err
+    assert "epoch 2/2: 100%" in err
+    assert "3/3" in err
+    assert "test=" in err
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "text"),
+    [
+        ({"epoch": 0}, ValueError, "epoch is 0; expected 1 or more"),
+        ({"epoch": 1, "n_batch": 2.5}, TypeError, "n_batch is 2.5; expected a whole number"),
+        ({"epoch": 1, "steps": 0}, ValueError, "steps is 0; expected 1 or more"),
+        ({"epoch": 1, "threshold": -1}, ValueError, "threshold is -1; expected a number, 0 or more"),
+    ],
+)
+def test_bad_arguments_are_answered(net, keywords, error, text):
+    with pytest.raises(error, match=text):
+        net().training(**keywords)
+
+
+def test_a_short_training_on_real_digits_learns_them(sample, mode, capsys):
+    (x_train, t_train), (x_test, t_test) = sample
+    lm = LayerManager((x_train, x_test), (t_train, t_test), mode=mode, seed=0)
+    lm.append(name="c", F_shape=(10, 3, 3), pad=1)
+    lm.append(name="p", pool=2)
+    lm.append(name="m", n=100)
+    lm.append(name="o", n=10)
+    lm.training(2, n_batch=16, show_error=False)
+    hits = int((lm.predict() == lm.y_test.argmax(axis=1)).sum())
+    assert hits > 900
