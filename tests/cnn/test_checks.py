@@ -26,7 +26,7 @@ def test_an_unknown_keyword_is_answered_with_the_known_ones():
 
 @pytest.mark.parametrize("value", [1.5, "3", None])
 def test_a_size_has_to_be_a_whole_number(value):
-    with pytest.raises(TypeError, match="n is .*; expected a whole number, 1 or more"):
+    with pytest.raises(TypeError, match=r"n is .*; expected a whole number, 1 or more"):
         whole("n", value)
 
 

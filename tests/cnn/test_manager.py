@@ -205,7 +205,7 @@ def test_data_that_is_no_pair_is_refused(tiny, mode):
 
 
 def test_an_unknown_mode_is_refused(tiny):
-    with pytest.raises(ValueError, match="mode is 'cuda'; expected 'cpu' .* or 'gpu'"):
+    with pytest.raises(ValueError, match=r"mode is 'cuda'; expected 'cpu' .* or 'gpu'"):
         LayerManager(*tiny, mode="cuda")
 
 

@@ -36,7 +36,7 @@ def test_mode_names_the_module(xp, mode):
 
 
 def test_an_unknown_mode_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="mode is 'tpu'; expected 'cpu' .* or 'gpu'"):
+    with pytest.raises(ValueError, match=r"mode is 'tpu'; expected 'cpu' .* or 'gpu'"):
         array_module("tpu")
 
 
