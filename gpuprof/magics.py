@@ -116,6 +116,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             raise UsageError(
                 f"%%layertime expected an expression such as lm; got {expression.strip()!r}: {error.msg}"
             ) from None
+        except Exception as error:
+            raise UsageError(f"%%layertime {expression.strip()}: {type(error).__name__}: {error}") from error
         return tuple(value)
 
     def _body(self, header: str, cell: str) -> Callable[[], Any]:

@@ -140,6 +140,8 @@ def time_code(
     for name, value in (("number", number), ("repeat", repeat)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1; got {value}")
+    if not precision > 0:
+        raise ValueError(f"precision must be above 0; got {precision}")
     clock = clock or clock_for(code.objects)
     batches = _Batches(code, clock, number)
     collecting = gc.isenabled()

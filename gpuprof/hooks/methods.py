@@ -107,13 +107,11 @@ def _train_reader(method: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict
 
 def _walk(model: Any, prefix: str, above: set[int]) -> Iterator[tuple[str, Any]]:
     """Depth first; `above` holds what is being walked, so that a cycle ends."""
-    if id(model) in above:
-        return
     above = above | {id(model)}
     seen: set[int] = set()
     named: dict[str, int] = {}
     for key, layer in _members(model):
-        if id(layer) in seen:
+        if id(layer) in seen | above:
             continue
         seen.add(id(layer))
         name = _name(layer, key)

@@ -18,13 +18,20 @@ def label(scope: Scope) -> str:
     return f"{scope.path}.{scope.phase}" if scope.phase else scope.path
 
 
+def nothing_called(scopes: tuple[Scope, ...]) -> str:
+    """What to say where none of the layers found was called."""
+    paths = ", ".join(dict.fromkeys(scope.path for scope in scopes))
+    return (
+        f"No layer was called: expected the code to call forward, backward or update of {paths}; it called none of "
+        "them. Does it run this very object, and not a copy made before?"
+    )
+
+
 def verdict(rows: tuple[Scope, ...], pace: Pace, evaluated: float = 0.0) -> str:
     """Two or three sentences about the step as a whole.
 
     `evaluated` is the share of the cell that evaluations took.
     """
-    if not pace.steps:
-        return "No layer was called, so there is no step to judge."
     if not pace.on_device:
         sentences = _on_the_host(rows, pace)
     elif pace.bound == "device":
@@ -44,7 +51,7 @@ def _on_the_host(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     top = _largest_gain(rows, pace)
     if rows[top] == OUTSIDE:
         return [
-            _mostly_outside(pace, top),
+            _outside(pace, top),
             f"Of the layers, {_share_of_host(rows, pace, _largest_gain(rows[:-1], pace))}.",
         ]
     return [
@@ -86,7 +93,7 @@ def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
         )
     top = _largest_gain(rows, pace)
     if rows[top] == OUTSIDE:
-        sentences.append(_mostly_outside(pace, top))
+        sentences.append(_outside(pace, top))
     else:
         sentences.append(f"First comes what the host does: {_share_of_host(rows, pace, top)}. {_without(pace, top)}")
     return sentences
@@ -101,10 +108,11 @@ def _share_of_host(rows: tuple[Scope, ...], pace: Pace, row: int) -> str:
     return f"{label(rows[row])} takes it longest ({seconds_text(pace.host[row])}, {percent(share)})"
 
 
-def _mostly_outside(pace: Pace, row: int) -> str:
+def _outside(pace: Pace, row: int) -> str:
+    share = percent(pace.host[row] / pace.host.sum())
     return (
-        f"Most of what the host does in a step ({seconds_text(pace.host[row])} of {seconds_text(pace.host.sum())}) "
-        "lies outside the layers: fetching the batch, the loss, the loop itself."
+        f"The largest part of the host's time in a step ({seconds_text(pace.host[row])} of "
+        f"{seconds_text(pace.host.sum())}, {share}) lies outside the layers: fetching the batch, the loss, the loop."
     )
 
 

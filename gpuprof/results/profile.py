@@ -18,7 +18,7 @@ from gpuprof.units import percent
 from gpuprof.views.grid import Grid, layer_grid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """What `layertime` measured; IPython shows it as a table with a verdict.
 
@@ -83,9 +83,10 @@ class Profile:
     @property
     def verdict(self) -> str:
         """What sets the step's length, which layer to look at, and what mending it would gain."""
-        rows = self.account.rows
+        if not len(self.log):
+            return advice.nothing_called(self.log.scopes)
         evaluated = self.table.loc[self.table["phase"] == "evaluate", "share"].sum()
-        return advice.verdict(rows, self.pace, float(evaluated))
+        return advice.verdict(self.account.rows, self.pace, float(evaluated))
 
     @property
     def closure(self) -> float:
@@ -177,6 +178,9 @@ class Profile:
 
         Path(path).write_text(json.dumps(chrome_trace(self.calls, self.about)), encoding="utf-8")
         return Path(path)
+
+    def __repr__(self) -> str:
+        return f"<Profile: {len(self.log)} calls, {self.pace.steps} steps, {self.clock}>"
 
     def __str__(self) -> str:
         parts = [self.verdict, "", self.grid.text() if len(self.log) else "", ""]

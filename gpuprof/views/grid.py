@@ -42,12 +42,12 @@ class Grid:
 def layer_grid(table: Any, order: Sequence[str]) -> Grid:
     """The profile's table with a row a layer, in the order given, and a column a phase: time a call.
 
-    The hottest phase is marked ◀; share and gain are sums over the layer's phases of the step.
+    The hottest phase of the step is marked ◀; "of the cell" and gain are sums over the layer's phases of the step.
     """
     phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
     cells = {(row.path, row.phase): row for row in table.itertuples()}
     units = {phase: unit_for(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
-    warmest = max((row.share for row in cells.values() if row.phase), default=0.0)
+    warmest = max((row.share for row in cells.values() if row.phase not in ("", "evaluate")), default=0.0)
     by_layer = table[table["phase"] != "evaluate"].groupby("path", sort=False)
     share, host, gain = (by_layer[column].sum(min_count=1) for column in ("share", "host_us", "gain"))
     host_size, host_unit = unit_for(host.dropna() * 1e-6)
@@ -61,7 +61,13 @@ def layer_grid(table: Any, order: Sequence[str]) -> Grid:
             Cell(percent(gain.get(path, float("nan")))),
         ]
         rows.append(tuple(row))
-    head = ("layer", *(f"{phase} ({units[phase][1]})" for phase in phases), "share", f"host ({host_unit})", "gain")
+    head = (
+        "layer",
+        *(f"{phase} ({units[phase][1]})" for phase in phases),
+        "of the cell",
+        f"host ({host_unit})",
+        "gain",
+    )
     return Grid(head, tuple(rows))
 
 
@@ -74,4 +80,4 @@ def _time(row: Any, size: float, warmest: float) -> Cell:
         text += f" ±{digits(half, 1)}"
     if warmest > 0 and row.share == warmest:
         text += " ◀"
-    return Cell(text, row.share / warmest if warmest > 0 else 0.0)
+    return Cell(text, row.share / warmest if warmest > 0 and row.phase != "evaluate" else 0.0)

@@ -1,0 +1,24 @@
+"""`python -m benchmarks [NAME ...]`: run all benchmarks, or those named."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+NAMES = ("overhead", "pooling", "accuracy")
+
+
+def main(names: list[str]) -> int:
+    """Run them one after another; 2 for a name that is none."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        print(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    for name in names or NAMES:
+        print(f"== {name}")
+        import_module(f"benchmarks.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Does the profile tell the truth about the article's pooling? Its gain, against steps that were really mended.
+
+For each batch size both routes are trained without a profiler, in turns, and the wall clock over drained steps
+gives the true gain; then each is profiled. Kept: raw step times, the verdicts, the tables.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import gpuprof
+from benchmarks.net import article_net, data, has_gpu
+from benchmarks.results import keep
+from cnn import LayerManager
+
+ROUTES = ("article", "first", "ties")
+
+
+def main(batches: tuple[int, ...] = (8, 16, 32), rounds: int = 7) -> None:
+    """Measure, print a short table, keep everything."""
+    mode = "gpu" if has_gpu() else "cpu"
+    images = data()
+    found = []
+    for n_batch in batches:
+        nets = {route: article_net(mode, route, images=images) for route in ROUTES}
+        steps = dict.fromkeys(ROUTES, 300 if n_batch == 8 else 100 if n_batch == 16 else 40)
+        if mode == "cpu":
+            steps = {"article": 320 // n_batch**2 + 3, "first": 40, "ties": 40}
+        plain = plain_steps(nets, n_batch, steps, rounds)
+        for route, net in nets.items():
+            found.append(profiled(net, route, n_batch, steps[route], plain))
+    print(f"wrote {keep('pooling', {'mode': mode, 'net': 'article', 'dtype': 'float32', 'runs': found})}")
+
+
+def plain_steps(
+    nets: dict[str, LayerManager], n_batch: int, steps: dict[str, int], rounds: int
+) -> dict[str, list[float]]:
+    """Seconds a step without a profiler: the routes in turns, `rounds` times, each over `steps` drained steps."""
+    times: dict[str, list[float]] = {route: [] for route in nets}
+    for route, net in nets.items():
+        run(net, n_batch, 3)
+        times[route].clear()
+    for _ in range(rounds):
+        for route, net in nets.items():
+            times[route].append(run(net, n_batch, steps[route]) / steps[route])
+    return times
+
+
+def run(net: LayerManager, n_batch: int, steps: int) -> float:
+    """Seconds for `steps` training steps on data already there, the device drained before and after."""
+    x, t = net.x_train, net.y_train
+    drain(net)
+    start = time.perf_counter()
+    for i in range(steps):
+        at = i * n_batch % (len(x) - n_batch)
+        net.forward(x[at : at + n_batch], train=True)
+        net.backward(t[at : at + n_batch])
+        net.update()
+    drain(net)
+    return time.perf_counter() - start
+
+
+def drain(net: LayerManager) -> None:
+    """Wait for the device."""
+    if net.mode == "gpu":
+        import cupy
+
+        cupy.cuda.runtime.deviceSynchronize()
+
+
+def profiled(net: LayerManager, route: str, n_batch: int, steps: int, plain: dict[str, list[float]]) -> dict[str, Any]:
+    """One profile and the truth beside it."""
+    with gpuprof.layertime(net) as timing:
+        run(net, n_batch, steps)
+    profile = timing.profile
+    medians = {name: statistics.median(times) for name, times in plain.items()}
+    pool = profile["Pool1", "backward"]
+    truth = 1 - medians["first"] / medians[route]
+    print(
+        f"n_batch {n_batch:3d} {route:8s} plain {medians[route] * 1e6:8.0f} µs/step, profiled {profile.pace.step * 1e6:8.0f}; "
+        f"bound by {profile.pace.bound:6s}; Pool1.backward gain {pool.gain:.3f}, its GPU work {pool.gpu_gain:.3f}, "
+        f"truly (against 'first') {truth:.3f}; closure {profile.closure:.4f}; own {profile.own_share:.3f}\n   {profile.verdict}"
+    )
+    return {
+        "n_batch": n_batch,
+        "route": route,
+        "plain_s": plain[route],
+        "profiled_step_s": profile.pace.step,
+        "host_s": float(profile.pace.host.sum()),
+        "certain_work_s": float(profile.pace.work.sum()),
+        "bound": profile.pace.bound,
+        "verdict": profile.verdict,
+        "true_gain": truth,
+        "closure": profile.closure,
+        "call_cost_s": profile.call_cost,
+        "table": profile.table.drop(columns=["busy_us", "idle_us", "launches"]).to_dict("records"),
+    }
+
+
+if __name__ == "__main__":
+    main()
