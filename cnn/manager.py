@@ -189,8 +189,7 @@ class LayerManager(LayerList):
         self.check_layers()
         for i, layer in enumerate(self.layers):
             self.check_fit(self.layers[:i], layer)
-            if isinstance(layer, Output) != (i == len(self.layers) - 1):
-                raise ValueError(f"expected one Output layer, the last; {layer.name} is number {i + 1} of {len(self)}")
+        self._check_output()
         output: Any = self.layers[-1]
         if self.y_train.shape[1:] != output.O_shape:
             raise ValueError(
@@ -199,6 +198,11 @@ class LayerManager(LayerList):
             )
         output.loss.check_targets(self.y_train)
         output.loss.check_targets(self.y_test)
+
+    def _check_output(self) -> None:
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Output) != (i == len(self.layers) - 1):
+                raise ValueError(f"expected one Output layer, the last; {layer.name} is number {i + 1} of {len(self)}")
 
     def _through(self, x: Array, train: bool) -> Array:
         for layer in self.layers:

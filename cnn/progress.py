@@ -24,6 +24,7 @@ class Progress:
         self.bar: Any = None
         self.asked: Array = None
         self.looked = time.perf_counter()
+        self.paused: float | None = None
         if shown:
             from tqdm.std import tqdm
 
@@ -40,10 +41,16 @@ class Progress:
             self.asked, self.looked = output.get_error(t), now
         self.bar.update()
 
+    def pause(self) -> None:
+        """The steps are done: what follows until `close` is not to count in the steps per second."""
+        self.paused = time.perf_counter()
+
     def close(self, **errors: float) -> None:
         """Leave the bar as it is, with these errors beside it."""
         if self.bar is None:
             return
+        if self.paused is not None:
+            self.bar.start_t += time.perf_counter() - self.paused
         if errors:
             self.bar.set_postfix({name: f"{value:.4f}" for name, value in errors.items()}, refresh=False)
         self.bar.close()

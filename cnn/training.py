@@ -64,6 +64,7 @@ class Run:
             errors: dict[str, float] = {}
             try:
                 self._pass_over(progress)
+                progress.pause()
                 errors = self._errors()
             finally:  # the bar ends its line, whatever happened
                 progress.close(**errors)

@@ -7,18 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn.activations import get_activation
-from cnn.checks import pair, shown, whole_shape
-from cnn.im2col import col2im, im2col, out_shape, pad_state
+from cnn.checks import whole_shape
+from cnn.im2col import im2col
 from cnn.layers.base import Layer
+from cnn.layers.images import image_shape, layer_col2im, windows
 from cnn.xp import Array, Seed, Shape
-
-
-def image_shape(what: str, I_shape: Any) -> tuple[int, int, int]:
-    """(C, H, W) from (C, H, W) or, for one channel, (H, W)."""
-    if isinstance(I_shape, (tuple, list)) and len(I_shape) == 2:
-        I_shape = (1, *I_shape)
-    C, H, W = whole_shape(what, I_shape, "C, H, W")
-    return C, H, W
 
 
 class Conv2d(Layer):
@@ -64,12 +57,7 @@ class Conv2d(Layer):
         if isinstance(F_shape, (tuple, list)) and len(F_shape) == 2:
             F_shape = (1, *F_shape)
         M, KH, KW = whole_shape(f"{who}: F_shape", F_shape, "M, KH, KW")
-        self.stride = pair(f"{who}: stride", stride)
-        try:
-            self.pad_state = pad_state((H, W), (KH, KW), self.stride, pad)
-            O_size = out_shape((H, W), (KH, KW), self.stride, self.pad_state)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{who}: {error}") from None
+        self.stride, self.pad_state, O_size = windows(who, (H, W), (KH, KW), stride, pad)
         super().__init__((C, H, W), (M, *O_size), name=name, mode=mode, dtype=dtype)
         self.F_shape = (M, KH, KW)
         self.activation = get_activation(act, act_dic)
@@ -122,26 +110,3 @@ class Conv2d(Layer):
         """Input, columns, sums and outputs."""
         _, OH, OW = self.O_shape
         return self.prev + OH * OW * math.prod(self.F_shape[1:]) * self.I_shape[0] + 3 * self.n
-
-
-def layer_col2im(
-    layer: Any,
-    window: tuple[int, int],
-    cols: Array,
-    I_shape: Shape,
-    O_shape: Shape | None,
-    stride: Any,
-    pad: Any,
-) -> Array:
-    """`col2im` with a layer's `stride` and `pad_state` as defaults; ValueError if `O_shape` does not fit."""
-    stride = layer.stride if stride is None else stride
-    pad = layer.pad_state if pad is None else pad
-    if O_shape is not None:
-        step, size = pair("stride", stride), (I_shape[2], I_shape[3])
-        follows = out_shape(size, window, step, pad_state(size, window, step, pad))
-        if tuple(O_shape[-2:]) != follows:
-            raise ValueError(
-                f"{layer.name}.col2im: O_shape ends in {tuple(O_shape[-2:])}, but images {shown(I_shape[1:])}, window "
-                f"{window}, stride {stride} and pad {pad} give {follows}"
-            )
-    return col2im(cols, I_shape, window, stride, pad)

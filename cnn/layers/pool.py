@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnn.checks import choose, pair, whole
-from cnn.im2col import im2col, out_shape, pad_state
+from cnn.checks import choose, whole
+from cnn.im2col import im2col
 from cnn.layers.base import Layer
-from cnn.layers.conv import image_shape, layer_col2im
+from cnn.layers.images import image_shape, layer_col2im, windows
 from cnn.xp import Array, Shape, get_array_module
 
 ROUTES = {"first": "first", "ties": "ties", "article": "article"}
@@ -59,12 +59,8 @@ class MaxPool2d(Layer):
         C, H, W = image_shape(f"{who}: I_shape", I_shape)
         self.pool = whole(f"{who}: pool", pool)
         self.F_shape = (self.pool, self.pool)
-        self.stride = pair(f"{who}: stride", self.pool if stride is None else stride)
-        try:
-            self.pad_state = pad_state((H, W), self.F_shape, self.stride, pad)
-            O_size = out_shape((H, W), self.F_shape, self.stride, self.pad_state)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{who}: {error}") from None
+        stride = self.pool if stride is None else stride
+        self.stride, self.pad_state, O_size = windows(who, (H, W), self.F_shape, stride, pad)
         if max(max(sides) for sides in self.pad_state) >= self.pool:
             raise ValueError(
                 f"{who}: pad {pad!r} leaves windows of nothing but padding; use less than pool={self.pool}"

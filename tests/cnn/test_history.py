@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import pytest
 
 from cnn.history import Epoch, History, chart_is_seen
-from cnn.progress import Progress
 
 HISTORY = History((Epoch(1, math.nan, 0.5, 2.0), Epoch(2, math.nan, 0.25, 2.5)), 20, "moved by 1 < 2")
 
@@ -70,29 +69,3 @@ def test_the_curve_appears_where_it_would_be_seen(net):
     finally:
         plt.ioff()
         plt.close("all")
-
-
-def test_the_running_error_is_asked_for_now_and_then_and_read_later(monkeypatch, capfd):
-    now = [0.0]
-    monkeypatch.setattr("cnn.progress.time.perf_counter", lambda: now[0])
-    events = []
-
-    class Scalar:
-        def __init__(self, number):
-            self.number = number
-
-        def __float__(self):
-            events.append(f"read {self.number}")
-            return float(self.number)
-
-    class Output:
-        def get_error(self, t):
-            events.append(f"asked {t}")
-            return Scalar(t)
-
-    progress = Progress("epoch 1/1", 10, shown=True)
-    for i in range(10):
-        now[0] += 0.2
-        progress.step(Output(), i)
-    progress.close()
-    assert events == ["asked 2", "read 2", "asked 5", "read 5", "asked 8"]
