@@ -50,7 +50,9 @@ class Progress:
         if self.bar is None:
             return
         if self.paused is not None:
-            self.bar.start_t += time.perf_counter() - self.paused
+            pause = time.perf_counter() - self.paused
+            self.bar.start_t += pause
+            self.bar.last_print_t += pause  # a bar that was last drawn before its start ends without a line
         if errors:
             self.bar.set_postfix({name: f"{value:.4f}" for name, value in errors.items()}, refresh=False)
         self.bar.close()

@@ -27,7 +27,7 @@ def test_the_running_error_is_asked_for_now_and_then_and_read_later(monkeypatch)
     assert events == ["asked 2", "read 2", "asked 5", "read 5", "asked 8"]
 
 
-def test_the_evaluation_does_not_count_in_the_steps_per_second(monkeypatch):
+def test_the_evaluation_does_not_count_in_the_steps_per_second(monkeypatch, capfd):
     now = [100.0]
     monkeypatch.setattr("cnn.progress.time.perf_counter", lambda: now[0])
     progress = Progress("epoch 1/1", 2, shown=True)
@@ -36,6 +36,7 @@ def test_the_evaluation_does_not_count_in_the_steps_per_second(monkeypatch):
     now[0] += 30
     progress.close(test=0.5)
     assert progress.bar.start_t == started + 30
+    assert capfd.readouterr().err.endswith("test=0.5000]\n")
 
 
 def test_a_progress_that_is_not_shown_asks_nothing(capfd):
