@@ -79,9 +79,10 @@ def _by_the_device(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
 
 def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     work, host = float(pace.work.sum()), float(pace.host.sum())
+    certain = f"certainly works {seconds_text(work)} of that" if work > _NOTHING * host else "keeps up"
     sentences = [
-        f"The step is launch-bound: the host takes {seconds_text(host)} to issue it, and the GPU certainly works "
-        f"{seconds_text(work)} of that; how much of the rest it idles, kernel records would tell."
+        f"The step is launch-bound: the host takes {seconds_text(host)} to issue it, and the GPU {certain}; "
+        "how much of the rest it idles, kernel records would tell."
     ]
     longest = int(np.argmax(pace.work))
     if pace.work[longest] > _HOLDS * host:
@@ -95,7 +96,10 @@ def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     if rows[top] == OUTSIDE:
         sentences.append(_outside(pace, top))
     else:
-        sentences.append(f"First comes what the host does: {_share_of_host(rows, pace, top)}. {_without(pace, top)}")
+        sentences.append(
+            f"What helps is fewer launches: {_largest_phase(rows, pace)}, and {_share_of_host(rows, pace, top)}. "
+            f"{_without(pace, top)}"
+        )
     return sentences
 
 
@@ -105,7 +109,18 @@ def _largest_gain(rows: tuple[Scope, ...], pace: Pace) -> int:
 
 def _share_of_host(rows: tuple[Scope, ...], pace: Pace, row: int) -> str:
     share = pace.host[row] / pace.host.sum() if pace.host.sum() else 0.0
-    return f"{label(rows[row])} takes it longest ({seconds_text(pace.host[row])}, {percent(share)})"
+    return f"{label(rows[row])} takes the host longest ({seconds_text(pace.host[row])}, {percent(share)})"
+
+
+def _largest_phase(rows: tuple[Scope, ...], pace: Pace) -> str:
+    """The phase in which the host spends most of the step."""
+    hosts: dict[str, float] = {}
+    for scope, host in zip(rows, pace.host, strict=True):
+        if scope.phase:
+            hosts[scope.phase] = hosts.get(scope.phase, 0.0) + float(host)
+    phase = max(hosts, key=hosts.__getitem__)
+    share = hosts[phase] / float(pace.host.sum())
+    return f"all layers' {phase} takes it {seconds_text(hosts[phase])} ({percent(share)})"
 
 
 def _outside(pace: Pace, row: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from array import array
@@ -141,5 +140,5 @@ def _parts(value: object) -> Iterator[object]:
         yield from value.values()
     elif isinstance(value, (list, tuple, set)):
         yield from value
-    elif type(value).__module__.partition(".")[0] not in sys.stdlib_module_names:
+    else:
         yield from getattr(value, "__dict__", {}).values()

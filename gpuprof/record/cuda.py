@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from array import array
 from collections import deque
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from gpuprof.record.clocks import MISSING, Ints
 
 Event = TypeVar("Event")
 
-_READ_AT = 2048  # marks waiting before a block of them is read
+_READ_AT = 512  # marks waiting before a block of them is read
 _REBASE_NS = 1_000_000_000  # event differences are float32 ms: beyond a second they lose more than 0.06 µs
 
 
@@ -27,6 +27,8 @@ class _EventClock(ABC, Generic[Event]):
 
     name = "CUDA events"
     on_device = True
+    pool: ClassVar[dict[int, list[Any]]]
+    """Events at rest, by device; shared by all clocks of a library, for making one takes longer than recording it."""
     resolution = 0.5e-6  # CUDA Runtime API, cudaEventElapsedTime: "around 0.5 microseconds"
 
     host = staticmethod(time.perf_counter_ns)
@@ -37,7 +39,6 @@ class _EventClock(ABC, Generic[Event]):
         self._stream = array("q")
         self._waiting: deque[Event] = deque()
         self._lock = threading.Lock()
-        self._pool: dict[int, list[Event]] = {}
         self._base: dict[int, tuple[Event, int]] = {}
         self.lost = 0
         """Marks that CUDA could not read, such as one taken while a stream was capturing."""
@@ -48,7 +49,7 @@ class _EventClock(ABC, Generic[Event]):
         with self._lock:
             if device not in self._base:
                 self._begin(device, stream)
-            pool = self._pool[device]
+            pool = self.pool[device]
             event = pool.pop() if pool else self._make()
             self._record(event, stream)
             self._waiting.append(event)
@@ -63,17 +64,17 @@ class _EventClock(ABC, Generic[Event]):
                 self._read()
 
     def wait(self) -> None:
-        """Return when every device that was marked has done all its work; read the events."""
+        """Return when every device that was marked has done all its work."""
         for device in list(self._base) or [self._here()[0]]:
             self._synchronize(device)
-        with self._lock:
-            self._read()
 
     def resolve(self, marks: Ints) -> Ints:
         """The time of each mark, ns: on its device's axis, which began at the host's time.
 
         MISSING for what CUDA could not read: see `lost`; after a CUDA error, all that came after it.
         """
+        with self._lock:
+            self._read()
         ns = np.full(len(self._device), MISSING)
         ns[: len(self._ns)] = self._ns
         return ns[marks]
@@ -85,8 +86,9 @@ class _EventClock(ABC, Generic[Event]):
 
     def _begin(self, device: int, stream: Any) -> None:
         """Start a device's axis: on a drained device an event happens when the host records it."""
-        self._pool[device] = [self._make() for _ in range(64)]
-        base = self._make()
+        pool = self.pool.setdefault(device, [])
+        pool.extend(self._make() for _ in range(len(pool), 2 * _READ_AT))
+        base = pool.pop()
         self._record(base, stream)  # the first record loads what records need
         self._synchronize(device)
         now = self.host()
@@ -96,21 +98,24 @@ class _EventClock(ABC, Generic[Event]):
 
     def _read(self) -> None:
         """Turn events that have happened into ns, oldest first, and put them back into the pool."""
-        while self._waiting and self._done(self._waiting[0]):
-            event = self._waiting.popleft()
+        while self._waiting:
             device = self._device[len(self._ns)]
             base, base_ns = self._base[device]
+            event = self._waiting[0]
             try:
+                if not self._done(event):
+                    return
                 ns = base_ns + round(self._elapsed_ms(base, event) * 1e6)
-            except RuntimeError:
+            except RuntimeError:  # recorded in a capture, or CUDA has failed; the event is not used again
                 self.lost += 1
-                self._ns.append(MISSING)
-                continue
+                ns = MISSING
+            self._waiting.popleft()
             self._ns.append(ns)
             if ns - base_ns > _REBASE_NS:
                 self._base[device] = (event, ns)
                 event = base
-            self._pool[device].append(event)
+            if ns != MISSING:
+                self.pool[device].append(event)
 
     @abstractmethod
     def _here(self) -> tuple[int, Any]: ...
@@ -137,13 +142,14 @@ class _EventClock(ABC, Generic[Event]):
 class CupyClock(_EventClock[int]):
     """CUDA events on CuPy's current stream, by the runtime's own handles."""
 
+    pool: ClassVar[dict[int, list[Any]]] = {}
+
     def __init__(self) -> None:
         super().__init__()
         import cupy
 
         self._cuda = cupy.cuda
         self._runtime = cupy.cuda.runtime
-        self._made: list[Any] = []
 
     def _here(self) -> tuple[int, int]:
         return self._runtime.getDevice(), self._cuda.get_current_stream().ptr
@@ -152,9 +158,7 @@ class CupyClock(_EventClock[int]):
         return stream
 
     def _make(self) -> int:
-        event = self._cuda.Event()
-        self._made.append(event)  # destroyed with the clock
-        return int(event.ptr)
+        return int(self._runtime.eventCreate())
 
     def _record(self, event: int, stream: int) -> None:
         self._runtime.eventRecord(event, stream)
@@ -172,6 +176,8 @@ class CupyClock(_EventClock[int]):
 
 class TorchClock(_EventClock[Any]):
     """CUDA events on PyTorch's current stream."""
+
+    pool: ClassVar[dict[int, list[Any]]] = {}
 
     def __init__(self) -> None:
         super().__init__()
