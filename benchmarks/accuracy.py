@@ -26,9 +26,8 @@ def main(seeds: tuple[int, ...] = (0, 1, 2), epochs: int = 5, n_batch: int = 8) 
     found = [json.loads(run.communicate()[0].splitlines()[-1]) for run in runs]
     median = sorted(run["test_accuracy"] for run in found)[len(found) // 2]
     for run in found:
-        print(
-            f"seed {run['seed']}: test {run['test_accuracy']:.2%}, train {run['train_accuracy']:.2%}, {run['seconds']:.0f} s"
-        )
+        test, train, seconds = run["test_accuracy"], run["train_accuracy"], run["seconds"]
+        print(f"seed {run['seed']}: test {test:.2%}, train {train:.2%}, {seconds:.0f} s")
     print(f"median test accuracy {median:.2%}")
     whole = "CNN_DATA_DIR" in os.environ
     content = {"data": "MNIST, whole" if whole else "MNIST, the sample", "n_batch": n_batch, "epochs": epochs}

@@ -34,6 +34,22 @@ GPUPROF = [
     ["testing"],
     ["__main__"],
 ]
+CNN = [
+    ["datasets", "xp"],
+    ["checks"],
+    ["im2col"],
+    ["activations"],
+    ["losses"],
+    ["optimizers"],
+    ["layers.base"],
+    ["layers.images"],
+    ["layers.conv", "layers.pool", "layers.dense", "layers.dropout"],
+    ["layers.output"],
+    ["layerlist", "inputs", "history", "progress"],
+    ["training"],
+    ["storage"],
+    ["manager"],
+]
 HEAVY = ("numpy", "pandas", "matplotlib", "cupy", "torch", "IPython", "tqdm", "pooch", "threadpoolctl")
 
 
