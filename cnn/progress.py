@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 from cnn.xp import Array
 
@@ -12,7 +12,7 @@ INTERVAL = 0.5  # seconds between looks at the error, and between drawings of th
 
 
 class Progress:
-    """A tqdm bar on stderr, or nothing at all when it is not `shown`.
+    """A tqdm bar, or nothing at all when it is not `shown`.
 
     The text bar, not the widget: it needs no ipywidgets and survives in a saved notebook.
 
@@ -28,7 +28,7 @@ class Progress:
         if shown:
             from tqdm.std import tqdm
 
-            self.bar = tqdm(total=steps, desc=title, unit="step", file=sys.stderr, mininterval=INTERVAL)
+            self.bar = tqdm(total=steps, desc=title, unit="step", file=_stream(), mininterval=INTERVAL)
 
     def step(self, output: Any, t: Array) -> None:
         """One training step is done; now and then, `output` is asked for its error against `t`."""
@@ -56,3 +56,8 @@ class Progress:
         if errors:
             self.bar.set_postfix({name: f"{value:.4f}" for name, value in errors.items()}, refresh=False)
         self.bar.close()
+
+
+def _stream() -> TextIO:
+    """Standard error, as bars go; in a notebook, which shows that as an alarm, standard output."""
+    return sys.stdout if type(sys.stderr).__module__.startswith("ipykernel") else sys.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,7 +80,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         for _ in range(options.get("w", 0)):
             run()
         try:
-            timing = measure.layertime(*models)
+            timing = measure.LayerTime(models, None, self._named_in(cell))
         except (NoLayersError, NotImplementedError, TypeError) as error:
             raise UsageError(str(error)) from None
         value = None
@@ -119,6 +120,11 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         except Exception as error:
             raise UsageError(f"%%layertime {expression.strip()}: {type(error).__name__}: {error}") from error
         return tuple(value)
+
+    def _named_in(self, cell: str) -> list[object]:
+        """What the names in a cell stand for before it runs: where the model holds no arrays, these may."""
+        words = re.findall(r"[^\W\d]\w*", cell)
+        return [self.shell.user_ns[word] for word in dict.fromkeys(words) if word in self.shell.user_ns]
 
     def _body(self, header: str, cell: str) -> Callable[[], Any]:
         """The cell compiled once: calling it runs it in the user's namespace and gives its last expression's value."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
@@ -40,9 +40,9 @@ class LayerTime:
 
     profile: Profile
 
-    def __init__(self, models: tuple[object, ...], clock: Clock | None) -> None:
+    def __init__(self, models: tuple[object, ...], clock: Clock | None, names: Iterable[object] = ()) -> None:
         self._layers = find_layers(*models)
-        self._log = CallLog(clock or clock_for([layer for _, layer in self._layers] + list(models)))
+        self._log = CallLog(clock or clock_for([*(layer for _, layer in self._layers), *models], names))
         self._stack = ExitStack()
 
     def __enter__(self) -> LayerTime:

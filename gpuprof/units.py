@@ -20,6 +20,15 @@ def unit_for(seconds: Iterable[float]) -> tuple[float, str]:
     return _UNITS[-1] if largest else (1e-6, "µs")
 
 
+def column_unit(seconds: Iterable[float]) -> tuple[float, str]:
+    """The same for a column whose values differ widely: the smallest unit in which the largest is below 10 000."""
+    largest = max((abs(s) for s in seconds if math.isfinite(s)), default=0.0)
+    for size, name in reversed(_UNITS):
+        if largest < 10_000 * size:
+            return (size, name) if largest else (1e-6, "µs")
+    return _UNITS[0]
+
+
 def digits(value: float, figures: int = 3) -> str:
     """`value` with `figures` significant digits, never in exponent form; "" for NaN."""
     if not math.isfinite(value):
@@ -39,10 +48,12 @@ def seconds_text(seconds: float, figures: int = 3) -> str:
 
 
 def percent(share: float) -> str:
-    """A share such as "41 %", "0.4 %"; "" for NaN."""
+    """A share such as "41 %", "0.4 %", "99.6 %", "<0.1 %"; "" for NaN."""
     if math.isnan(share):
         return ""
-    return f"{share * 100:.1f} %" if 0 < abs(share) < 0.1 else f"{share * 100:.0f} %"
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    return f"{share * 100:.1f} %" if 0 < abs(share) < 0.0995 or 0.995 <= share < 0.9995 else f"{share * 100:.0f} %"
 
 
 def bar(share: float, width: int = 6) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from array import array
@@ -87,29 +88,41 @@ class HostClock:
         return time.get_clock_info("perf_counter").resolution
 
 
-def clock_for(objects: Iterable[object]) -> Clock:
-    """A clock for code that works on `objects`: CUDA events where arrays on a GPU are found in them.
+def clock_for(*groups: Iterable[object]) -> Clock:
+    """A clock for code that works on these objects: CUDA events where its arrays live on a GPU, else the host's.
 
-    Looked at: the objects, their attributes and items, three levels deep. CuPy decides before PyTorch.
+    The first group that shows arrays decides: on a GPU through CuPy, through PyTorch, or NumPy's. Looked at are the
+    objects, their attributes and items, three levels deep. Where no group shows any, CuPy decides if it is in use.
     """
     from gpuprof.record.cuda import CupyClock, TorchClock
 
-    found = {kind for kind in map(_library, _within(objects, 3)) if kind}
-    if "cupy" in found:
-        return CupyClock()
-    if "torch" in found:
-        return TorchClock()
-    return HostClock()
+    for group in groups:
+        found = {_library(value) for value in _within(group, 3)}
+        if "cupy" in found:
+            return CupyClock()
+        if "torch" in found:
+            return TorchClock()
+        if "numpy" in found:
+            return HostClock()
+    return CupyClock() if _cupy_in_use() else HostClock()
 
 
 def _library(value: object) -> str:
-    """Which library, "cupy" or "torch", where `value` shows that work goes to a GPU through it, else ""."""
+    """Through which library `value` shows that work is done: "cupy", "torch" (on a GPU) or "numpy"; else ""."""
     if isinstance(value, ModuleType):
         return "cupy" if value.__name__ == "cupy" and _usable(value) else ""
+    if isinstance(value, np.ndarray):
+        return "numpy"
     package = type(value).__module__.partition(".")[0]
     if package == "cupy":
         return "cupy"
     return "torch" if package == "torch" and getattr(value, "is_cuda", False) is True else ""
+
+
+def _cupy_in_use() -> bool:
+    """Whether CuPy has been imported and its memory pool holds arrays."""
+    cupy: Any = sys.modules.get("cupy")
+    return cupy is not None and _usable(cupy) and cupy.get_default_memory_pool().total_bytes() > 0
 
 
 def _usable(cupy: Any) -> bool:

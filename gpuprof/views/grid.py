@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpuprof.units import bar, digits, percent, unit_for
+from gpuprof.units import bar, digits, percent, column_unit
 
 _PHASES = ("forward", "backward", "update", "recompute", "evaluate", "region")
 
@@ -46,11 +46,11 @@ def layer_grid(table: Any, order: Sequence[str]) -> Grid:
     """
     phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
     cells = {(row.path, row.phase): row for row in table.itertuples()}
-    units = {phase: unit_for(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
+    units = {phase: column_unit(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
     warmest = max((row.share for row in cells.values() if row.phase not in ("", "evaluate")), default=0.0)
     by_layer = table[table["phase"] != "evaluate"].groupby("path", sort=False)
     share, host, gain = (by_layer[column].sum(min_count=1) for column in ("share", "host_us", "gain"))
-    host_size, host_unit = unit_for(host.dropna() * 1e-6)
+    host_size, host_unit = column_unit(host.dropna() * 1e-6)
     rows = []
     for path in order:
         row = [Cell(path)]

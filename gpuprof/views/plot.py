@@ -30,7 +30,7 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
     shown = [phase for phase in COLOURS if (stepping["phase"] == phase).any()]
     paths = [path for path in order if (stepping["path"] == path).any()]
     if ax is None:
-        _, ax = plt.subplots(figsize=(7.5, 0.9 + 0.22 * len(paths) * max(1, len(shown))), layout="constrained")
+        _, ax = plt.subplots(figsize=(7.5, 0.9 + 0.13 * len(paths) * max(1, len(shown))), layout="constrained")
     size, unit = unit_for(stepping["median_us"].dropna() * 1e-6)
     height = 0.8 / max(1, len(shown))
     for i, phase in enumerate(shown):

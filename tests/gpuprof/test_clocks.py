@@ -14,6 +14,27 @@ def test_numpy_arrays_get_the_host_clock() -> None:
     assert isinstance(clock_for([np.zeros(3), {"x": [np.ones(2)]}, "text", None]), HostClock)
 
 
+def test_objects_without_arrays_leave_the_choice_to_what_comes_after_them() -> None:
+    assert isinstance(clock_for([3], [np.zeros(2)]), HostClock)
+
+
+@pytest.mark.gpu
+def test_a_model_without_arrays_is_timed_with_events_where_cupy_is_in_use() -> None:
+    import cupy
+
+    x = cupy.zeros(3)
+    assert isinstance(clock_for([3]), CupyClock)
+    assert isinstance(clock_for([3], [x]), CupyClock)
+
+
+@pytest.mark.gpu
+def test_a_numpy_model_keeps_the_host_clock_where_cupy_is_in_use() -> None:
+    import cupy
+
+    x = cupy.zeros(3)
+    assert isinstance(clock_for([np.zeros(3)], [x]), HostClock)
+
+
 def test_the_host_clocks_resolution_is_the_systems() -> None:
     assert 0 < HostClock().resolution <= 1e-6
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gpuprof.units import bar, digits, percent, seconds_text, unit_for
+from gpuprof.units import bar, column_unit, digits, percent, seconds_text, unit_for
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,30 @@ def test_one_unit_suits_a_column_by_its_largest_value() -> None:
     assert unit_for([1e-6, 3e-3, math.nan]) == (1e-3, "ms")
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.873, "87 %"), (0.0043, "0.4 %"), (0.0, "0 %"), (math.nan, "")])
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.873, "87 %"),
+        (0.0043, "0.4 %"),
+        (0.0, "0 %"),
+        (1.0, "100 %"),
+        (0.9964, "99.6 %"),
+        (1e-5, "<0.1 %"),
+        (math.nan, ""),
+    ],
+)
 def test_a_share_reads_as_a_percentage(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+def test_a_column_of_widely_different_times_is_in_the_smallest_unit_below_ten_thousand() -> None:
+    assert [column_unit([3e-8, largest])[1] for largest in (1.22, 74e-3, 2e-3, 4e-6, 0.0)] == [
+        "ms",
+        "ms",
+        "µs",
+        "ns",
+        "ns",
+    ]
 
 
 def test_digits_never_use_an_exponent() -> None:
