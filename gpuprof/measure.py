@@ -42,7 +42,7 @@ class LayerTime:
 
     def __init__(self, models: tuple[object, ...], clock: Clock | None, names: Iterable[object] = ()) -> None:
         self._layers = find_layers(*models)
-        self._log = CallLog(clock or clock_for([*(layer for _, layer in self._layers), *models], names))
+        self._log = CallLog(clock or clock_for([*(layer for _, layer in self._layers), *models], names, guess=True))
         self._stack = ExitStack()
 
     def __enter__(self) -> LayerTime:

@@ -88,11 +88,12 @@ class HostClock:
         return time.get_clock_info("perf_counter").resolution
 
 
-def clock_for(*groups: Iterable[object]) -> Clock:
+def clock_for(*groups: Iterable[object], guess: bool = False) -> Clock:
     """A clock for code that works on these objects: CUDA events where its arrays live on a GPU, else the host's.
 
     The first group that shows arrays decides: on a GPU through CuPy, through PyTorch, or NumPy's. Looked at are the
-    objects, their attributes and items, three levels deep. Where no group shows any, CuPy decides if it is in use.
+    objects, their attributes and items, three levels deep. Where no group shows any, `guess` takes CUDA events if
+    CuPy holds memory, for the arrays may be passed in later.
     """
     from gpuprof.record.cuda import CupyClock, TorchClock
 
@@ -104,7 +105,7 @@ def clock_for(*groups: Iterable[object]) -> Clock:
             return TorchClock()
         if "numpy" in found:
             return HostClock()
-    return CupyClock() if _cupy_in_use() else HostClock()
+    return CupyClock() if guess and _cupy_in_use() else HostClock()
 
 
 def _library(value: object) -> str:

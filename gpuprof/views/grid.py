@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpuprof.units import bar, digits, percent, column_unit
+from gpuprof.units import bar, column_unit, digits, percent
 
 _PHASES = ("forward", "backward", "update", "recompute", "evaluate", "region")
 

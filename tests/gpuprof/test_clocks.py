@@ -23,7 +23,8 @@ def test_a_model_without_arrays_is_timed_with_events_where_cupy_is_in_use() -> N
     import cupy
 
     x = cupy.zeros(3)
-    assert isinstance(clock_for([3]), CupyClock)
+    assert isinstance(clock_for([3], guess=True), CupyClock)
+    assert isinstance(clock_for([3]), HostClock)
     assert isinstance(clock_for([3], [x]), CupyClock)
 
 
