@@ -75,6 +75,9 @@ class FakeClock:
         if self.on_device:
             self._now = max(self._now, self._free)
 
+    def touch(self) -> None:
+        """Queue nothing."""
+
     def resolve(self, marks: Ints) -> Ints:
         """The time of each mark, ns."""
         return np.array(self._marks, dtype=np.int64)[marks]

@@ -31,7 +31,7 @@ class Profile:
     about: dict[str, str] = field(default_factory=dict)
     """The machine and its versions."""
     call_cost: float = math.nan
-    """What logging one call costs the host, seconds: measured on empty calls after the cell, so an estimate."""
+    """What logging one call costs the host, seconds: measured after the cell, on calls that do next to nothing."""
     ended_by: str = ""
     """The exception that ended the cell, where one did."""
 
@@ -95,7 +95,10 @@ class Profile:
 
     @property
     def own_share(self) -> float:
-        """What logging added to a step's host time, as a share of the step: an estimate (`call_cost`)."""
+        """What logging added to a step's host time, as a share of the step: at least this (`call_cost`).
+
+        Among other work the same code runs colder than where `call_cost` is measured.
+        """
         steps = max(1, int(self.account.call_step.max(initial=0)) + 1)
         return self.call_cost * len(self.log) / steps / self.pace.step if self.pace.step else math.nan
 
@@ -135,7 +138,7 @@ class Profile:
             f"{self.pace.steps} steps" if self.pace.steps != 1 else "1 step",
             f"first calls apart: {first:.0f} ms" if first >= 1 else "",
             f"closes to {percent(self.closure)}",
-            f"profiler {percent(self.own_share)} of a step (estimate)" if self.own_share == self.own_share else "",
+            f"profiler at least {percent(self.own_share)} of a step" if self.own_share == self.own_share else "",
             self.about.get("gpu" if self.log.on_device else "processor", ""),
         ]
         return [text for text in found if text]
