@@ -16,14 +16,8 @@ _OURS = "ipython-gpuprof"
 
 def machine() -> dict[str, str]:
     """What to store with a result: GPU, driver, versions, processor, Python. Missing parts are left out."""
-    return {**_fixed(), **clocks()}
-
-
-@functools.cache
-def _fixed() -> dict[str, str]:
     found = {
-        "gpu": _cupy_gpu() or _nvidia_smi("name"),
-        "driver": _nvidia_smi("driver_version"),
+        **_driver(_gpu_id()),
         "cuda": _cuda_runtime(),
         "cupy": version("cupy-cuda13x", "cupy-cuda12x", "cupy"),
         "numpy": version("numpy"),
@@ -31,17 +25,20 @@ def _fixed() -> dict[str, str]:
         "python": platform.python_version(),
         "processor": _processor(),
         "system": platform.platform(terse=True),
+        **clocks(),
     }
     return {name: value for name, value in found.items() if value}
 
 
 def clocks() -> dict[str, str]:
-    """The GPU's clocks and temperature now; empty without a GPU."""
-    values = _nvidia_smi("clocks.sm", "clocks.mem", "temperature.gpu")
-    if not values:
-        return {}
-    sm, memory, celsius = values.split(", ")
-    return {"clock_sm": sm, "clock_memory": memory, "temperature": f"{celsius} °C"}
+    """The GPU's clocks and temperature now; empty without a GPU. Through NVML where it is installed."""
+    values = _nvml_clocks(_gpu_id()) or _nvidia_smi(_gpu_id(), "clocks.sm", "clocks.mem", "temperature.gpu")
+    return dict(zip(("clock_sm", "clock_memory", "temperature"), values, strict=False))
+
+
+@functools.cache
+def _driver(gpu: str | None) -> dict[str, str]:
+    return dict(zip(("gpu", "driver"), _nvidia_smi(gpu, "name", "driver_version"), strict=False))
 
 
 def version(*distributions: str) -> str:
@@ -76,7 +73,7 @@ def info() -> str:
 def missing_gpu() -> str:
     """Why no GPU can be used here, and what to do; "" where one can."""
     if not version("cupy-cuda13x", "cupy-cuda12x", "cupy"):
-        driver = _nvidia_smi("driver_version")
+        driver = _driver(_gpu_id())
         return (
             f"CuPy is not installed: {INSTALL}"
             if driver
@@ -114,14 +111,6 @@ def blas() -> str:
     return "; ".join(found) or "BLAS unknown"
 
 
-def _cupy_gpu() -> str:
-    cupy: Any = sys.modules.get("cupy")
-    if cupy is None or not cupy.cuda.is_available():
-        return ""
-    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
-    return str(properties["name"].decode())
-
-
 def _cuda_runtime() -> str:
     cupy: Any = sys.modules.get("cupy")
     if cupy is None:
@@ -130,24 +119,63 @@ def _cuda_runtime() -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _nvidia_smi(*fields: str) -> str:
-    """The named fields of the first visible GPU, as the driver's own tool prints them; "" without it."""
+def _gpu_id() -> str | None:
+    """The GPU in use by its PCI address, as the driver's tools order GPUs otherwise than CUDA; None where all hidden.
+
+    Before CuPy is imported, what CUDA_VISIBLE_DEVICES names first; "" for the first of all.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    first = "" if visible is None else visible.split(",")[0].strip()
+    if visible is not None and (not first or first.startswith("-")):
+        return None
+    cupy: Any = sys.modules.get("cupy")
+    if cupy is None or not cupy.cuda.is_available():
+        return first
+    runtime = cupy.cuda.runtime
+    return str(runtime.deviceGetPCIBusId(runtime.getDevice()))
+
+
+def _nvidia_smi(gpu: str | None, *fields: str) -> tuple[str, ...]:
+    """The named fields of a GPU, as the driver's own tool prints them; empty without it."""
+    if gpu is None:
+        return ()
+    query = [f"--query-gpu={','.join(fields)}", "--format=csv,noheader", *([f"--id={gpu}"] if gpu else [])]
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed command
-            ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader", *_first_visible()],  # noqa: S607
+            ["nvidia-smi", *query],  # noqa: S607
             capture_output=True,
             text=True,
             timeout=10,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.stdout.strip().split("\n")[0]
+        return ()
+    values = tuple(value.strip() for value in answer.stdout.partition("\n")[0].split(","))
+    if len(values) != len(fields):  # "No devices were found"
+        return ()
+    return tuple(
+        f"{value} °C" if name == "temperature.gpu" else value for name, value in zip(fields, values, strict=True)
+    )
 
 
-def _first_visible() -> list[str]:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    return [f"--id={visible}"] if visible else []
+def _nvml_clocks(gpu: str | None) -> tuple[str, ...]:
+    """SM clock, memory clock and temperature without starting a process; empty without NVML or a PCI address."""
+    if gpu is None or ":" not in gpu:
+        return ()
+    try:
+        import pynvml
+    except ImportError:
+        return ()
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByPciBusId(gpu)
+        sm, memory = (
+            pynvml.nvmlDeviceGetClockInfo(handle, kind) for kind in (pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM)
+        )
+        celsius = pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)
+    except pynvml.NVMLError:
+        return ()
+    return f"{sm} MHz", f"{memory} MHz", f"{celsius} °C"
 
 
 def _processor() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -54,7 +55,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         code = self._compiled(*((cell, rest) if cell is not None else (rest, "pass")), local_ns)
         result = measure.time_code(code, number=options.get("n"), repeat=options.get("r"), digits=options.get("p", 3))
         self._hand_over(result, options)
-        if "q" not in options and "o" not in options:
+        if "q" not in options:
             print(result)
         return result if "o" in options else None
 
@@ -80,21 +81,18 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         for _ in range(options.get("w", 0)):
             run()
         try:
-            timing = measure.LayerTime(models, None, self._named_in(cell))
+            profiling = measure.LayerTime(models, None, self._named_in(cell))
         except (NoLayersError, NotImplementedError, TypeError) as error:
             raise UsageError(str(error)) from None
         value = None
         try:
-            with timing:
+            with profiling:
                 for _ in range(options.get("r", 1)):
                     value = run()
         finally:
-            self._hand_over(timing.profile, options)
-            if "q" not in options and ("o" not in options or timing.profile.ended_by):
-                display(timing.profile)
-            if not options.keys() & {"q", "no-chart"} and len(timing.profile.log):
-                self._chart(timing.profile)
-        return timing.profile if "o" in options else value
+            if profiling.ended:  # not where CUDA had failed before the cell began
+                self._show(profiling.profile, options)
+        return profiling.profile if "o" in options else value
 
     @line_magic  # type: ignore[untyped-decorator]
     def gpu_info(self, line: str = "") -> None:
@@ -108,7 +106,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         if not expression.strip():
             raise UsageError("%%layertime needs a model: %%layertime lm")
         try:
-            value = eval(f"({expression.strip()},)", self.shell.user_ns)  # noqa: S307 - the user's own words
+            words = expression.strip().rstrip(" ,;")
+            value = eval(f"({words}\n,)", self.shell.user_ns)  # noqa: S307 - the user's own words, and a comment
         except NameError as error:
             raise UsageError(
                 f"%%layertime {expression.strip()}: {error}; make the model in a cell before this one"
@@ -129,15 +128,15 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
     def _body(self, header: str, cell: str) -> Callable[[], Any]:
         """The cell compiled once: calling it runs it in the user's namespace and gives its last expression's value."""
         source = "\n" + self.shell.transform_cell(cell)  # line 1 is the magic's own, so that tracebacks count right
-        name = self.shell.compile.cache(source, self.shell.execution_count, raw_code=f"{header}\n{cell}")
+        name = self.shell.compile.cache(source, self._cell_number(), raw_code=f"{header}\n{cell}")
         tree = self.shell.transform_ast(self.shell.compile.ast_parse(source, name))
         result = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         namespace = self.shell.user_ns
         try:
-            statements = compile(tree, name, "exec")
-            value = compile(ast.Expression(result.value), name, "eval") if result is not None else None
+            statements = self._compile(tree, name, "exec")
+            value = self._compile(ast.Expression(result.value), name, "eval") if result is not None else None
         except SyntaxError as error:
-            if error.msg == "'await' outside function":
+            if "await" in error.msg or "asynchronous" in error.msg:
                 raise UsageError(
                     "%%layertime cannot await at the top of a cell; put it into a function and run that"
                 ) from None
@@ -154,9 +153,31 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         shell = self.shell
         namespace = shell.user_ns if not local_ns or local_ns is shell.user_ns else {**shell.user_ns, **local_ns}
         source, before = shell.transform_cell(statement), shell.transform_cell(setup)
-        name = shell.compile.cache(source, shell.execution_count, raw_code=statement)
+        name = shell.compile.cache(source, self._cell_number(), raw_code=statement)
         trees = [shell.transform_ast(shell.compile.ast_parse(text, name)) for text in (source, before)]
-        return from_tree(trees[0], trees[1], statement, namespace, name)
+        return from_tree(trees[0], trees[1], statement, namespace, name, shell.compile.flags)
+
+    def _compile(self, tree: ast.Module | ast.Expression, name: str, mode: str) -> CodeType:
+        """Code with the `from __future__` of the user's notebook, not with this file's."""
+        code: CodeType = compile(tree, name, mode, self.shell.compile.flags, dont_inherit=True)
+        return code
+
+    def _cell_number(self) -> int:
+        """The number in the cell's own "In [n]": IPython 9 counts on before it runs the cell."""
+        return max(0, len(self.shell.user_ns.get("In", ())) - 1)
+
+    def _show(self, profile: Profile, options: Mapping[str, Any]) -> None:
+        """Store and show a profile as the options say; trouble in showing it must not hide an error of the cell."""
+        self._hand_over(profile, options)
+        try:
+            if "q" not in options and ("o" not in options or profile.ended_by):
+                display(profile)
+            if not options.keys() & {"q", "no-chart"} and len(profile.log):
+                self._chart(profile)
+        except Exception as error:
+            if not profile.ended_by:
+                raise
+            print(f"gpuprof could not show what it measured: {type(error).__name__}: {error}")
 
     def _hand_over(self, result: Profile | Timing, options: Mapping[str, Any]) -> None:
         measure.keep(result)
@@ -229,6 +250,8 @@ _replaced: dict[tuple[str, str], Any] = {}
 def load(shell: Any) -> None:
     """Register the magics; say so where one takes another's place (CuPy has a %gpu_timeit too)."""
     magics = shell.magics_manager.magics
+    if isinstance(getattr(magics["cell"].get("layertime"), "__self__", None), GpuprofMagics):
+        return  # loaded already
     _replaced.clear()
     for kind, names in _MAGICS.items():
         _replaced.update({(kind, name): magics[kind][name] for name in names if name in magics[kind]})

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpuprof.device import machine
 from gpuprof.hooks.methods import find_layers, timed
-from gpuprof.record.clocks import Clock, clock_for
+from gpuprof.record.clocks import MISSING, Clock, clock_for
 from gpuprof.record.log import RAISED, CallLog
 from gpuprof.results.profile import Profile
 from gpuprof.results.timing import NOTHING, Sample, Timing
@@ -38,12 +38,23 @@ def keep(result: Profile | Timing) -> None:
 class LayerTime:
     """`with layertime(model) as run:` profiles the layers' calls inside; afterwards `run.profile` has them."""
 
-    profile: Profile
-
     def __init__(self, models: tuple[object, ...], clock: Clock | None, names: Iterable[object] = ()) -> None:
         self._layers = find_layers(*models)
         self._log = CallLog(clock or clock_for([*(layer for _, layer in self._layers), *models], names, guess=True))
         self._stack = ExitStack()
+        self._profile: Profile | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a profile: the `with` has been entered and left."""
+        return self._profile is not None
+
+    @property
+    def profile(self) -> Profile:
+        """What was measured. Raises RuntimeError before the `with` has ended."""
+        if self._profile is None:
+            raise RuntimeError("the profile is made when the `with` ends; ask for it after that")
+        return self._profile
 
     def __enter__(self) -> LayerTime:
         self._log.__enter__()
@@ -56,15 +67,15 @@ class LayerTime:
     ) -> None:
         _open.remove(self._log)
         self._stack.close()
-        self._log.__exit__()
-        self.profile = Profile(
+        self._log.__exit__(kind, error, trace)
+        self._profile = Profile(
             log=self._log.calls,
             clock=self._log.clock.name,
             about=machine(),
             call_cost=math.nan if self._log.calls.failure else _call_cost(self._log.clock),
             ended_by=f"{type(error).__name__}: {error}".rstrip(": ") if error else "",
         )
-        keep(self.profile)
+        keep(self._profile)
 
 
 def layertime(model: object, *more: object, clock: Clock | None = None) -> LayerTime:
@@ -142,7 +153,7 @@ def time_code(
             raise ValueError(f"{name} must be at least 1; got {value}")
     if not precision > 0:
         raise ValueError(f"precision must be above 0; got {precision}")
-    clock = clock or clock_for(code.objects)
+    clock = clock or clock_for(code.objects, guess=True)
     batches = _Batches(code, clock, number)
     collecting = gc.isenabled()
     gc.disable()
@@ -206,10 +217,11 @@ class _Batches:
 
     def _batch(self) -> None:
         clock = self._clock
+        run = self._code.prepared(self.number)
         clock.wait()
         first = clock.mark()
         start = clock.host()
-        self._code.run(self.number)
+        run()
         end = clock.host()
         last = clock.mark()
         clock.wait()
@@ -220,8 +232,10 @@ class _Batches:
 
     def _finished(self, number: int) -> float:
         """Seconds for `number` calls and all their work."""
+        run = self._code.prepared(number)
+        self._clock.wait()
         start = self._clock.host()
-        self._code.run(number)
+        run()
         self._clock.wait()
         return (self._clock.host() - start) * 1e-9
 
@@ -239,7 +253,8 @@ class _Batches:
         if not self._marks:
             return NOTHING
         ns = self._clock.resolve(np.array(self._marks, dtype=np.int64).ravel()).reshape(-1, 2)
-        return Sample(tuple(float(length) * 1e-9 / self.number for length in ns[:, 1] - ns[:, 0]))
+        read = ns[(ns != MISSING).all(axis=1)]
+        return Sample(tuple(float(length) * 1e-9 / self.number for length in read[:, 1] - read[:, 0]))
 
     def _widest(self) -> float:
         samples = [Sample(tuple(self._host)), self._device()]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 
 import numpy as np
 
-from gpuprof.record.clocks import Ints
+from gpuprof.record.clocks import MISSING, Ints, look_up
 
 
 class FakeClock:
@@ -35,7 +36,7 @@ class FakeClock:
         self._now = 1_000_000_000
         self._free = self._now
         self._unfinished: deque[int] = deque()
-        self._marks: list[int] = []
+        self._marks = array("q")
         self.waits = 0
         """How often `wait()` was called."""
 
@@ -80,7 +81,7 @@ class FakeClock:
 
     def resolve(self, marks: Ints) -> Ints:
         """The time of each mark, ns."""
-        return np.array(self._marks, dtype=np.int64)[marks]
+        return look_up(self._marks, marks, MISSING)
 
     def where(self, marks: Ints) -> tuple[Ints, Ints]:
         """Device 0 (-1 without one), stream 0."""

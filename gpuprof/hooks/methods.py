@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+import operator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+
+import numpy as np
 
 from gpuprof.record.log import NO, RAISED, UNSAID, YES, CallLog
 
 PHASES = ("forward", "backward", "update")
+OUTSIDE_PATH = "(outside)"
+"""A path no layer gets: the table's row for what lies outside the layers."""
 _TRAIN = ("train", "training")
 
 
@@ -23,20 +30,20 @@ def find_layers(*models: object) -> list[tuple[str, Any]]:
 
     A layer is an object with a `forward`, `backward` or `update` method. A model is an object with `layers`, or a
     list, tuple or dict of layers; a layer may have `layers` of its own, whose paths begin with its own. A layer's
-    name is its `name`, else its key, else its class and position. With several models, a path that two layers
-    would share gets the model's position before it.
+    name is its `name`, else its key, else its class and position; a path that is taken gets a number.
+
+    Raises NoLayersError, a ValueError, where there are none; TypeError for a layer that cannot be wrapped.
     """
-    found: list[tuple[str, Any]] = []
-    for number, model in enumerate(models):
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    for model in models:
         _refuse_torch(model)
-        layers = list(_walk(model, "", set()))
-        if not layers:
+        if not any(True for _ in _walk(model, "", set(), frozenset())):
             raise NoLayersError(_nothing_in(model))
-        taken = {path for path, _ in found}
-        clash = any(path in taken for path, _ in layers)
-        known = {id(layer) for _, layer in found}
-        found += [(f"{number}/{path}" if clash else path, layer) for path, layer in layers if id(layer) not in known]
-    return found
+        for path, layer in _walk(model, "", seen, frozenset()):
+            _refuse_unwrappable(path, layer)
+            found[_free(path, found)] = layer
+    return list(found.items())
 
 
 @contextmanager
@@ -44,17 +51,16 @@ def timed(layers: Iterable[tuple[str, Any]], log: CallLog) -> Iterator[None]:
     """Log each call of the layers' phases; on leaving, every instance has the attributes it had before."""
     with ExitStack() as stack:
         for path, layer in layers:
-            for phase in PHASES:
-                if callable(getattr(layer, phase, None)):
-                    stack.enter_context(_wrapped(layer, phase, log.scope(path, phase), log))
+            for phase in _phases(layer):
+                stack.enter_context(_wrapped(layer, phase, log.scope(path, phase), log))
         yield
 
 
 @contextmanager
 def _wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[None]:
-    attributes = _attributes(layer)
+    attributes = vars(layer)
     before = attributes.get(phase, attributes)  # the dict itself stands for: there was none
-    wrapper = _timed_call(getattr(layer, phase), scope, log, takes_train=phase == "forward")
+    wrapper = TimedMethod(layer, phase, scope, log)
     attributes[phase] = wrapper
     try:
         yield
@@ -67,61 +73,100 @@ def _wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[None]
             attributes[phase] = before
 
 
-def _timed_call(method: Callable[..., Any], scope: int, log: CallLog, takes_train: bool) -> Callable[..., Any]:
-    enter, leave = log.enter, log.leave
-    train_of = _train_reader(method) if takes_train else None
+class TimedMethod:
+    """A layer's method that logs its calls: put on the instance, over the method of its class.
 
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        train = train_of(args, kwargs) if train_of else UNSAID
-        number = enter(scope, train, getattr(args[0], "shape", None) if args else None)
+    A deep copy or a pickle of the layer gets the method itself: a copy is not what is being profiled.
+    """
+
+    def __init__(self, layer: Any, phase: str, scope: int, log: CallLog) -> None:
+        self._layer = layer
+        self._phase = phase
+        self._method: Callable[..., Any] = getattr(layer, phase)
+        self._scope = scope
+        self._enter = log.enter
+        self._leave = log.leave
+        self._train_of = _train_reader(self._method) if phase == "forward" else _says_nothing
+        functools.update_wrapper(self, self._method, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The method's value; what it raises rises."""
+        call = self._enter(self._scope, self._train_of(args, kwargs), _shape_of(args))
         try:
-            result = method(*args, **kwargs)
+            result = self._method(*args, **kwargs)
         except BaseException:
-            leave(number, RAISED)
+            self._leave(call, RAISED)
             raise
-        leave(number)
+        self._leave(call)
         return result
 
-    return call
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """The method of the layer's copy, where the layer is being copied; else this layer's."""
+        method = getattr(type(self._layer), self._phase, None)
+        if method is None:  # it was the instance's own
+            return copy.deepcopy(self._method, memo)
+        return method.__get__(memo.get(id(self._layer), self._layer))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As `__deepcopy__`, for pickle."""
+        return getattr, (self._layer, self._phase)
 
 
-def _train_reader(method: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], int] | None:
-    """What reads `train=` from a call's arguments; None where the method takes no such argument."""
+def _phases(layer: Any) -> list[str]:
+    return [phase for phase in PHASES if callable(getattr(layer, phase, None))]
+
+
+def _shape_of(args: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """The shape of a call's first argument, where it has one that is a tuple of whole numbers."""
+    try:
+        shape = args[0].shape
+        return tuple(map(operator.index, shape)) if isinstance(shape, tuple) else None
+    except Exception:  # an odd object's own trouble; its call goes on
+        return None
+
+
+def _says_nothing(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:  # noqa: ARG001
+    return UNSAID
+
+
+def _train_reader(method: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], int]:
+    """What reads `train=` from a call's arguments; a method that takes no such argument says nothing."""
     try:
         parameters = inspect.signature(method).parameters
     except (TypeError, ValueError):
-        return None
+        return _says_nothing
     named = [(position, name) for position, name in enumerate(parameters) if name in _TRAIN]
     if not named:
-        return None
+        return _says_nothing
     position, name = named[0]
     default = parameters[name].default
 
     def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         value = kwargs[name] if name in kwargs else args[position] if len(args) > position else default
-        return YES if value is True else NO if value is False else UNSAID
+        return (YES if value else NO) if isinstance(value, (bool, int, np.bool_)) else UNSAID
 
     return read
 
 
-def _walk(model: Any, prefix: str, above: set[int]) -> Iterator[tuple[str, Any]]:
-    """Depth first; `above` holds what is being walked, so that a cycle ends."""
-    above = above | {id(model)}
-    seen: set[int] = set()
-    named: dict[str, int] = {}
-    for key, layer in _members(model):
-        if id(layer) in seen | above:
-            continue
-        seen.add(id(layer))
-        name = _name(layer, key)
-        named[name] = named.get(name, 0) + 1
-        path = prefix + (name if named[name] == 1 else f"{name}#{named[name]}")
-        if _is_layer(layer):
+def _walk(model: Any, prefix: str, seen: set[int], above: frozenset[int]) -> Iterator[tuple[str, Any]]:
+    """Depth first, each layer once; `above` holds what is being walked, so that a cycle ends."""
+    members = _members(model)
+    for key, layer in members:
+        path = prefix + _name(layer, key)
+        if _phases(layer) and id(layer) not in seen and not isinstance(layer, type):
+            seen.add(id(layer))
             yield path, layer
-        yield from _walk(layer, f"{path}/", above)
-    if not prefix and not seen and _is_layer(model):
+        if id(layer) not in above:
+            yield from _walk(layer, f"{path}/", seen, above | {id(model)})
+    if not prefix and not members and _phases(model) and not isinstance(model, type):
+        seen.add(id(model))
         yield _name(model, type(model).__name__), model
+
+
+def _free(path: str, taken: Container[str]) -> str:
+    """`path`, or with the first number that is free: "A", "A#2", "A#3"."""
+    candidates = itertools.chain([path], (f"{path}#{number}" for number in itertools.count(2)))
+    return next(name for name in candidates if name not in taken and name != OUTSIDE_PATH)
 
 
 def _members(model: Any) -> list[tuple[str, Any]]:
@@ -129,29 +174,33 @@ def _members(model: Any) -> list[tuple[str, Any]]:
     layers = model if isinstance(model, (list, tuple, dict)) else getattr(model, "layers", None)
     if isinstance(layers, dict):
         return [(str(key), layer) for key, layer in layers.items()]
-    if layers is None or isinstance(layers, str) or not isinstance(layers, Iterable):
+    if layers is None or isinstance(layers, (str, Iterator)) or not isinstance(layers, Iterable):
         return []
     return [(f"{type(layer).__name__}{i}", layer) for i, layer in enumerate(layers)]
 
 
-def _is_layer(candidate: Any) -> bool:
-    return not isinstance(candidate, type) and any(callable(getattr(candidate, phase, None)) for phase in PHASES)
-
-
 def _name(layer: Any, key: str) -> str:
     name = getattr(layer, "name", None)
-    return name if isinstance(name, str) and name else key
+    return " ".join((name if isinstance(name, str) and name else key).split())
 
 
-def _attributes(layer: Any) -> dict[str, Any]:
-    try:
-        attributes: dict[str, Any] = vars(layer)
-        return attributes
-    except TypeError:
+def _refuse_unwrappable(path: str, layer: Any) -> None:
+    """TypeError for what could not be timed, or only wrongly."""
+    kind = type(layer).__name__
+    if not isinstance(getattr(layer, "__dict__", None), dict):
         raise TypeError(
-            f"{type(layer).__name__} objects have no __dict__ (it defines __slots__), so a method of one instance "
-            "cannot be wrapped; give the class a __dict__ slot"
-        ) from None
+            f"{path}: a {kind} has no __dict__ (its class defines __slots__), so a method of one instance cannot be "
+            "wrapped; give the class a __dict__ slot"
+        )
+    for phase in _phases(layer):
+        if isinstance(inspect.getattr_static(type(layer), phase, None), property):
+            raise TypeError(f"{path}: {phase} is a property of {kind} and cannot be wrapped; make it a method")
+        method = inspect.unwrap(getattr(layer, phase))
+        if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+            raise TypeError(
+                f"{path}: {phase} of {kind} is a coroutine or a generator: a call returns before its work is begun; "
+                "profile the methods that do the work"
+            )
 
 
 def _refuse_torch(model: object) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gpuprof.hooks.methods import OUTSIDE_PATH
 from gpuprof.record.clocks import Ints
-from gpuprof.record.log import NO, YES, Calls, Scope
+from gpuprof.record.log import NO, UNSAID, YES, Calls, Scope
 
-OUTSIDE = Scope("(outside)", "")
+OUTSIDE = Scope(OUTSIDE_PATH, "")
 """The row of what no layer was open for."""
+_FORWARD, _BACKWARD = 1, 2
+_PHASE_NUMBERS = {"forward": _FORWARD, "backward": _BACKWARD}
 
 
 @dataclass(frozen=True)
@@ -73,42 +77,84 @@ def account(calls: Calls) -> Account:
 def phases(calls: Calls) -> tuple[tuple[Scope, ...], Ints]:
     """The rows of the table, in the order first called, and each call's row.
 
-    A forward with train=False is "evaluate" where other forwards of the log said train=True; a forward inside a
-    backward is "recompute" (checkpointing runs it again).
+    A forward with train=False is "evaluate" where other forwards of the log said train=True; one that says nothing
+    goes with the pass it is in. A forward inside a backward is "recompute" (checkpointing runs it again).
     """
     parents = _parent_rows(calls)
-    forward = np.array([scope.phase == "forward" for scope in calls.scopes], dtype=bool)[calls["scope"]]
-    backward = np.array([scope.phase == "backward" for scope in calls.scopes], dtype=bool)[calls["scope"]]
-    inside = np.zeros(len(calls), dtype=bool)
-    for i, parent in enumerate(parents):  # a parent comes before its children
-        inside[i] = parent >= 0 and (backward[parent] or inside[parent])
-    training = bool((calls["train"] == YES).any())
+    phase = np.array([_PHASE_NUMBERS.get(scope.phase, 0) for scope in calls.scopes], dtype=np.int64)[calls["scope"]]
+    inside = _within_backward(parents, phase == _BACKWARD)
+    forward = phase == _FORWARD
     names = [calls.scopes[scope] for scope in calls["scope"]]
     for call in np.flatnonzero(forward & inside):
         names[call] = Scope(names[call].path, "recompute")
-    if training:
-        for call in np.flatnonzero(forward & ~inside & (calls["train"] == NO)):
+    if (calls["train"] == YES).any():
+        for call in np.flatnonzero(forward & ~inside & (_said_in_pass(calls, phase) == NO)):
             names[call] = Scope(names[call].path, "evaluate")
     rows = list(dict.fromkeys(names))
     number = {scope: i for i, scope in enumerate(rows)}
     return (*rows, OUTSIDE), np.array([number[name] for name in names], dtype=np.int64)
 
 
-def steps(calls: Calls, call_row: Ints, rows: Iterable[Scope]) -> Ints:
-    """Each call's step: how often the outermost call that came first had come before. -1 before it first came.
+def _within_backward(parents: Ints, backward: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which calls have a backward above them."""
+    inside = np.zeros(len(parents), dtype=bool)
+    above = parents
+    while (above >= 0).any():
+        inside |= (above >= 0) & backward[above]
+        above = np.where(above >= 0, parents[above], -1)
+    return inside
 
-    The first outermost forward is what recurs; without one, the first outermost call.
+
+def _said_in_pass(calls: Calls, phase: Ints) -> Ints:
+    """What each call said about `train=`, and where it said nothing, what its pass did.
+
+    A pass ends at a call that is no forward, or where a scope comes again.
+    """
+    said = calls["train"].copy()
+    if not ((said == UNSAID) & (phase == _FORWARD)).any():
+        return said
+    members: list[int] = []
+    scopes: set[int] = set()
+    for call in range(len(calls) + 1):
+        ends = call == len(calls) or phase[call] != _FORWARD or int(calls["scope"][call]) in scopes
+        if ends:
+            spoken = said[members]
+            mode = spoken[spoken != UNSAID]
+            if len(mode):
+                said[members] = np.where(spoken == UNSAID, mode[0], spoken)
+            members, scopes = [], set()
+        if call < len(calls) and phase[call] == _FORWARD:
+            members.append(call)
+            scopes.add(int(calls["scope"][call]))
+    return said
+
+
+def steps(calls: Calls, call_row: Ints, rows: Sequence[Scope]) -> Ints:
+    """Each call's step, counted from 0; -1 before the first.
+
+    A step begins at the outermost forward that came first in the log, where a backward or an update has come since
+    the last step began; in a log without those, each time it recurs. Regions do not count as calls around it.
     """
     if not len(calls):
         return np.zeros(0, dtype=np.int64)
-    trained = np.array([scope.phase not in ("evaluate", "recompute") for scope in rows], dtype=bool)[call_row]
-    forward = np.array([scope.phase == "forward" for scope in rows], dtype=bool)[call_row]
-    outermost = calls["parent"] < 0
-    for candidates in (outermost & forward, outermost & trained, outermost):
-        if candidates.any():
-            anchor = call_row[np.argmax(candidates)]
-            break
-    return np.cumsum(outermost & (call_row == anchor)) - 1
+    kinds = np.array([rows[row].phase for row in range(len(rows))])[call_row]
+    outermost = _outermost(calls, kinds == "region")
+    trained = outermost & ~np.isin(kinds, ("evaluate", "recompute", "region"))
+    candidates = next(c for c in (trained & (kinds == "forward"), trained, outermost) if c.any())
+    begins = candidates & (call_row == call_row[np.argmax(candidates)])
+    back = trained & np.isin(kinds, ("backward", "update"))
+    if back.any() and kinds[np.argmax(begins)] == "forward":
+        before = np.cumsum(back)[begins]  # how many backwards and updates had come by each beginning
+        begins[np.flatnonzero(begins)[1:][np.diff(before) == 0]] = False
+    return np.cumsum(begins) - 1
+
+
+def _outermost(calls: Calls, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which calls have none above them but regions, and are none themselves unless nothing else was called."""
+    parents = above = _parent_rows(calls)
+    while (open_regions := (above >= 0) & region[above]).any():
+        above = np.where(open_regions, parents[above], above)
+    return (above < 0) & (~region | region.all())
 
 
 def _parent_rows(calls: Calls) -> Ints:
@@ -129,14 +175,14 @@ def _owners(calls: Calls) -> tuple[Ints, Ints]:
     taken = np.concatenate([calls["first"], calls["last"], [-1, np.iinfo(np.int64).max]])
     order = np.lexsort((taken, times))
     order = np.concatenate([[2 * n], order[order < 2 * n], [2 * n + 1]])
-    if len(np.unique(calls["thread"])) > 1:
+    if any(len(np.unique(calls[column])) > 1 for column in ("thread", "stream", "device")):
         return order, _newest_open(order, n)
     after = np.concatenate([np.arange(n), _parent_rows(calls), [-1, -1]])
     return order, after[order[:-1]]
 
 
 def _newest_open(order: Ints, n: int) -> Ints:
-    """With several threads: of all the calls open after each mark, the one that began last."""
+    """With several threads or streams: of all the calls open after each mark, the one that began last."""
     opened: set[int] = set()
     owners = []
     for mark in order[:-1]:

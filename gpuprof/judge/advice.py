@@ -50,14 +50,16 @@ def verdict(rows: tuple[Scope, ...], pace: Pace, evaluated: float = 0.0) -> str:
 def _on_the_host(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     top = _largest_gain(rows, pace)
     if rows[top] == OUTSIDE:
+        first = _largest_gain(rows[:-1], pace)
+        share = percent(pace.host[first] / pace.host.sum())
         return [
             _outside(pace, top),
-            f"Of the layers, {_share_of_host(rows, pace, _largest_gain(rows[:-1], pace))}.",
+            f"Of the layers, {label(rows[first])} takes longest ({seconds_text(pace.host[first])}, {share}).",
         ]
     return [
         f"{label(rows[top])} is {percent(pace.without(top))} of the step on the host clock "
         f"({seconds_text(pace.host[top])} of {seconds_text(pace.step)}).",
-        _without(pace, top),
+        _without(rows, pace, top),
     ]
 
 
@@ -66,23 +68,25 @@ def _by_the_device(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     issue = (
         f"the host issues it in {seconds_text(pace.host.sum())}"
         if pace.host_known
-        else "how fast the host alone would be did not show, for it was held up in every step"
+        else "how fast the host alone would be did not show, for the full queue held it up in every step"
     )
     wait = f" It waited {seconds_text(pace.waited)} a step for the GPU." if pace.waited > 0.05 * pace.step else ""
     return [
         f"The step is GPU-bound: the GPU certainly works {seconds_text(pace.work.sum())} of its "
         f"{seconds_text(pace.step)}, and {issue}.{wait}",
         f"{label(rows[top])} decides it, with {seconds_text(pace.work[top])} of GPU work.",
-        _without(pace, top),
+        _without(rows, pace, top),
     ]
 
 
 def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     work, host = float(pace.work.sum()), float(pace.host.sum())
+    top, slowest = _largest_gain(rows, pace), int(np.argmax(pace.host))
+    one_call = pace.host[slowest] > host / 2
     certain = f"certainly works {seconds_text(work)} of that" if work > _NOTHING * host else "keeps up"
     sentences = [
-        f"The step is launch-bound: the host takes {seconds_text(host)} to issue it, and the GPU {certain}; "
-        "how much of the rest it idles, kernel records would tell."
+        f"The step is {'bound by the host' if one_call else 'launch-bound'}: the host takes {seconds_text(host)} to "
+        f"issue it, and the GPU {certain}; how much of the rest it idles, kernel records would tell."
     ]
     longest = int(np.argmax(pace.work))
     if pace.work[longest] > _HOLDS * host:
@@ -92,24 +96,20 @@ def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
             f"{label(rows[longest])} holds the GPU longest ({seconds_text(pace.work[longest])}), but the GPU waits for "
             f"the host anyway: mending its GPU work gains {gains}."
         )
-    top = _largest_gain(rows, pace)
-    if rows[top] == OUTSIDE:
-        sentences.append(_outside(pace, top))
-    else:
+    if rows[slowest] == OUTSIDE and one_call:
+        sentences.append(_outside(pace, slowest))
+    elif one_call:
         sentences.append(
-            f"What helps is fewer launches: {_largest_phase(rows, pace)}, and {_share_of_host(rows, pace, top)}. "
-            f"{_without(pace, top)}"
+            f"{label(rows[slowest])} keeps the host {seconds_text(pace.host[slowest])}: it works there, or waits for "
+            f"the GPU inside the call (.get(), float(), printing). {_without(rows, pace, slowest)}"
         )
+    else:
+        sentences.append(f"What helps is fewer launches: {_largest_phase(rows, pace)}. {_without(rows, pace, top)}")
     return sentences
 
 
 def _largest_gain(rows: tuple[Scope, ...], pace: Pace) -> int:
     return max(range(len(rows)), key=lambda row: (pace.without(row), pace.host[row]))
-
-
-def _share_of_host(rows: tuple[Scope, ...], pace: Pace, row: int) -> str:
-    share = pace.host[row] / pace.host.sum() if pace.host.sum() else 0.0
-    return f"{label(rows[row])} takes the host longest ({seconds_text(pace.host[row])}, {percent(share)})"
 
 
 def _largest_phase(rows: tuple[Scope, ...], pace: Pace) -> str:
@@ -120,7 +120,7 @@ def _largest_phase(rows: tuple[Scope, ...], pace: Pace) -> str:
             hosts[scope.phase] = hosts.get(scope.phase, 0.0) + float(host)
     phase = max(hosts, key=hosts.__getitem__)
     share = hosts[phase] / float(pace.host.sum())
-    return f"all layers' {phase} takes it {seconds_text(hosts[phase])} ({percent(share)})"
+    return f"all layers' {phase} takes the host {seconds_text(hosts[phase])} ({percent(share)})"
 
 
 def _outside(pace: Pace, row: int) -> str:
@@ -131,11 +131,15 @@ def _outside(pace: Pace, row: int) -> str:
     )
 
 
-def _without(pace: Pace, row: int) -> str:
+def _without(rows: tuple[Scope, ...], pace: Pace, row: int) -> str:
+    """What the step would take without `row`."""
     gain = pace.without(row)
-    if gain < _NOTHING:
-        return f"Without it the step would be hardly shorter ({percent(gain)})."
     then = pace.step * (1 - gain)
+    what = f"Without {label(rows[row])} the step would"
+    if gain < _NOTHING:
+        return f"{what} be hardly shorter ({percent(gain)})."
+    if gain > 0.9995:
+        return f"{what} take next to nothing."
     if gain < 0.5:
-        return f"Without it the step would take {seconds_text(then)}, {percent(gain)} less."
-    return f"Without it the step would take {seconds_text(then)} ({digits(1 / max(1 - gain, 1e-9), 2)}× faster)."
+        return f"{what} take {seconds_text(then)}, {percent(gain)} less."
+    return f"{what} take {seconds_text(then)} ({digits(1 / (1 - gain), 2)}× faster)."

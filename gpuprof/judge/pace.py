@@ -20,15 +20,14 @@ from gpuprof.record.log import Calls
 Floats = NDArray[np.float64]
 
 _CAUGHT_UP_NS = 20_000  # a device this little behind the host counts as having caught up
-_SATURATED = 0.9  # a device certainly busy for this share of the step is the limit, whatever the host does
 
 
 @dataclass(frozen=True)
 class Pace:
-    """A typical step. Times are seconds, medians over `steps`; the arrays have a value for each row of the account."""
+    """A typical step. Times are seconds; the arrays have a value for each row of the account, and add up."""
 
     steps: int
-    """How many steps the medians are over; 0 where the log has none."""
+    """How many steps it is taken from; 0 where the log has none."""
     first_included: bool
     """True where the only step is the first, with its compiling."""
     step: float
@@ -36,65 +35,77 @@ class Pace:
     """The host's own time, waiting for the device left out where that shows."""
     work: Floats
     """The least the device can have worked."""
-    most_work: Floats
-    """The most: all the time from one mark to the next."""
     waited: float
     """Host time a step that went by while the device finished its queue."""
+    host_known: bool
+    """False where a long queue held the host up in every step, so that its own pace did not show."""
     on_device: bool
 
     @property
     def bound(self) -> str:
         """What sets the step's length: "host" (it issues more slowly than the device works) or "device"."""
-        if not self.on_device:
-            return "host"
         work = float(self.work.sum())
-        return "device" if work > min(float(self.host.sum()), _SATURATED * self.step) else "host"
+        return "device" if self.on_device and (not self.host_known or work > float(self.host.sum())) else "host"
 
-    def without(self, row: int, host: bool = True) -> float:
-        """The share of the step saved if `row` took no time: max(host, device) with and without it.
+    def without(self, *rows: int, host: bool = True) -> float:
+        """The share of the step saved if `rows` took no time: max(host, device) with and without them.
 
-        With host=False only its work on the device goes, and the host issues it as before.
+        With host=False only their work on the device goes, and the host issues it as before: at least this much,
+        for the device's work is only known where it lagged behind the host.
         """
-        works = float(self.work.sum())
         hosts = float(self.host.sum()) if self.host_known else 0.0
+        works = float(self.work.sum())
         now = max(hosts, works)
-        then = max(hosts - (self.host[row] if host and self.host_known else 0.0), works - self.work[row])
-        return max(0.0, 1 - then / now) if now > 0 else 0.0
-
-    @property
-    def host_known(self) -> bool:
-        """False where the device was the limit and held the host up in every step: its own pace did not show."""
-        return self.bound == "host" or float(self.host.sum()) < _SATURATED * self.step
+        saved_host = sum(float(self.host[row]) for row in rows) if host and self.host_known else 0.0
+        then = max(hosts - saved_host, works - sum(float(self.work[row]) for row in rows))
+        return min(1.0, max(0.0, 1 - then / now)) if now > 0 else 0.0
 
 
 def pace(calls: Calls, account: Account) -> Pace:
     """The typical step of a log.
 
     Steps with an evaluation in them are left out, and so are the first step and the last (no mark ends it), where
-    others remain. The host's times come from the steps that found the device's queue at most half as long as it
-    ever was: a full queue (about a thousand launches) makes the host wait in whatever layer it has come to.
+    others remain. Of the rest each row's median is taken; where rows are missing from some steps (an update every
+    fourth step), the mean. The host's times come from the steps that found the device's queue at most half as long
+    as it ever was: a full queue (about a thousand launches) makes the host wait in whatever layer it has come to.
     """
     used, first_included = _typical_steps(account)
-    rows = len(account.rows)
     if not len(used):
-        nothing = np.zeros(rows)
-        return Pace(0, False, 0.0, nothing, nothing, nothing, 0.0, calls.on_device)
+        nothing = np.zeros(len(account.rows))
+        return Pace(0, False, 0.0, nothing, nothing, 0.0, True, calls.on_device)
     spans = account.end - account.begin
     hosts = np.maximum(0, account.host_end - account.host_begin)
+    typical = np.median if _regular(account, used) else np.mean
+    step = float(typical(_by_step(account, spans, used).sum(axis=1))) * 1e-9
+    if not calls.on_device:
+        host = typical(_by_step(account, hosts, used), axis=0) * 1e-9
+        return Pace(len(used), first_included, step, host, np.zeros_like(host), 0.0, True, False)
     lag_begin, lag_end = _lags(calls, account)
-    work = np.clip(np.minimum(lag_end, spans), 0, None) if calls.on_device else np.zeros_like(spans)
-    waits = _waits(hosts, lag_begin, lag_end) if calls.on_device else np.zeros_like(hosts)
-    unhindered = used[_queue_short(account, used)] if calls.on_device else used
+    waits = _waits(account, used, hosts, lag_begin, lag_end)
+    free = used[_queue_short(account, used)]
+    work = np.clip(np.minimum(lag_end, spans), 0, None)
+    host = typical(_by_step(account, hosts - waits, free), axis=0) * 1e-9
+    least_lag = np.full(len(used), np.iinfo(np.int64).max)
+    inside = np.isin(account.step, used)
+    np.minimum.at(least_lag, np.searchsorted(used, account.step[inside]), lag_begin[inside])
+    queued = float(np.median(least_lag)) * 1e-9  # never catching up all step long, yet no faster than the device
     return Pace(
         steps=len(used),
         first_included=first_included,
-        step=float(np.median(_by_step(account, spans, used).sum(axis=1))) * 1e-9,
-        host=np.median(_by_step(account, hosts - waits, unhindered), axis=0) * 1e-9,
-        work=np.median(_by_step(account, work, used), axis=0) * 1e-9,
-        most_work=np.median(_by_step(account, spans, used), axis=0) * 1e-9,
-        waited=float(np.median(_by_step(account, waits, unhindered).sum(axis=1))) * 1e-9,
-        on_device=calls.on_device,
+        step=step,
+        host=host,
+        work=typical(_by_step(account, work, used), axis=0) * 1e-9,
+        waited=float(np.median(_by_step(account, waits, free).sum(axis=1))) * 1e-9,
+        host_known=not (float(host.sum()) > 0.97 * step and queued > 0.1 * step),
+        on_device=True,
     )
+
+
+def _regular(account: Account, used: Ints) -> bool:
+    """Whether every row of the steps comes in nearly all of them."""
+    present = _by_step(account, np.ones(len(account.row), dtype=np.int64), used) > 0
+    shares = present.mean(axis=0)
+    return bool(((shares == 0) | (shares >= 0.95)).all())
 
 
 def _typical_steps(account: Account) -> tuple[Ints, bool]:
@@ -135,16 +146,17 @@ def _lags(calls: Calls, account: Account) -> tuple[Ints, Ints]:
     return lag(account.begin, account.host_begin), lag(account.end, account.host_end)
 
 
-def _waits(hosts: Ints, lag_begin: Ints, lag_end: Ints) -> Ints:
+def _waits(account: Account, used: Ints, hosts: Ints, lag_begin: Ints, lag_end: Ints) -> Ints:
     """Host time of each segment that was waiting for the device, ns; 0 where nothing shows it.
 
     It shows where the device was behind at the segment's first mark, had caught up at its last, and the host
-    went on just when the device had finished (within a tenth, or 30 µs).
+    went on just when the device had finished (within a twentieth), in most of the steps: once may be chance.
     """
-    behind = (lag_begin > _CAUGHT_UP_NS) & (lag_end <= _CAUGHT_UP_NS)
+    behind = (lag_begin > 2 * _CAUGHT_UP_NS) & (lag_end <= _CAUGHT_UP_NS)
     rest = hosts - lag_begin
-    waited = behind & (rest >= 0) & (rest <= np.maximum(hosts // 10, 30_000))
-    return np.where(waited, lag_begin, 0)
+    waited = behind & (rest >= 0) & (rest <= hosts // 20 + _CAUGHT_UP_NS // 2)
+    often = (_by_step(account, waited.astype(np.int64), used) > 0).mean(axis=0) > 0.5
+    return np.where(waited & often[account.row], lag_begin, 0)
 
 
 def _queue_short(account: Account, used: Ints) -> NDArray[np.bool_]:

@@ -45,7 +45,8 @@ def effective_number(values: NDArray[np.float64]) -> float:
     (Geyer, Practical Markov Chain Monte Carlo, 1992): ranks, so that one outlier does not hide the rest.
     """
     n = len(values)
-    ranks = np.argsort(np.argsort(values)).astype(float)
+    _, same, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts + 1) / 2)[same]  # equal values share a rank: clocks tick
     ranks -= ranks.mean()
     variance = float(ranks @ ranks)
     if n < 8 or variance == 0:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import ModuleType
@@ -15,8 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+_DATA = 16  # a NumPy array with fewer elements is a setting, such as a stride, not data
+_PLAIN = (str, bytes, int, float, complex, type(None))
 MISSING: int = np.iinfo(np.int64).min
 """The time of a mark that could not be read."""
+
+
+def look_up(values: array[int], marks: Ints, otherwise: int) -> Ints:
+    """`values` of the marks; `otherwise` for a mark that could not be taken (-1) or has not been read."""
+    known = np.array(values, dtype=np.int64)
+    there = (marks >= 0) & (marks < len(known))
+    found = np.full(len(marks), otherwise, dtype=np.int64)
+    found[there] = known[marks[there]]
+    return found
 
 
 class Clock(Protocol):
@@ -82,7 +94,7 @@ class HostClock:
 
     def resolve(self, marks: Ints) -> Ints:
         """The time of each mark, ns."""
-        return np.array(self._ns, dtype=np.int64)[marks]
+        return look_up(self._ns, marks, MISSING)
 
     def where(self, marks: Ints) -> tuple[Ints, Ints]:
         """Device -1 (the host), stream 0."""
@@ -119,11 +131,11 @@ def _library(value: object) -> str:
     if isinstance(value, ModuleType):
         return "cupy" if value.__name__ == "cupy" and _usable(value) else ""
     if isinstance(value, np.ndarray):
-        return "numpy"
-    package = type(value).__module__.partition(".")[0]
-    if package == "cupy":
+        return "numpy" if value.size >= _DATA else ""
+    packages = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if "cupy" in packages:
         return "cupy"
-    return "torch" if package == "torch" and getattr(value, "is_cuda", False) is True else ""
+    return "torch" if "torch" in packages and getattr(value, "is_cuda", False) is True else ""
 
 
 def _cupy_in_use() -> bool:
@@ -136,15 +148,17 @@ def _usable(cupy: Any) -> bool:
     return bool(cupy.cuda.is_available())
 
 
-def _within(objects: Iterable[object], depth: int, most: int = 256) -> Iterator[object]:
-    """`objects` and what they hold, at most `most` of each container, each object once."""
+def _within(objects: Iterable[object], depth: int, most: int = 256, in_all: int = 20_000) -> Iterator[object]:
+    """`objects` and what they hold, each once: at most `most` of each container, and `in_all` altogether."""
     seen: set[int] = set()
     level = list(objects)
     for remaining in range(depth, -1, -1):
         below: list[object] = []
         for value in level:
-            if id(value) in seen:
+            if id(value) in seen or isinstance(value, _PLAIN):
                 continue
+            if len(seen) >= in_all:
+                return
             seen.add(id(value))
             yield value
             if remaining:
@@ -154,11 +168,11 @@ def _within(objects: Iterable[object], depth: int, most: int = 256) -> Iterator[
 
 def _parts(value: object) -> Iterator[object]:
     """The attributes and items of `value` that may hold arrays; modules and classes are not entered."""
-    if isinstance(value, (str, bytes, ModuleType, type, np.ndarray)):
+    if isinstance(value, (ModuleType, type, np.ndarray)):
         return
     if isinstance(value, dict):
         yield from value.values()
-    elif isinstance(value, (list, tuple, set)):
+    elif isinstance(value, (list, tuple, set, deque)):
         yield from value
     else:
         yield from getattr(value, "__dict__", {}).values()

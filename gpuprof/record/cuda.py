@@ -9,9 +9,7 @@ from array import array
 from collections import deque
 from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
-
-from gpuprof.record.clocks import MISSING, Ints
+from gpuprof.record.clocks import MISSING, Ints, look_up
 
 Event = TypeVar("Event")
 
@@ -75,14 +73,11 @@ class _EventClock(ABC, Generic[Event]):
         """
         with self._lock:
             self._read()
-        ns = np.full(len(self._device), MISSING)
-        ns[: len(self._ns)] = self._ns
-        return ns[marks]
+        return look_up(self._ns, marks, MISSING)
 
     def where(self, marks: Ints) -> tuple[Ints, Ints]:
         """The device ordinal and the stream (its address) of each mark."""
-        devices = np.array(self._device, dtype=np.int64)
-        return devices[marks], np.array(self._stream, dtype=np.int64)[marks]
+        return look_up(self._device, marks, -1), look_up(self._stream, marks, -1)
 
     def _begin(self, device: int, stream: Any) -> None:
         """Start a device's axis: on a drained device an event happens when the host records it."""

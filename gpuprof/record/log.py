@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ RETURNED, RAISED = 0, 1
 UNSAID, NO, YES = -1, 0, 1  # what a call said about `train=`
 
 _WRITTEN = ("call", "parent", "scope", "train", "shape", "thread", "host_start", "host_end", "first", "last", "status")
+_READ = ("start", "end", "device", "stream")
+COLUMNS = (*_WRITTEN, *_READ)
+"""The columns of finished calls."""
 
 
 class Scope(NamedTuple):
@@ -52,8 +56,6 @@ class Calls:
     on_device: bool
     lost: int = 0
     """Calls left out because a mark of theirs could not be read."""
-    own_ns: int = 0
-    """Host time the log itself spent reading marks between calls."""
     failure: str = ""
     """What CUDA said, where the end of the work could not be waited for."""
 
@@ -77,8 +79,7 @@ class CallLog:
         self._shape_ids: dict[tuple[int, ...], int] = {}
         self._rows = array("q")
         self._numbers = itertools.count()
-        self._here = _Here()
-        self._own_ns = 0
+        self._here = _Here(itertools.count())
 
     def __enter__(self) -> CallLog:
         self.clock.wait()
@@ -89,7 +90,7 @@ class CallLog:
 
     def __exit__(self, *_: object) -> None:
         issued = self.clock.host()
-        last = self.clock.mark()
+        last = self._mark()
         bearings, failure = [self._open_bearing], ""
         try:
             self.clock.wait()
@@ -109,19 +110,17 @@ class CallLog:
 
     def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | None = None) -> int:
         """Begin a call on this thread, right before the measured code; the call's number."""
-        calls = self._here.calls
-        if not calls:
-            self._tidy()
+        self.clock.tidy()
         shape_id = -1 if shape is None else self._shape_ids.setdefault(shape, len(self._shape_ids))
         number = next(self._numbers)
-        first = self.clock.mark()
-        calls.append((number, scope, train, shape_id, first, self.clock.host()))
+        first = self._mark()
+        self._here.calls.append((number, scope, train, shape_id, first, self.clock.host()))
         return number
 
     def leave(self, call: int, status: int = RETURNED) -> None:
         """End the call numbered `call`, right after the measured code; with it what an interrupt left open."""
         end = self.clock.host()
-        last = self.clock.mark()
+        last = self._mark()
         here = self._here
         opened = here.calls.pop()
         while opened[0] != call:
@@ -130,10 +129,12 @@ class CallLog:
         parent = here.calls[-1][0] if here.calls else -1
         self._rows.extend((number, parent, scope, train, shape, here.thread, start, end, first, last, status))
 
-    def _tidy(self) -> None:
-        start = self.clock.host()
-        self.clock.tidy()
-        self._own_ns += self.clock.host() - start
+    def _mark(self) -> int:
+        """A mark, or -1 where CUDA takes none any more: its error is the measured code's, and rises there."""
+        try:
+            return self.clock.mark()
+        except RuntimeError:
+            return -1
 
     def _bearing(self) -> tuple[int, int]:
         """The host's time, and a mark taken then on a drained device."""
@@ -154,16 +155,19 @@ class CallLog:
         read = (columns["start"] != MISSING) & (columns["end"] != MISSING)
         ends = self.clock.resolve(np.array(window, dtype=np.int64))
         met = self.clock.resolve(np.array([mark for _, mark in bearings], dtype=np.int64))
+        columns = {name: column[read] for name, column in columns.items()}
+        close = ends[1] if ends[1] != MISSING else columns["end"].max(initial=ends[0])
         return Calls(
-            columns={name: column[read] for name, column in columns.items()},
+            columns=columns,
             scopes=tuple(self.scopes),
             shapes=tuple(self._shape_ids),
-            window=(int(ends[0]), int(ends[1])),
+            window=(int(ends[0]), int(close)),
             host_window=host_window,
-            bearings=tuple(Bearing(host, int(device)) for (host, _), device in zip(bearings, met, strict=True)),
+            bearings=tuple(
+                Bearing(host, int(device)) for (host, _), device in zip(bearings, met, strict=True) if device != MISSING
+            ),
             on_device=self.clock.on_device,
             lost=int((~read).sum()),
-            own_ns=self._own_ns,
             failure=failure,
         )
 
@@ -171,8 +175,6 @@ class CallLog:
 class _Here(threading.local):
     """Each thread's open calls, and the thread's number."""
 
-    _count = itertools.count()
-
-    def __init__(self) -> None:
+    def __init__(self, numbers: Iterator[int]) -> None:
         self.calls: list[tuple[int, int, int, int, int, int]] = []
-        self.thread = next(self._count)
+        self.thread = next(numbers)

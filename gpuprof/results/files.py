@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpuprof.record.log import Bearing, Calls, Scope
+from gpuprof.record.log import COLUMNS, Bearing, Calls, Scope
 
 SCHEMA = 1
 
 
 def write_json(path: Path, kind: str, content: dict[str, Any]) -> Path:
     """`path`, with `content` under the name of its kind and the schema number; compressed for .gz."""
-    text = json.dumps({"gpuprof": kind, "schema": SCHEMA, **content}).encode()
+    strict = {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in content.items()}
+    text = json.dumps({"gpuprof": kind, "schema": SCHEMA, **strict}, allow_nan=False).encode()
     path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path
 
@@ -50,7 +52,6 @@ def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:
         "bearings": calls.bearings,
         "on_device": calls.on_device,
         "lost": calls.lost,
-        "own_ns": calls.own_ns,
         "failure": calls.failure,
     }
     return write_json(path, "profile", content)
@@ -60,6 +61,9 @@ def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
     """The log in the profile at `path`, and the rest of what the profile is made from."""
     content = read_json(path, "profile")
     try:
+        missing = set(COLUMNS) - content["columns"].keys()
+        if missing:
+            raise KeyError(", ".join(sorted(missing)))
         calls = Calls(
             columns={name: np.array(column, dtype=np.int64) for name, column in content["columns"].items()},
             scopes=tuple(Scope(*scope) for scope in content["scopes"]),
@@ -67,8 +71,9 @@ def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
             window=tuple(content["window"]),
             host_window=tuple(content["host_window"]),
             bearings=tuple(Bearing(*bearing) for bearing in content["bearings"]),
-            **{name: content[name] for name in ("on_device", "lost", "own_ns", "failure")},
+            **{name: content[name] for name in ("on_device", "lost", "failure")},
         )
-        return calls, {name: content[name] for name in ("clock", "about", "call_cost", "ended_by")}
-    except (KeyError, TypeError) as error:
+        cost = math.nan if content["call_cost"] is None else float(content["call_cost"])
+        return calls, {"call_cost": cost, **{name: content[name] for name in ("clock", "about", "ended_by")}}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None

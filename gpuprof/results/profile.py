@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpuprof.judge import advice
 from gpuprof.judge.account import Account, account
 from gpuprof.judge.pace import Pace, pace
@@ -105,7 +107,12 @@ class Profile:
     @property
     def grid(self) -> Grid:
         """The layer × phase view."""
-        return layer_grid(self.table, self._paths)
+        rows: dict[str, list[int]] = {}
+        for row, scope in enumerate(self.account.rows):
+            if scope.phase != "evaluate":
+                rows.setdefault(scope.path, []).append(row)
+        gains = {path: self.pace.without(*rows[path]) for path in rows} if self.pace.steps else {}
+        return layer_grid(self.table, self._paths, gains)
 
     @property
     def _paths(self) -> list[str]:
@@ -115,12 +122,17 @@ class Profile:
     def warnings(self) -> list[str]:
         """What the reader must know before trusting the figures."""
         raised = int((self.log["status"] == RAISED).sum())
+        devices = np.unique(self.log["device"])
         found = [
             (bool(self.ended_by), f"The cell ended early ({self.ended_by}); this is what was measured until then."),
             (bool(raised), f"{raised} calls raised; their time until then is in the table."),
             (bool(self.log.failure), f"CUDA reported an error, and later marks could not be read: {self.log.failure}"),
             (self.log.lost > 0, f"{self.log.lost} calls are left out: their events could not be read."),
-            (len(self.log) > 0 and self.closure > 0.02, f"The rows miss the wall clock by {percent(self.closure)}."),
+            (len(devices) > 1, f"Calls ran on {len(devices)} devices; their times lie on one axis here, side by side."),
+            (
+                len(self.log) > 0 and not self.log.failure and self.closure > 0.02,
+                f"The rows miss the wall clock by {percent(self.closure)}.",
+            ),
         ]
         return [text for holds, text in found if holds]
 

@@ -107,17 +107,17 @@ def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints]:
     """The same for what lay outside the layers, with steps for calls: the first step includes what came before it."""
     outside = account.row == account.outside
     spans, hosts = account.end - account.begin, account.host_end - account.host_begin
-    numbers = np.unique(account.step[account.step > 0])
-    first = int(spans[outside & (account.step <= 0)][:-1].sum()) if len(numbers) else None
+    nothing = np.zeros(0, dtype=np.int64)
+    last = int(account.step.max(initial=0))
+    if last < 1:
+        return None, spans[outside][:-1], hosts[outside][:-1], nothing
+    later = outside & (account.step > 0)
+    first = int(spans[outside & (account.step <= 0)][:-1].sum())
     samples, host = (
-        np.bincount(account.step[outside & (account.step > 0)], values[outside & (account.step > 0)])[numbers].astype(
-            np.int64
-        )
-        if len(numbers)
-        else values[outside][:-1]
+        np.bincount(account.step[later], values[later], minlength=last + 1)[1:].astype(np.int64)
         for values in (spans, hosts)
     )
-    return first, samples, host, np.zeros(0, dtype=np.int64)
+    return first, samples, host, nothing
 
 
 def _time_of(account: Account, row: int) -> int:

@@ -42,8 +42,9 @@ class Sample:
 
     @property
     def width(self) -> float:
-        """Half the interval as a share of the median."""
-        return (self.high - self.low) / 2 / self.median if self.median else math.nan
+        """Half the interval as a share of the median; 0 where both are 0, NaN without an interval."""
+        half = (self.high - self.low) / 2
+        return half / self.median if self.median else half
 
     def text(self, figures: int = 3) -> str:
         """The median such as "12.3 µs"."""
@@ -51,9 +52,10 @@ class Sample:
 
 
 NOTHING = Sample(())
+_LONG = 5e-4  # a call that keeps the host for longer than this may well be waiting inside
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Timing:
     """What `timeit` measured; it prints as one line and a sentence.
 
@@ -85,6 +87,11 @@ class Timing:
         """What the figures mean."""
         if not self.device.samples:
             return "Host time; no array on a GPU was found in it."
+        if self.host.median > _LONG and self.latency.median < 1.05 * self.host.median:
+            return (
+                f"bound by the host: a call keeps it for {self.host.text(self.digits)}, working or waiting for the GPU "
+                "itself (.get(), float(), printing); kernel records would tell."
+            )
         if self.device.median < 1.15 * self.host.median:
             return (
                 f"launch-bound: the GPU gets the next call only every {self.host.text(self.digits)}, so its own time "
@@ -122,9 +129,13 @@ class Timing:
         content = read_json(Path(path), "timing")
         try:
             quantities: dict[str, Any] = {name: Sample(tuple(content[name])) for name in _QUANTITIES}
-            return cls(**quantities | {name: content[name] for name in _PLAIN})
-        except (KeyError, TypeError) as error:
+            plain = {name: content[name] for name in _PLAIN}
+            return cls(**quantities | plain | {"first": math.nan if plain["first"] is None else plain["first"]})
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is a gpuprof timing with a part missing or damaged: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<Timing: {str(self).splitlines()[0]}>"
 
     def __str__(self) -> str:
         names = {"device": "device ≤" if self.verdict.startswith("launch") else "device"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,26 +39,27 @@ class Grid:
         )
 
 
-def layer_grid(table: Any, order: Sequence[str]) -> Grid:
+def layer_grid(table: Any, order: Sequence[str], gains: Mapping[str, float]) -> Grid:
     """The profile's table with a row a layer, in the order given, and a column a phase: time a call.
 
-    The hottest phase of the step is marked ◀; "of the cell" and gain are sums over the layer's phases of the step.
+    The hottest phase of the step is marked ◀; "of the cell" and host are sums over the layer's phases of the step;
+    `gains` has what a step would gain without the layer (less than the sum over its phases, often).
     """
     phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
     cells = {(row.path, row.phase): row for row in table.itertuples()}
     units = {phase: column_unit(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
     warmest = max((row.share for row in cells.values() if row.phase not in ("", "evaluate")), default=0.0)
     by_layer = table[table["phase"] != "evaluate"].groupby("path", sort=False)
-    share, host, gain = (by_layer[column].sum(min_count=1) for column in ("share", "host_us", "gain"))
+    share, host = (by_layer[column].sum(min_count=1) for column in ("share", "host_us"))
     host_size, host_unit = column_unit(host.dropna() * 1e-6)
     rows = []
     for path in order:
-        row = [Cell(path)]
+        row = [Cell(_short(path))]
         row += [_time(cells.get((path, phase)), units[phase][0], warmest) for phase in phases]
         row += [
             Cell(bar(share.get(path, 0.0)) + " " + percent(share.get(path, float("nan")))),
             Cell(digits(host.get(path, float("nan")) * 1e-6 / host_size)),
-            Cell(percent(gain.get(path, float("nan")))),
+            Cell(percent(gains.get(path, float("nan")))),
         ]
         rows.append(tuple(row))
     head = (
@@ -69,6 +70,11 @@ def layer_grid(table: Any, order: Sequence[str]) -> Grid:
         "gain",
     )
     return Grid(head, tuple(rows))
+
+
+def _short(path: str, most: int = 48) -> str:
+    """`path`, its middle left out where it is long."""
+    return path if len(path) <= most else f"{path[: most // 2 - 1]}…{path[-most // 2 :]}"
 
 
 def _time(row: Any, size: float, warmest: float) -> Cell:

@@ -16,6 +16,7 @@ COLOURS = {
     "region": "#56B4E9",
     "": "#999999",
 }
+EVALUATION = {"evaluate": "#E69F00"}
 
 
 def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: bool = False) -> Any:
@@ -62,15 +63,15 @@ def lanes(calls: Any, step: int, *, clock: str, ax: Any = None) -> Any:
     chosen = calls[calls["step"] == step]
     on_device = chosen["start_us"].notna().any()
     origin = chosen["host_start_us"].min()
-    size, unit = unit_for([((chosen["start_us"] + chosen["span_us"]).max() if on_device else 0) * 1e-6 - origin * 1e-6])
-    scale = 1e-6 / size
     tracks = [("host", "host_start_us", "host_us")] + ([(clock, "start_us", "span_us")] if on_device else [])
+    size, unit = unit_for((chosen[start] + chosen[length]).max() * 1e-6 - origin * 1e-6 for _, start, length in tracks)
+    scale = 1e-6 / size
     for y, (_, start, length) in enumerate(tracks):
-        for phase, colour in COLOURS.items():
+        for phase, colour in (COLOURS | EVALUATION).items():
             some = chosen[chosen["phase"] == phase]
             spans = list(zip((some[start] - origin) * scale, some[length] * scale, strict=True))
             ax.broken_barh(spans, (y - 0.4, 0.8), color=colour, edgecolor="white", lw=0.4)
-    for phase, colour in COLOURS.items():
+    for phase, colour in (COLOURS | EVALUATION).items():
         if (chosen["phase"] == phase).any():
             ax.bar(0, 0, color=colour, label=phase)
     ax.set_yticks(range(len(tracks)), [name for name, *_ in tracks])

@@ -10,21 +10,20 @@ def chrome_trace(calls: Any, about: dict[str, Any]) -> dict[str, Any]:
 
     Format: Trace Event Format, Google, sections "Complete Events" and "Metadata Events".
     """
-    events: list[dict[str, Any]] = [
-        _named("process_name", 0, 0, "host"),
-        _named("process_name", 1, 0, "device (events)"),
-    ]
+    events: list[dict[str, Any]] = [_named("process_name", 0, 0, "host")]
+    seen = calls[calls["start_us"].notna()]
+    events += [_named("process_name", int(d) + 1, 0, f"device {d} (events)") for d in sorted(set(seen["device"]))]
+    places = sorted(set(zip(seen["device"], seen["stream"], strict=True)))
+    events += [_named("thread_name", int(d) + 1, int(stream), f"stream {stream:#x}") for d, stream in places]
     for call in calls.itertuples():
         name = f"{call.path}.{call.phase}"
         args = {"step": int(call.step), "shape": str(call.shape), "status": call.status}
         events.append(_complete(name, call.phase, 0, int(call.thread), call.host_start_us, call.host_us, args))
         if call.start_us == call.start_us:  # not NaN: the call was seen on a device
-            events.append(_complete(name, call.phase, 1, int(call.stream), call.start_us, call.span_us, args))
-    return {
-        "traceEvents": events,
-        "displayTimeUnit": "ns",
-        "otherData": {key: str(value) for key, value in about.items()},
-    }
+            place = int(call.device) + 1, int(call.stream)
+            events.append(_complete(name, call.phase, *place, call.start_us, call.span_us, args))
+    other = {key: str(value) for key, value in about.items()}
+    return {"traceEvents": events, "displayTimeUnit": "ns", "otherData": other}
 
 
 def _complete(

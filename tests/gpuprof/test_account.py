@@ -134,6 +134,55 @@ def test_what_comes_after_the_last_call_is_in_no_step() -> None:
     assert (found.end - found.begin)[-1] == 1_000_000
 
 
+def test_a_forward_that_says_nothing_goes_with_its_pass() -> None:
+    log = CallLog(FakeClock())
+    with log:
+        for train in (YES, NO, NO):
+            log.leave(log.enter(log.scope("A", "forward")))
+            log.leave(log.enter(log.scope("Drop", "forward"), train))
+    found = account(log.calls)
+    assert [found.rows[row].phase for row in found.call_row] == ["forward"] * 2 + ["evaluate"] * 4
+
+
+def test_a_first_layer_called_twice_begins_one_step() -> None:
+    log = CallLog(FakeClock())
+    with log:
+        for _ in range(3):
+            for name, phase in (("A", "forward"), ("B", "forward"), ("A", "forward"), ("A", "backward")):
+                log.leave(log.enter(log.scope(name, phase)))
+    assert account(log.calls).call_step.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_a_region_around_everything_does_not_make_it_one_step() -> None:
+    log = CallLog(FakeClock())
+    with log:
+        region = log.enter(log.scope("train", "region"))
+        for _ in range(3):
+            log.leave(log.enter(log.scope("A", "forward")))
+        log.leave(region)
+    assert account(log.calls).call_step.tolist() == [-1, 0, 1, 2]
+
+
+def test_with_two_streams_an_instant_goes_to_the_call_begun_last() -> None:
+    class TwoStreams(FakeClock):
+        def where(self, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return np.zeros_like(marks), np.isin(marks, [4, 5]).astype(np.int64)
+
+        def resolve(self, marks: np.ndarray) -> np.ndarray:
+            # opening, A's begin at 0, its end at 8 ms; B's begin at 1, end at 2 ms, on another stream
+            at = {2: 0, 3: 8_000_000, 4: 1_000_000, 5: 2_000_000}
+            times = super().resolve(marks)
+            base = super().resolve(np.array([1]))[0]
+            return np.array([base + at.get(int(m), 0 if m < 2 else 8_000_000) for m in marks]) + 0 * times
+
+    clock = TwoStreams(device=True)
+    with CallLog(clock) as log:
+        for name in "AB":
+            log.leave(log.enter(log.scope(name, "forward")))
+    found = account(log.calls)
+    assert found.call_own_ns.tolist() == [7_000_000, 1_000_000]
+
+
 def test_an_empty_log_has_one_row() -> None:
     with CallLog(FakeClock()) as log:
         pass

@@ -6,12 +6,22 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from gpuprof.record.clocks import HostClock, clock_for
+from gpuprof.record.clocks import HostClock, _library, _within, clock_for
 from gpuprof.record.cuda import CupyClock, _EventClock
 
 
 def test_numpy_arrays_get_the_host_clock() -> None:
     assert isinstance(clock_for([np.zeros(3), {"x": [np.ones(2)]}, "text", None]), HostClock)
+
+
+def test_small_numpy_settings_do_not_decide() -> None:
+    assert _library(np.array([1, 1])) == ""
+    assert _library(np.zeros(100)) == "numpy"
+
+
+def test_looking_for_arrays_has_an_end() -> None:
+    nested = [[[i * j * k + 0.5 for i in range(100)] for j in range(100)] for k in range(100)]
+    assert sum(1 for _ in _within(nested, 3)) <= 20_000
 
 
 def test_objects_without_arrays_leave_the_choice_to_what_comes_after_them() -> None:
@@ -133,6 +143,9 @@ class Ticking(_EventClock[list]):
     def __init__(self) -> None:
         super().__init__()
         self.ms = 0.0
+
+    def touch(self) -> None:
+        pass
 
     def _here(self) -> tuple[int, int]:
         return 0, 7

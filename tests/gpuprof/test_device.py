@@ -1,6 +1,7 @@
 """The machine, and the commands that print it."""
 
 import subprocess
+import sys
 from importlib import metadata
 
 import pytest
@@ -15,11 +16,17 @@ from .test_profile import profiled
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_nvidia_smi", lambda *fields: "")
-    monkeypatch.setattr(device, "_cupy_gpu", lambda: "")
-    device._fixed.cache_clear()
+    monkeypatch.setattr(device, "_nvidia_smi", lambda *_: ())
+    device._driver.cache_clear()
     yield
-    device._fixed.cache_clear()
+    device._driver.cache_clear()
+
+
+def says(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Let the driver's tool print `text`, and NVML not be there."""
+    answer = subprocess.CompletedProcess([], 0, stdout=text)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
+    monkeypatch.setattr(device, "_nvml_clocks", lambda _: ())
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
@@ -39,7 +46,7 @@ def test_a_machine_without_a_gpu_says_so(no_gpu: None, monkeypatch: pytest.Monke
 
 def test_a_driver_without_cupy_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch)
-    monkeypatch.setattr(device, "_nvidia_smi", lambda *fields: "580.65")
+    monkeypatch.setattr(device, "_driver", lambda _: {"gpu": "NVIDIA X", "driver": "580.65"})
     assert 'pip install "ipython-gpuprof[cuda13' in device.missing_gpu()
 
 
@@ -51,7 +58,7 @@ def test_the_other_gpuprof_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_clocks_are_read_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_nvidia_smi", lambda *fields: "1980 MHz, 3201 MHz, 41")
+    says(monkeypatch, "1980 MHz, 3201 MHz, 41\n")
     assert device.clocks() == {"clock_sm": "1980 MHz", "clock_memory": "3201 MHz", "temperature": "41 °C"}
 
 
@@ -60,7 +67,28 @@ def test_a_driver_tool_that_fails_is_no_driver(monkeypatch: pytest.MonkeyPatch) 
         raise subprocess.CalledProcessError(9, "nvidia-smi")
 
     monkeypatch.setattr(subprocess, "run", failing)
-    assert device._nvidia_smi("name") == ""
+    assert device._nvidia_smi("", "name") == ()
+
+
+def test_a_driver_without_devices_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    says(monkeypatch, "No devices were found\n")
+    assert device._nvidia_smi("", "name", "driver_version") == ()
+
+
+@pytest.mark.parametrize(("visible", "gpu"), [(None, ""), ("", None), ("-1", None), ("3,1", "3"), ("GPU-8a", "GPU-8a")])
+def test_the_gpu_in_use_is_the_first_visible_one(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, gpu: str | None
+) -> None:
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device._gpu_id() == gpu
+
+
+def test_hidden_gpus_are_not_asked_about() -> None:
+    assert device._nvidia_smi(None, "name") == ()
 
 
 def test_the_blas_and_its_threads_are_named() -> None:
@@ -99,7 +127,6 @@ def test_show_says_what_is_wrong_with_a_file(tmp_path, capsys: pytest.CaptureFix
 def test_the_gpu_is_named() -> None:
     import cupy  # noqa: F401 - the name comes from CuPy once it is imported
 
-    device._fixed.cache_clear()
     found = device.machine()
     assert "NVIDIA" in found["gpu"]
     assert found["clock_sm"].endswith("MHz")

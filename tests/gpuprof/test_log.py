@@ -108,6 +108,31 @@ def test_a_cuda_error_at_the_end_keeps_what_was_read() -> None:
     assert (len(log.calls), log.calls.lost) == (1, 2)
 
 
+def test_a_cuda_error_that_stops_marks_leaves_the_calls_to_the_measured_code() -> None:
+    class Dead(FakeClock):
+        dead = False
+
+        def mark(self) -> int:
+            if self.dead:
+                raise RuntimeError("cudaErrorIllegalAddress")
+            return super().mark()
+
+    clock = Dead(device=True)
+    with CallLog(clock) as log:
+        log.leave(log.enter(log.scope("A", "forward")))
+        clock.dead = True
+        log.leave(log.enter(log.scope("A", "forward")))
+    assert (len(log.calls), log.calls.lost) == (1, 1)
+    assert log.calls.failure == "cudaErrorIllegalAddress"
+
+
+def test_threads_are_numbered_from_the_first_of_each_log() -> None:
+    for _ in range(2):
+        with CallLog(FakeClock()) as log:
+            log.leave(log.enter(log.scope("A", "forward")))
+        assert log.calls["thread"].tolist() == [0]
+
+
 def test_host_marks_are_read_in_order() -> None:
     clock = HostClock()
     marks = np.array([clock.mark() for _ in range(5)])

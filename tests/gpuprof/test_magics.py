@@ -119,6 +119,28 @@ def test_an_interrupt_rises_and_what_was_measured_is_shown(ip) -> None:
     assert "The cell ended early (KeyboardInterrupt)" in shown(ip)
 
 
+def test_what_rises_in_the_first_layer_is_not_hidden_by_showing(ip) -> None:
+    cell = "%%layertime lm\nlm.train(2)\nlm.layers[0].clock = None\nlm.train(1)"
+    assert isinstance(error_of(ip, cell), AttributeError)
+    assert "The cell ended early (AttributeError" in shown(ip)
+
+
+def test_this_packages_own_future_imports_stay_out_of_the_cell(ip) -> None:
+    ip.run_cell("%%layertime -q lm\nlm.train(1)\ndef f(x: int): ...")
+    assert ip.user_ns["f"].__annotations__ == {"x": int}
+
+
+def test_a_traceback_names_the_cell_it_is_in(ip) -> None:
+    ip.run_cell("%%layertime -q lm\nlm.train(1)\ndef f(): ...", store_history=True)
+    assert ip.compile._filename_map[ip.user_ns["f"].__code__.co_filename] == len(ip.user_ns["In"]) - 1
+
+
+@pytest.mark.parametrize("line", ["lm  # mine", "lm;", " lm ", "lm, "])
+def test_a_comment_a_semicolon_or_a_comma_may_end_the_line(ip, line: str) -> None:
+    ip.run_cell_magic("layertime", f"-q -v p {line}", "lm.train(1)")
+    assert isinstance(ip.user_ns["p"], Profile)
+
+
 def test_a_cell_that_calls_no_layer_says_so(ip) -> None:
     ip.run_cell("%%layertime lm\npass")
     assert "No layer was called" in shown(ip)
@@ -145,8 +167,9 @@ def test_a_line_that_is_wrong_is_answered_with_a_sentence_and_the_cell_not_run(i
 
 
 def test_a_cell_with_await_is_refused_with_the_reason(ip) -> None:
-    with pytest.raises(UsageError, match="put it into a function"):
-        ip.run_cell_magic("layertime", "lm", "import asyncio\nawait asyncio.sleep(0)")
+    for body in ("import asyncio\nawait asyncio.sleep(0)", "[x async for x in y]"):
+        with pytest.raises(UsageError, match="put it into a function"):
+            ip.run_cell_magic("layertime", "lm", body)
 
 
 # %gpu_timeit
@@ -232,6 +255,13 @@ def test_unloading_and_loading_again_leaves_nothing_behind(ip) -> None:
     assert not {"gpu_timeit", "gpu_info", "layertime"} & (magics["line"].keys() | magics["cell"].keys())
     ip.extension_manager.load_extension("gpuprof")
     assert "layertime" in magics["cell"]
+
+
+def test_loading_twice_is_loading_once(ip) -> None:
+    gpuprof.load_ipython_extension(ip)
+    gpuprof.unload_ipython_extension(ip)
+    assert "layertime" not in ip.magics_manager.magics["cell"]
+    gpuprof.load_ipython_extension(ip)
 
 
 def test_a_magic_of_the_same_name_is_replaced_aloud_and_handed_back(ip, capsys) -> None:

@@ -1,7 +1,11 @@
 """How layers are found, wrapped and unwrapped."""
 
+import copy
+import pickle
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from gpuprof.hooks.methods import NoLayersError, find_layers, timed
@@ -52,8 +56,27 @@ def test_two_layers_of_one_name_get_different_paths() -> None:
     assert paths([layer("A"), layer("A")]) == ["A", "A#2"]
 
 
-def test_two_models_with_the_same_names_get_their_position_before_them() -> None:
-    assert paths([layer("A")], [layer("A")]) == ["A", "1/A"]
+def test_two_models_with_the_same_names_get_numbers() -> None:
+    assert paths([layer("A")], [layer("A")]) == ["A", "A#2"]
+
+
+def test_a_number_that_is_a_name_already_is_passed_over() -> None:
+    assert paths([layer("A#2"), layer("A"), layer("A")]) == ["A#2", "A", "A#3"]
+
+
+def test_a_layer_shared_by_two_parents_is_found_once() -> None:
+    shared, one, two = layer("S"), layer("b1"), layer("b2")
+    one.layers, two.layers = [shared], [shared]
+    assert paths([one, two]) == ["b1", "b1/S", "b2"]
+
+
+def test_the_same_model_twice_is_found_once() -> None:
+    model = FakeModel(CLOCK, "A")
+    assert paths(model, model) == ["A"]
+
+
+def test_no_layer_is_called_what_lies_outside() -> None:
+    assert paths([layer("(outside)")]) == ["(outside)#2"]
 
 
 def test_a_model_that_contains_itself_ends() -> None:
@@ -154,8 +177,66 @@ def test_a_layer_with_slots_is_refused_with_the_reason() -> None:
         def forward(self, x: object) -> object:
             return x
 
-    with pytest.raises(TypeError, match="__slots__"), timed(find_layers(Slotted()), CallLog(FakeClock())):
-        pass
+    with pytest.raises(TypeError, match="__slots__"):
+        find_layers(Slotted())
+
+
+def test_what_could_only_be_timed_wrongly_is_refused_with_the_reason() -> None:
+    class Async:
+        async def forward(self, x: object) -> object:
+            return x
+
+    class Lazy:
+        def forward(self, x: object) -> Iterator[object]:
+            yield x
+
+    class Computed:
+        @property
+        def forward(self) -> Callable[[object], object]:
+            return lambda x: x
+
+    for model, says in ((Async(), "coroutine"), (Lazy(), "generator"), (Computed(), "is a property")):
+        with pytest.raises(TypeError, match=says):
+            find_layers(model)
+
+
+class Weighted:
+    """A layer with something to copy."""
+
+    def __init__(self, w: int) -> None:
+        self.w = w
+
+    def forward(self, x: int) -> int:
+        return x * self.w
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_made_while_profiling_is_its_own_and_not_profiled(copied: Callable[[list], list]) -> None:
+    model = [Weighted(2)]
+    log = CallLog(FakeClock())
+    with log, timed(find_layers(model), log):
+        other = copied(model)
+        other[0].w = 5
+        assert (model[0].forward(1), other[0].forward(1)) == (2, 5)
+    assert len(log.calls) == 1
+
+
+@pytest.mark.parametrize("shape", [[1, 2], ("a",), lambda: (1,), 3])
+def test_an_argument_with_an_odd_shape_passes_through(shape: object) -> None:
+    one = layer("A")
+    log = CallLog(FakeClock())
+    with log, timed(find_layers(one), log):
+        one.forward(SimpleNamespace(shape=shape))
+    assert log.calls.shapes == ()
+
+
+@pytest.mark.parametrize(("value", "said"), [(1, 1), (0, 0), (np.True_, 1), (None, -1), ("yes", -1)])
+def test_train_is_read_from_whatever_is_a_truth_value(value: object, said: int) -> None:
+    one = layer("A")
+    log = CallLog(FakeClock())
+    with log, timed(find_layers(one), log):
+        one.forward(0, train=value)
+    assert log.calls["train"].tolist() == [said]
 
 
 @pytest.mark.torch

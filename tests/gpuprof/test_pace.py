@@ -41,7 +41,6 @@ def test_the_devices_work_is_certain_where_it_lags_behind_the_host() -> None:
     rows, found = paced(model)
     row = rows[Scope("B", "backward")]
     assert found.work[row] == pytest.approx(1.5e-3, rel=0.01)
-    assert found.most_work[row] == pytest.approx(1.8e-3, rel=0.01)  # with the host's 0.3 ms before its launch
 
 
 def test_long_work_hidden_behind_the_host_gains_nothing_when_mended() -> None:
@@ -97,6 +96,40 @@ def test_on_the_host_clock_a_rows_gain_is_its_share() -> None:
     rows, found = paced(model)
     assert found.without(rows[Scope("A", "backward")]) == pytest.approx(0.5)
     assert found.bound == "host"
+
+
+def test_an_update_every_fourth_step_counts_for_a_fourth() -> None:
+    clock = FakeClock()
+    model = FakeModel(clock, "A")
+    model.layers[0].host["update"] = 8e-3
+    layer = model.layers[0]
+
+    def train(steps: int) -> None:
+        for i in range(steps):
+            layer.forward(0, train=True)
+            layer.backward(0)
+            if i % 4 == 3:
+                layer.update()
+
+    model.train = train
+    rows, found = paced(model, steps=82)
+    assert found.step == pytest.approx(4e-3)
+    assert found.without(rows[Scope("A", "update")]) == pytest.approx(0.5)
+
+
+def test_a_host_close_to_the_devices_pace_is_not_called_held_up() -> None:
+    _, found = paced(device_model(host=0.92e-3, device=1e-3))
+    assert found.bound == "device"
+    assert found.host_known
+    assert found.host.sum() == pytest.approx(9 * 0.92e-3)
+
+
+def test_layers_together_gain_by_the_longer_of_the_two_clocks() -> None:
+    model = device_model(host=3e-4, device=1e-5)
+    model.layers[0].device["backward"] = 1.6e-3
+    rows, found = paced(model)
+    layer = [row for scope, row in rows.items() if scope.path == "A"]
+    assert found.without(*layer) == pytest.approx(1 / 3, rel=0.01)
 
 
 def test_evaluations_and_the_first_step_are_left_out() -> None:

@@ -173,6 +173,83 @@ def test_a_layer_that_raises_is_counted_and_what_was_measured_stays() -> None:
     assert any("1 calls raised" in warning for warning in run.profile.warnings)
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_step_broken_off_in_its_first_layer_is_shown(error: type[BaseException]) -> None:
+    model = FakeModel(FakeClock(), "A", "B")
+
+    def train() -> None:
+        model.train(3)
+        model.layers[0].host["forward"] = 1e-3
+        raise_in(model.layers[0], error).forward(0, train=True)
+
+    with pytest.raises(error), gpuprof.layertime(model, clock=model.clock) as run:
+        train()
+    assert run.profile["A", "forward"].calls == 4
+    assert "(outside)" in str(run.profile)
+
+
+def raise_in(layer: object, error: type[BaseException]) -> object:
+    """The layer, whose fake host now raises."""
+
+    def spend(seconds: float) -> None:
+        raise error
+
+    layer.clock = type("Broken", (), {"spend": staticmethod(spend)})()
+    return layer
+
+
+def test_one_layer_called_once_a_step_has_a_table() -> None:
+    model = FakeModel(FakeClock(), "A")
+    with gpuprof.layertime(model, clock=model.clock) as run:
+        for _ in range(5):
+            model.layers[0].forward(0)
+    assert run.profile.pace.steps == 3
+    assert run.profile["(outside)", ""].total_ms == 0
+
+
+def test_a_call_that_keeps_the_host_is_said_to_work_or_to_wait() -> None:
+    clock = FakeClock(device=True, latency=3e-6)
+    model = FakeModel(clock, host=1e-4, device=1e-5)
+    plain = model.layers[1].backward
+
+    def synchronising(dy: object) -> object:
+        plain(dy)
+        clock.launch(1e-2)
+        clock.wait()
+        return dy
+
+    model.layers[1].backward = synchronising
+    verdict = profiled(model, steps=20).verdict
+    assert "B.backward keeps the host" in verdict
+    assert "waits for the GPU inside the call" in verdict
+    assert "fewer launches" not in verdict
+
+
+def test_the_grid_says_what_a_whole_layer_would_gain(on_device: Profile) -> None:
+    line = next(line for line in str(on_device).splitlines() if line.startswith("B "))
+    assert line.split()[-2:] == ["32", "%"]  # a third of the host's time, whatever B does on the device
+
+
+def test_long_names_and_line_ends_do_not_break_the_table() -> None:
+    profile = profiled(FakeModel(FakeClock(), "a\nb", "x" * 200))
+    lines = str(profile).splitlines()
+    assert lines[3].startswith("a b ")
+    assert len(lines[4]) < 160
+
+
+def test_a_profile_is_asked_for_after_the_with() -> None:
+    with pytest.raises(RuntimeError, match="made when the `with` ends"):
+        _ = gpuprof.layertime(FakeModel(FakeClock())).profile
+
+
+def test_a_file_with_a_column_missing_is_refused(profile: Profile, tmp_path) -> None:
+    content = json.loads(profile.save(tmp_path / "run.json").read_text())
+    del content["columns"]["status"]
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"run\.json.*status"):
+        Profile.load(tmp_path / "run.json")
+
+
 def test_the_text_shows_layers_in_their_order_and_marks_the_hottest(profile: Profile) -> None:
     lines = str(profile).splitlines()
     assert [line.split()[0] for line in lines[3:7]] == ["A", "B", "C", "(outside)"]
@@ -226,6 +303,8 @@ def test_a_trace_has_a_complete_event_for_each_call(on_device: Profile, tmp_path
     trace = json.loads(on_device.to_trace(tmp_path / "trace.json").read_text())
     events = [event for event in trace["traceEvents"] if event["ph"] == "X"]
     assert len(events) == 2 * len(on_device.calls)
+    assert {event["pid"] for event in events} == {0, 1}
+    assert {event["args"]["name"] for event in trace["traceEvents"] if event["ph"] == "M"} >= {"host", "stream 0x0"}
     assert {"name", "ph", "pid", "tid", "ts", "dur"} <= events[0].keys()
 
 

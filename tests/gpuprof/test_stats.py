@@ -58,6 +58,11 @@ def test_the_interval_covers_the_median_of_neighbours_that_are_alike() -> None:
     assert 0.91 * 400 <= covered <= 0.99 * 400
 
 
+def test_values_that_tie_are_not_taken_for_a_trend() -> None:
+    ticks = np.random.default_rng(4).integers(0, 2, size=200).astype(float)
+    assert effective_number(ticks) > 100
+
+
 def test_independent_samples_count_in_full_and_copies_do_not() -> None:
     values = np.random.default_rng(3).normal(size=200)
     assert effective_number(values) > 120

@@ -1,13 +1,19 @@
 """timeit: what is timed, how often, and what the result says."""
 
+import functools
 import gc
 import math
+from types import SimpleNamespace
 
 import pytest
 
 import gpuprof
+from gpuprof.record.clocks import _within
 from gpuprof.results.timing import Sample, Timing
+from gpuprof.statement import from_function
 from gpuprof.testing import FakeClock
+
+HELD = [1.0]
 
 
 def test_a_function_is_timed_exactly_on_a_fake_clock() -> None:
@@ -84,7 +90,7 @@ def test_setup_runs_before_each_batch_and_is_not_timed() -> None:
     names = {"clock": clock, "ran": ran}
     timing = gpuprof.timeit(
         "clock.spend(n)",
-        setup="ran.append(1); clock.spend(0); n = 1e-3",
+        setup="ran.append(1); clock.spend(0.5); n = 1e-3",
         globals=names,
         number=4,
         repeat=6,
@@ -105,6 +111,42 @@ def test_what_the_statement_raises_rises_and_collection_is_back() -> None:
     with pytest.raises(ZeroDivisionError):
         gpuprof.timeit("1 / 0")
     assert gc.isenabled()
+
+
+def test_a_statement_that_takes_no_time_at_all_ends() -> None:
+    timing = gpuprof.timeit(lambda: None, number=1, clock=FakeClock())
+    assert (timing.host.median, len(timing.host.samples)) == (0.0, 7)
+
+
+def test_a_statement_that_waits_for_the_gpu_is_not_called_launch_bound() -> None:
+    clock = FakeClock(device=True)
+
+    def synchronising() -> None:
+        clock.spend(1e-5)
+        clock.launch(1e-2)
+        clock.wait()
+
+    verdict = gpuprof.timeit(synchronising, number=1, repeat=6, clock=clock).verdict
+    assert verdict.startswith("bound by the host")
+    assert "waiting for the GPU itself" in verdict
+
+
+def test_this_packages_own_future_imports_stay_out_of_the_statement() -> None:
+    with pytest.raises(NameError, match="nobody"):
+        gpuprof.timeit("def f(x: nobody): ...")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        functools.partial(len, HELD),
+        lambda x=HELD: x,
+        lambda: [HELD for _ in range(1)],
+        SimpleNamespace(x=HELD),
+    ],
+)
+def test_what_a_callable_works_on_is_found(function: object) -> None:
+    assert any(value is HELD for value in _within(from_function(function).objects, 3))
 
 
 def test_an_interrupt_gives_what_there_is() -> None:
