@@ -12,7 +12,7 @@ from typing import Any
 
 import gpuprof
 from benchmarks.net import article_net, data, has_gpu
-from benchmarks.results import keep
+from benchmarks.results import FOLDER, keep
 from cnn import LayerManager
 
 ROUTES = ("article", "first", "ties")
@@ -73,8 +73,11 @@ def drain(net: LayerManager) -> None:
 def profiled(net: LayerManager, route: str, n_batch: int, steps: int, plain: dict[str, list[float]]) -> dict[str, Any]:
     """One profile and the truth beside it."""
     with gpuprof.layertime(net) as timing:
-        run(net, n_batch, steps)
+        net.training(1, n_batch=n_batch, steps=steps, show_error=False)
     profile = timing.profile
+    if n_batch in (8, 32) and route == "article":
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        profile.save(FOLDER / f"profile_{route}_{n_batch}.json.gz")
     medians = {name: statistics.median(times) for name, times in plain.items()}
     pool = profile["Pool1", "backward"]
     truth = statistics.median(1 - mended / as_is for mended, as_is in zip(plain["first"], plain[route], strict=True))

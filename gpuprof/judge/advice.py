@@ -136,6 +136,8 @@ def _without(rows: tuple[Scope, ...], pace: Pace, row: int) -> str:
     gain = pace.without(row)
     then = pace.step * (1 - gain)
     what = f"Without {label(rows[row])} the step would"
+    if not pace.host_known:
+        return f"Without {label(rows[row])} the step could be as short as {seconds_text(then)}, if the host keeps up."
     if gain < _NOTHING:
         return f"{what} be hardly shorter ({percent(gain)})."
     if gain > 0.9995:

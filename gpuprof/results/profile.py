@@ -169,6 +169,8 @@ class Profile:
         from gpuprof.views.plot import lanes
 
         last = int(self.account.call_step.max(initial=-1))
+        if last < 0:
+            raise ValueError("no step was recorded, so there is none to draw: no layer was called")
         chosen = (last + 1) // 2 if step is None else step
         if not 0 <= chosen <= last:
             raise ValueError(f"step must be from 0 to {last}, the steps recorded; got {chosen}")

@@ -54,26 +54,30 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
 def lanes(calls: Any, step: int, *, clock: str, ax: Any = None) -> Any:
     """One step as a timeline: the host's lane over the device's; what lies between bars is outside the layers.
 
-    `calls` is a profile's `.calls`; on the host clock there is one lane.
+    `calls` is a profile's `.calls`; on the host clock there is one lane. Bars wide enough carry their layer's name.
     """
     import matplotlib.pyplot as plt
 
     if ax is None:
         _, ax = plt.subplots(figsize=(9, 2.2), layout="constrained")
     chosen = calls[calls["step"] == step]
-    on_device = chosen["start_us"].notna().any()
     origin = chosen["host_start_us"].min()
-    tracks = [("host", "host_start_us", "host_us")] + ([(clock, "start_us", "span_us")] if on_device else [])
-    size, unit = unit_for((chosen[start] + chosen[length]).max() * 1e-6 - origin * 1e-6 for _, start, length in tracks)
-    scale = 1e-6 / size
-    for y, (_, start, length) in enumerate(tracks):
-        for phase, colour in (COLOURS | EVALUATION).items():
-            some = chosen[chosen["phase"] == phase]
-            spans = list(zip((some[start] - origin) * scale, some[length] * scale, strict=True))
-            ax.broken_barh(spans, (y - 0.4, 0.8), color=colour, edgecolor="white", lw=0.4)
-    for phase, colour in (COLOURS | EVALUATION).items():
+    tracks = [("host", chosen["host_start_us"] - origin, chosen["host_us"])]
+    if chosen["start_us"].notna().any():
+        tracks.append((clock, chosen["start_us"] - origin, chosen["span_us"]))
+    extent = max((start + length).max() for _, start, length in tracks)
+    size, unit = unit_for([extent * 1e-6])
+    colours = COLOURS | EVALUATION
+    for y, (_, starts, lengths) in enumerate(tracks):
+        for path, phase, start, length in zip(chosen["path"], chosen["phase"], starts, lengths, strict=True):
+            left, width = (value * 1e-6 / size for value in (start, length))
+            ax.broken_barh([(left, width)], (y - 0.4, 0.8), color=colours[phase], edgecolor="white", lw=0.4)
+            if length > 0.012 * len(path) * extent:
+                middle = {"ha": "center", "va": "center", "clip_on": True}
+                ax.text(left + width / 2, y, path, color="white", fontsize="small", **middle)
+    for phase in colours:
         if (chosen["phase"] == phase).any():
-            ax.bar(0, 0, color=colour, label=phase)
+            ax.bar(0, 0, color=colours[phase], label=phase)
     ax.set_yticks(range(len(tracks)), [name for name, *_ in tracks])
     ax.invert_yaxis()
     ax.set_xlim(left=0)

@@ -1,0 +1,114 @@
+"""What the README shows of measurements, made from benchmarks/results and from nothing else.
+
+`python -m benchmarks.readme` writes the table between the README's markers and docs/layertime.png; the tests check
+that both are what this makes of the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import load
+from gpuprof.results.profile import Profile
+from gpuprof.units import percent, seconds_text
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PICTURE = ROOT / "docs" / "layertime.png"
+MARKED = re.compile(r"(?<=<!-- measured -->\n).*(?=\n<!-- /measured -->)", re.DOTALL)
+CELL = "%%layertime lm\nlm.training(1, n_batch=8, steps=300, show_error=False)"
+
+
+def shown_profile() -> Profile:
+    """The profile in the picture: the article's network, its first pooling, n_batch 8."""
+    return Profile.load(ROOT / "benchmarks" / "results" / "profile_article_8.json.gz")
+
+
+def table() -> str:
+    """The README's table and the lines under it, Markdown."""
+    pooling, accuracy, overhead = load("pooling"), load("accuracy"), load("overhead")
+    lines = [
+        "| n_batch | a step with the slow line | bound by | foretold: mending it gains | a step once mended | gained |",
+        "|---|---|---|---|---|---|",
+    ]
+    runs = {(run["n_batch"], run["route"]): run for run in pooling["runs"]}
+    for n_batch in sorted({n for n, _ in runs}):
+        slow, mended = runs[n_batch, "article"], runs[n_batch, "first"]
+        row = next(r for r in slow["table"] if (r["path"], r["phase"]) == ("Pool1", "backward"))
+        foretold = row["gpu_gain"]
+        cells = [
+            str(n_batch),
+            seconds_text(_median(slow["plain_s"])),
+            "GPU" if slow["bound"] == "device" else "launches",
+            percent(foretold),
+            seconds_text(_median(mended["plain_s"])),
+            percent(slow["true_gain"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"Measured on one {pooling['machine']['gpu']} (driver {pooling['machine']['driver']}, CuPy "
+        f"{pooling['machine']['cupy']}), commit {pooling['commit']}: medians of {len(slow['plain_s'])} turns without a "
+        "profiler, beside what one profile of the slow network foretold (`gpu_gain`). "
+        f"Five epochs of the whole of MNIST at n_batch 8: {accuracy['median_test_accuracy']:.2%} of the test images "
+        f"right (median of {len(accuracy['runs'])} seeds, last epoch). "
+        f"Profiling a step of {seconds_text(_median(overhead['plain_s']))} made it "
+        f"{percent(max(0.0, overhead['ratio'] - 1))} longer.",
+    ]
+    return "\n".join(lines)
+
+
+def draw(profile: Profile, path: Path) -> None:
+    """The picture: the cell, the text of its output, and the timeline of a step."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(11, 5.6), dpi=110, layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=[2.5, 1.5])
+    top.axis("off")
+    top.text(0, 1, CELL, family="monospace", fontsize=9.5, va="top", weight="bold", transform=top.transAxes)
+    top.text(0, 0.86, _wrapped(str(profile)), family="monospace", fontsize=8.2, va="top", transform=top.transAxes)
+    profile.timeline(ax=bottom)
+    figure.savefig(path, metadata={"Description": fingerprint(profile)})
+    plt.close(figure)
+
+
+def fingerprint(profile: Profile) -> str:
+    """What the picture was made from."""
+    return hashlib.sha256(str(profile).encode()).hexdigest()
+
+
+def _wrapped(text: str, width: int = 132) -> str:
+    import textwrap
+
+    return "\n".join(
+        "\n".join(textwrap.wrap(line, width)) if " · " in line or ". " in line else line for line in text.split("\n")
+    )
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def updated(text: str) -> str:
+    """The README with the table as it has to be."""
+    found: Any = MARKED.search(text)
+    if not found:
+        raise ValueError("README.md has no <!-- measured --> … <!-- /measured --> to fill")
+    return text[: found.start()] + table() + text[found.end() :]
+
+
+def main() -> None:
+    """Write both."""
+    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PICTURE.parent.mkdir(exist_ok=True)
+    draw(shown_profile(), PICTURE)
+
+
+if __name__ == "__main__":
+    main()
