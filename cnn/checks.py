@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
+import numbers
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -64,12 +67,36 @@ def build(what: str, name: object, table: Mapping[str, type[T]], keywords: Mappi
 def whole(what: str, value: Any, least: int = 1) -> int:
     """`value` as an int of at least `least`; TypeError for a fraction or a text, ValueError below."""
     try:
-        number = operator.index(value)
+        size = operator.index(value)
     except TypeError:
         raise TypeError(f"{what} is {value!r}; expected a whole number, {least} or more") from None
-    if number < least:
-        raise ValueError(f"{what} is {number}; expected {least} or more")
-    return number
+    if size < least:
+        raise ValueError(f"{what} is {size}; expected {least} or more")
+    return size
+
+
+def number(what: str, value: Any, least: float = 0.0, below: float = math.inf) -> float:
+    """`value` as a Python float, which never widens a float32 array, as a NumPy float64 would.
+
+    Raises:
+        TypeError: no number: a text, True, an array.
+        ValueError: not finite, or outside of least <= value < below.
+    """
+    bound = f"a finite number, {least:g} or more" if below == math.inf else f"{least:g} <= value < {below:g}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} is {value!r}; expected {bound}")
+    if not least <= (plain_number := float(value)) < below:
+        raise ValueError(f"{what} is {value!r}; expected {bound}")
+    return plain_number
+
+
+@contextmanager
+def naming(who: str) -> Iterator[None]:
+    """Within the `with`, what a TypeError or ValueError says begins with `who` it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{who}: {error}") from None
 
 
 def whole_shape(what: str, value: Any, letters: str) -> tuple[int, ...]:

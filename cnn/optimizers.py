@@ -1,7 +1,7 @@
 """Optimizers: each changes the parameters it is handed in place and counts its own steps.
 
 To add one, write its class (fields: hyper-parameters; `slots`: what it keeps beside each
-parameter; `step`: the rule) and put it into `OPTIMIZERS`. Hyper-parameters stay Python floats,
+parameter; `step`: the rule) and put it into `OPTIMIZERS`. Hyper-parameters become Python floats,
 which never widen a float32 array.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from cnn.checks import build
+from cnn.checks import build, number
 from cnn.xp import Array, get_array_module
 
 DECAYS = {"mu", "rho", "beta1", "beta2"}
@@ -30,11 +30,9 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         for each in (each for each in fields(self) if each.init):
-            value = getattr(self, each.name)
             limit = 1.0 if each.name in DECAYS else math.inf
-            if not isinstance(value, (int, float)) or not 0 <= value < limit:
-                bound = "0 <= value < 1" if limit == 1 else "a finite number, 0 or more"
-                raise ValueError(f"{type(self).__name__}: {each.name} is {value!r}; expected {bound}")
+            value = number(f"{type(self).__name__}: {each.name}", getattr(self, each.name), below=limit)
+            setattr(self, each.name, value)
 
     def update(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
         """One step: change each of `params` in place by its gradient; always the same ones in one order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnn.checks import pair, shown, whole_shape
+from cnn.checks import naming, pair, shown, whole_shape
 from cnn.im2col import PadState, col2im, out_shape, pad_state
 from cnn.xp import Array, Shape
 
@@ -21,12 +21,10 @@ def windows(
     who: str, size: tuple[int, int], window: tuple[int, int], stride: Any, pad: Any
 ) -> tuple[tuple[int, int], PadState, tuple[int, int]]:
     """(stride, padding, (OH, OW)) of windows on an image; ValueError or TypeError, naming `who`, if none fit."""
-    try:
+    with naming(who):
         step = pair("stride", stride)
         sides = pad_state(size, window, step, pad)
         return step, sides, out_shape(size, window, step, sides)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{who}: {error}") from None
 
 
 def layer_col2im(

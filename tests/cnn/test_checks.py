@@ -1,6 +1,9 @@
+import math
+
+import numpy as np
 import pytest
 
-from cnn.checks import check_keywords, choose, pair, whole, whole_shape
+from cnn.checks import check_keywords, choose, naming, number, pair, whole, whole_shape
 
 
 def test_names_are_found_regardless_of_case_and_punctuation():
@@ -44,3 +47,26 @@ def test_one_number_counts_for_both_axes():
 def test_a_shape_of_the_wrong_length_is_answered_with_the_letters():
     with pytest.raises(ValueError, match=r"I_shape is \(1, 2\); expected \(C, H, W\)"):
         whole_shape("I_shape", (1, 2), "C, H, W")
+
+
+@pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.float64(0.5)])
+def test_a_number_of_any_kind_becomes_a_python_float(value):
+    assert type(number("alpha", value)) is float
+    assert number("alpha", value) == 0.5
+
+
+@pytest.mark.parametrize("value", ["1", True, np.True_, None, np.ones(1)])
+def test_what_is_no_number_is_refused(value):
+    with pytest.raises(TypeError, match=r"alpha is .*; expected a finite number, 0 or more"):
+        number("alpha", value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, math.nan, math.inf])
+def test_a_number_has_to_be_within_its_bounds(value):
+    with pytest.raises(ValueError, match=f"mu is {value}; expected 0 <= value < 1"):
+        number("mu", value, below=1)
+
+
+def test_naming_says_who_an_error_is_about():
+    with pytest.raises(ValueError, match=r"^Conv1: too wide$"), naming("Conv1"):
+        raise ValueError("too wide")

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,24 @@ def test_a_hyper_parameter_out_of_range_is_refused(keywords, text):
 def test_an_unknown_optimizer_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown optimizer 'Adamm'; did you mean 'Adam'\?"):
         get_optimizer("Adamm")
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_numpy_number_gives_the_same_step_as_python_s(xp, name, kind):
+    defaults = {each.name: each.default for each in fields(OPTIMIZERS[name]) if each.init}
+    exact = dict.fromkeys(defaults, 0.5)
+    results = []
+    for keywords in (exact, {key: kind(value) for key, value in exact.items()}):
+        p = xp.ones(3, dtype="float32")
+        optimizer = get_optimizer(name, keywords)
+        for _ in range(3):
+            optimizer.update([p], [xp.asarray([1.5, -0.3, 1e-3], dtype="float32")])
+        assert all(type(getattr(optimizer, key)) is float for key in exact)
+        results.append(to_cpu(p))
+    np.testing.assert_array_equal(*results)
+
+
+def test_a_hyper_parameter_that_is_no_number_is_refused():
+    with pytest.raises(TypeError, match="Adam: alpha is True; expected a finite number, 0 or more"):
+        get_optimizer("Adam", {"alpha": True})
