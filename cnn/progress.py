@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from cnn.xp import Array
+from cnn.xp import Array, Later
 
 INTERVAL = 0.5  # seconds between looks at the error, and between drawings of the bar
 
@@ -16,13 +16,13 @@ class Progress:
 
     The text bar, not the widget: it needs no ipywidgets and survives in a saved notebook.
 
-    The running error is computed at most twice a second, on the device, and read at the next look,
-    half a second later: a step never waits for the error it has just asked for.
+    The running error is computed at most twice a second, on the device, and shown at a later look,
+    once it has arrived on the host: no step waits for it.
     """
 
     def __init__(self, title: str, steps: int, shown: bool) -> None:
         self.bar: Any = None
-        self.asked: Array = None
+        self.asked: Later | None = None
         self.looked = time.perf_counter()
         self.paused: float | None = None
         if shown:
@@ -36,9 +36,12 @@ class Progress:
             return
         now = time.perf_counter()
         if now - self.looked >= INTERVAL:
-            if self.asked is not None:
-                self.bar.set_postfix(error=f"{float(self.asked):.4f}", refresh=False)
-            self.asked, self.looked = output.get_error(t), now
+            if self.asked is not None and self.asked.ready():
+                self.bar.set_postfix(error=f"{self.asked.value():.4f}", refresh=False)
+                self.asked = None
+            if self.asked is None:
+                self.asked = Later(output.get_error(t))
+            self.looked = now
         self.bar.update()
 
     def pause(self) -> None:

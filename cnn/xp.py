@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -48,12 +49,58 @@ def to_cpu(x: Array) -> Array:
     return np.asarray(x) if get_array_module(x) is np else x.get()
 
 
+def found(x: Any) -> Array:
+    """`x` as an array where it is: on the GPU what lies there, as NumPy's array all else."""
+    if get_array_module(x) is np and hasattr(x, "__cuda_array_interface__"):  # another library's array
+        return _cupy().asarray(x)
+    return x if get_array_module(x) is not np else np.asarray(x)
+
+
+def put(x: Array, mode: str, dtype: Any = None) -> Array:
+    """`x` as an array of `dtype` (its own, if None) where `mode` says; `x` itself if it is that."""
+    return array_module(mode).asarray(to_cpu(x) if mode == "cpu" else x, dtype=dtype)
+
+
 def float_dtype(dtype: Any) -> np.dtype[Any]:
     """The NumPy dtype of "float32" or "float64"; ValueError for another one."""
-    found: np.dtype[Any] = np.dtype(dtype)
-    if found not in (np.dtype("float32"), np.dtype("float64")):
-        raise ValueError(f"dtype is {dtype!r}; expected 'float32' or 'float64'")
-    return found
+    for known in (np.dtype("float32"), np.dtype("float64")):
+        with suppress(TypeError):  # NumPy's, for what it has never heard of
+            if dtype is not None and np.dtype(dtype) == known:
+                return known
+    raise ValueError(f"dtype is {dtype!r}; expected 'float32' or 'float64'")
+
+
+class Later:
+    """A scalar that is still being computed: asked for now, read when it is there, waited for by nobody.
+
+    On the GPU its copy to the host is queued behind its computation, with an event behind the copy.
+    """
+
+    def __init__(self, scalar: Array) -> None:
+        self.scalar = scalar
+        self.event: Any = None
+        if get_array_module(scalar) is not np:
+            self.event, self.scalar = _cupy_copy(scalar)
+
+    def ready(self) -> bool:
+        """Whether `value` can be read; always so on the CPU. Does not wait."""
+        return self.event is None or bool(self.event.done)
+
+    def value(self) -> float:
+        """The number; it counts for something once it is `ready`."""
+        return float(self.scalar)
+
+
+def _cupy_copy(scalar: Array) -> tuple[Any, Array]:
+    """An event, and the page-locked array that holds a copy of `scalar` once the event is done."""
+    import cupy
+    import cupyx
+
+    copy = cupyx.empty_pinned(scalar.shape, scalar.dtype)  # from other memory a copy would wait
+    scalar.get(out=copy, blocking=False)
+    event = cupy.cuda.Event(disable_timing=True)
+    event.record()
+    return event, copy
 
 
 def _cupy() -> ModuleType:

@@ -45,3 +45,24 @@ def test_a_progress_that_is_not_shown_asks_nothing(capfd):
     progress.pause()
     progress.close(test=0.5)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_that_is_not_there_yet_is_shown_later_and_not_asked_for_anew(monkeypatch):
+    now, arrived, asked = [0.0], [False], []
+    monkeypatch.setattr("cnn.progress.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("cnn.xp.Later.ready", lambda self: arrived[0])
+
+    class Output:
+        def get_error(self, t):
+            asked.append(t)
+            return float(t)
+
+    progress = Progress("epoch 1/1", 4, shown=True)
+    shown = []
+    monkeypatch.setattr(progress.bar, "set_postfix", lambda error, refresh: shown.append(error))
+    for i in range(4):
+        now[0] += 1
+        arrived[0] = i == 2
+        progress.step(Output(), i)
+    progress.close()
+    assert (asked, shown) == ([0, 2], ["0.0000"])

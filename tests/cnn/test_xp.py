@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import cnn
-from cnn.xp import array_module, float_dtype, get_array_module, to_cpu, to_gpu
+from cnn.xp import Later, array_module, float_dtype, found, get_array_module, put, to_cpu, to_gpu
 
 
 def test_an_array_tells_its_module(xp):
@@ -74,3 +74,42 @@ def test_importing_cnn_loads_nothing_heavy():
     code = f"import sys, cnn; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_scalar_asked_for_is_read_later(xp):
+    later = Later((xp.arange(4, dtype="float32") / 2).sum())
+    if later.event is not None:
+        later.event.synchronize()
+    assert later.ready()
+    assert later.value() == 3.0
+
+
+@pytest.mark.gpu
+def test_asking_for_a_scalar_does_not_wait_for_the_device():
+    import cupy
+
+    Later(cupy.ones(()))  # the first pinned memory, the first kernel
+    nap = cupy.RawKernel(
+        'extern "C" __global__ void nap() { for (int i = 0; i < 300; i++) __nanosleep(1000000); }', "nap"
+    )
+    scalar = cupy.ones(()) * 2
+    nap((1,), (1,), ())
+    later = Later(scalar)
+    assert not later.ready()
+    cupy.cuda.Device().synchronize()
+    assert later.ready()
+    assert later.value() == 2.0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "foo", None, 3])
+def test_another_dtype_is_answered_with_the_two(dtype):
+    with pytest.raises(ValueError, match=f"dtype is {dtype!r}; expected 'float32' or 'float64'"):
+        float_dtype(dtype)
+
+
+def test_an_array_is_found_where_it_is_and_put_where_the_mode_says(xp, mode):
+    x = xp.arange(3, dtype="float32")
+    assert found(x) is x
+    assert put(x, mode, "float32") is x
+    assert get_array_module(found([1, 2])) is np
+    assert get_array_module(put(found([1, 2]), mode)) is xp
