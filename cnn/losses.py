@@ -36,7 +36,7 @@ class Cross:
 
     def value(self, y: Array, t: Array) -> Array:
         """The mean over the batch, in nats."""
-        return -(t * _log(y)).sum() / len(y)
+        return -(t * _log(y, _tiny(y))).sum() / len(y)
 
     def gradient(self, y: Array, t: Array) -> Array:
         """-t / y over N."""
@@ -55,11 +55,16 @@ class Cross:
 
 
 class Binary:
-    """Binary cross entropy of sigmoid outputs, each output a question of its own."""
+    """Binary cross entropy of sigmoid outputs, each output a question of its own.
+
+    A sure "yes" is stored as 1 exactly, in float32 from a sum of about 17 on, and says no more of how
+    sure it was: wrong, it costs 17.3 (36.7 in float64). A sure and wrong "no" costs up to 87 (708).
+    """
 
     def value(self, y: Array, t: Array) -> Array:
         """-Σ (t log y + (1 - t) log(1 - y)), the mean over the batch, in nats."""
-        return -(t * _log(y) + (1 - t) * _log(1 - y)).sum() / len(y)
+        step = float(np.finfo(y.dtype).epsneg)  # from 1 to the number below it: half of it is rounded off
+        return -(t * _log(y, _tiny(y)) + (1 - t) * _log(1 - y, step / 2)).sum() / len(y)
 
     def gradient(self, y: Array, t: Array) -> Array:
         """(y - t) / (y (1 - y)) over N."""
@@ -98,7 +103,7 @@ def _tiny(y: Array) -> float:
     return float(np.finfo(y.dtype).tiny)
 
 
-def _log(y: Array) -> Array:
-    """The logarithm, with an underflow to 0 read as the smallest normal number."""
+def _log(y: Array, least: float) -> Array:
+    """The logarithm, with what was rounded off to 0 read as `least`."""
     xp = get_array_module(y)
-    return xp.log(xp.maximum(y, _tiny(y)))
+    return xp.log(xp.maximum(y, least))

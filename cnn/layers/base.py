@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnn.checks import shown
+from cnn.checks import naming, number, shown
 from cnn.optimizers import Optimizer, get_optimizer
 from cnn.xp import Array, Seed, Shape, array_module, float_dtype
 
@@ -29,15 +29,19 @@ class Layer:
         label: the name a person chose, or None for a running one.
         I_shape: the shape of one input; O_shape: of one output.
         mode: "cpu" or "gpu", where parameters were put; dtype: theirs.
-        W, b, dW, db: parameters and their gradients, in layers that have them.
+        W, b, dW, db: parameters and their gradients, in layers that have them; a layer with others says
+            so in `parameter_names`, and calls the gradient of "gamma" dgamma.
     """
 
     role: ClassVar[str] = "Layer"
     parameter_names: ClassVar[tuple[str, ...]] = ()
+    flattens: ClassVar[bool] = False  # whether inputs of more axes than I_shape are taken, too
     optimizer: Optimizer | None = None
 
     def __init__(self, I_shape: Shape, O_shape: Shape, *, name: str | None, mode: str, dtype: Any) -> None:
         array_module(mode)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"a layer's name or label is {name!r}; expected a text, such as 'Conv1'")
         self.label = name
         self.name = name or self.role
         self.mode = mode
@@ -77,9 +81,10 @@ class Layer:
         """Step the layer's own optimizer; a layer that learns nothing has nothing to do."""
         if self.optimizer is None:
             return
-        if self.dW is None:
+        gradients = [getattr(self, f"d{name}") for name in self.parameter_names]
+        if any(gradient is None for gradient in gradients):
             raise RuntimeError(f"{self.name}.update: there are no gradients yet; call forward and backward first")
-        self.optimizer.update([self.W, self.b], [self.dW, self.db])
+        self.optimizer.update([getattr(self, name) for name in self.parameter_names], gradients)
 
     def cost(self, phase: str, x_shape: Shape) -> tuple[int, int]:
         """What `phase` needs at the least, as (flops, bytes), for an input of `x_shape` (N, ...).
@@ -103,13 +108,18 @@ class Layer:
         """How many numbers one image takes while the layer works, roughly; it bounds an evaluation's pieces."""
         return self.prev + self.n
 
-    def check_input(self, x: Array) -> None:
-        """Raise ValueError unless `x` is a batch of this layer's inputs."""
+    def own(self, x: Array) -> Array:
+        """`x` in this layer's dtype, so that a float64 or integer array widens nothing; `x` itself if it is."""
+        return x if x.dtype == self.dtype else x.astype(self.dtype)
+
+    def check_input(self, x: Array) -> Array:
+        """`x` in this layer's dtype; ValueError unless it is a batch of this layer's inputs."""
         if x.shape[1:] != self.I_shape:
             raise ValueError(f"{self.name}.forward expects x of shape {shown(self.I_shape)}; got {tuple(x.shape)}")
+        return self.own(x)
 
-    def check_gradient(self, dy: Array) -> None:
-        """Raise unless `dy` has the shape of the last output."""
+    def check_gradient(self, dy: Array) -> Array:
+        """`dy` in this layer's dtype; raises unless it has the shape of the last output."""
         if self.y_shape is None:
             raise RuntimeError(
                 f"{self.name}.backward: there is no forward to go back from; call forward(x) first (over many images "
@@ -119,6 +129,7 @@ class Layer:
             raise ValueError(
                 f"{self.name}.backward expects the shape of its last output, {self.y_shape}; got {tuple(dy.shape)}"
             )
+        return self.own(dy)
 
     def make_parameters(
         self,
@@ -133,12 +144,12 @@ class Layer:
 
         The numbers are drawn on the host, so that one seed means the same parameters on either device.
         """
-        if not isinstance(wb_width, (int, float)) or not 0 <= wb_width < math.inf:
-            raise ValueError(f"{self.name}: wb_width is {wb_width!r}; expected a finite number, 0 or more")
+        wb_width = number(f"{self.name}: wb_width", wb_width)
         rng, xp = np.random.default_rng(seed), array_module(self.mode)
         self.W = xp.asarray((wb_width * rng.standard_normal(W_shape)).astype(self.dtype))
         self.b = xp.asarray((wb_width * rng.standard_normal(n_bias)).astype(self.dtype))
-        self.optimizer = get_optimizer(opt, opt_dic)
+        with naming(self.name):
+            self.optimizer = get_optimizer(opt, opt_dic)
 
     def _update_work(self) -> tuple[int, int]:
         if self.optimizer is None:
@@ -153,7 +164,7 @@ class Layer:
 
 @contextmanager
 def hooked(target: Any, hook: Any) -> Iterator[Any]:
-    """Within the `with`, `hook` sees each forward, backward and update of a layer or of a model's layers.
+    """Within the `with`, `hook` sees each forward, backward and update of a layer, a list of them or a model.
 
     A hook is any object with `before(layer, phase)`, `after(layer, phase)` or both; phases are
     "forward", "backward" and "update". `after` is called also when the layer raises. The methods are
@@ -173,7 +184,7 @@ def hooked(target: Any, hook: Any) -> Iterator[Any]:
     if before is _nothing and after is _nothing:
         raise TypeError(f"{hook!r} is no hook: expected an object with before(layer, phase) or after(layer, phase)")
     with ExitStack() as stack:
-        for layer in getattr(target, "layers", [target]):
+        for layer in getattr(target, "layers", target if isinstance(target, (list, tuple)) else [target]):
             for phase in PHASES:
                 stack.enter_context(_shadowed(layer, phase, before, after))
         yield hook
@@ -196,9 +207,10 @@ def _shadowed(layer: Any, phase: str, before: Callable[..., Any], after: Callabl
     try:
         yield
     finally:
-        delattr(layer, phase)
-        if own is not None:
-            setattr(layer, phase, own)
+        if vars(layer).get(phase) is call:  # else somebody has taken it off, or put something over it
+            del vars(layer)[phase]
+            if own is not None:
+                setattr(layer, phase, own)
 
 
 def _nothing(layer: Any, phase: str) -> None:

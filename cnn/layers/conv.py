@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn.activations import get_activation
-from cnn.checks import whole_shape
+from cnn.checks import naming, whole_shape
 from cnn.im2col import im2col
 from cnn.layers.base import Layer
 from cnn.layers.images import image_shape, layer_col2im, windows
@@ -60,7 +60,8 @@ class Conv2d(Layer):
         self.stride, self.pad_state, O_size = windows(who, (H, W), (KH, KW), stride, pad)
         super().__init__((C, H, W), (M, *O_size), name=name, mode=mode, dtype=dtype)
         self.F_shape = (M, KH, KW)
-        self.activation = get_activation(act, act_dic)
+        with naming(self.name):
+            self.activation = get_activation(act, act_dic)
         self.make_parameters((M, C, KH, KW), M, wb_width, opt, opt_dic, seed)
         self.cols: Array = None  # the columns of the last x
         self.z: Array = None  # the sums before the activation
@@ -68,7 +69,7 @@ class Conv2d(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
         """(N, M, OH, OW) from (N, C, H, W): the filters as rows times the windows as columns."""
-        self.check_input(x)
+        x = self.check_input(x)
         self.cols, _, _ = im2col(x, self.F_shape[1:], self.stride, self.pad_state)
         M, OH, OW = self.O_shape
         z = self.W.reshape(M, -1) @ self.cols + self.b[:, None]
@@ -79,7 +80,7 @@ class Conv2d(Layer):
 
     def backward(self, dy: Array) -> Array:
         """(N, C, H, W) from (N, M, OH, OW); sets dW and db."""
-        self.check_gradient(dy)
+        dy = self.check_gradient(dy)
         M = len(self.W)
         dz = self.activation.backward(dy, self.z, self.y).transpose(1, 0, 2, 3).reshape(M, -1)
         self.dW = (dz @ self.cols.T).reshape(self.W.shape)

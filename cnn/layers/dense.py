@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn.activations import get_activation
-from cnn.checks import shown, whole
+from cnn.checks import naming, shown, whole
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, Shape
 
@@ -24,6 +24,7 @@ class Dense(Layer):
 
     role = "Middle"
     parameter_names = ("W", "b")
+    flattens = True
 
     def __init__(
         self,
@@ -43,7 +44,8 @@ class Dense(Layer):
         who = name or self.role
         prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
-        self.activation = get_activation(act, act_dic)
+        with naming(self.name):
+            self.activation = get_activation(act, act_dic)
         self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
         self.x_shape: Shape | None = None
         self.x: Array = None  # the last input, flattened
@@ -58,7 +60,7 @@ class Dense(Layer):
 
     def backward(self, dy: Array) -> Array:
         """The gradient in the shape of x, from (N, n); sets dW and db."""
-        self.check_gradient(dy)
+        dy = self.check_gradient(dy)
         return affine_back(self, self.activation.backward(dy, self.z, self.y))
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
@@ -75,7 +77,7 @@ def affine(layer: Any, x: Array) -> Array:
             f"got {tuple(x.shape)}"
         )
     layer.x_shape, layer.y_shape = x.shape, (N, layer.n)
-    layer.x = x.reshape(N, -1)
+    layer.x = layer.own(x).reshape(N, -1)
     return layer.x @ layer.W + layer.b
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.checks import whole
+from cnn.checks import number, whole
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, Shape, get_array_module
 
@@ -38,24 +38,22 @@ class Dropout(Layer):
         who = name or self.role
         sizes = I_shape if isinstance(I_shape, (tuple, list)) else (I_shape,)
         shape = tuple(whole(f"{who}: I_shape", size) for size in sizes)
-        if not isinstance(ratio, (int, float)) or not 0 <= ratio < 1:
-            raise ValueError(f"{who}: ratio is {ratio!r}; expected the share to drop, 0 <= ratio < 1")
         super().__init__(shape, shape, name=name, mode=mode, dtype=dtype)
-        self.ratio = ratio
+        self.ratio = number(f"{self.name}: ratio", ratio, below=1)
         self.seed = int(np.random.default_rng(seed).integers(2**31))
         self.rng: Any = None  # made at the first training step, on the device of x
         self.mask: Array = None
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """`x`, masked and scaled while training."""
-        self.check_input(x)
+        x = self.check_input(x)
         self.y_shape = x.shape
         self.mask = self._draw(x) if train and self.ratio else None
         return x if self.mask is None else x * self.mask
 
     def backward(self, dy: Array) -> Array:
         """`dy` under the mask of the last forward."""
-        self.check_gradient(dy)
+        dy = self.check_gradient(dy)
         return dy if self.mask is None else dy * self.mask
 
     def _draw(self, x: Array) -> Array:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnn.activations import Sigmoid, Softmax, get_activation
-from cnn.checks import whole
+from cnn.activations import Activation, Identity, Sigmoid, Softmax, get_activation
+from cnn.checks import naming, whole
 from cnn.layers.base import Layer
 from cnn.layers.dense import affine, affine_back, affine_work
-from cnn.losses import Binary, Cross, get_loss
+from cnn.losses import Binary, Cross, Loss, Square, get_loss
 from cnn.xp import Array, Seed, Shape
 
-# Pairs whose derivative is y - t: Bishop (2006), section 5.2, "canonical link".
-CANONICAL = ((Softmax, Cross), (Sigmoid, Binary))
+# Each activation's partner, with which the derivative is y - t: Bishop (2006), section 5.2, "canonical link".
+CANONICAL: dict[type[Activation], type[Loss]] = {Softmax: Cross, Sigmoid: Binary, Identity: Square}
 
 
 class Output(Layer):
@@ -23,7 +23,8 @@ class Output(Layer):
         prev: numbers in.
         n: numbers out, one a class.
         act: "softmax", "sigmoid", "identity", or another activation.
-        err_func: the loss, "Cross", "Binary" or "Square".
+        err_func: the loss: by default the activation's partner, "Cross" for softmax, "Binary" for sigmoid,
+            "Square" for all others. Cross entropy needs a softmax: other outputs are no distribution.
         name, wb_width, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
 
     W is (prev, n), b is (n,).
@@ -31,13 +32,14 @@ class Output(Layer):
 
     role = "Output"
     parameter_names = ("W", "b")
+    flattens = True
 
     def __init__(
         self,
         prev: int,
         n: int,
         act: str = "softmax",
-        err_func: str = "Cross",
+        err_func: str | None = None,
         *,
         name: str | None = None,
         wb_width: float = 0.05,
@@ -51,9 +53,10 @@ class Output(Layer):
         who = name or self.role
         prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
-        self.activation = get_activation(act, act_dic)
-        self.loss = get_loss(err_func)
-        self.canonical = any(isinstance(self.activation, a) and isinstance(self.loss, e) for a, e in CANONICAL)
+        with naming(self.name):
+            self.activation = get_activation(act, act_dic)
+            self.loss = _loss(self.activation, act, err_func)
+        self.canonical = CANONICAL.get(type(self.activation)) is type(self.loss)
         self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
         self.x_shape: Shape | None = None
         self.x: Array = None  # the last input, flattened
@@ -68,7 +71,7 @@ class Output(Layer):
 
     def backward(self, t: Array) -> Array:
         """The gradient of the mean loss by x, in its shape, from the targets (N, n); sets dW and db."""
-        self.check_gradient(t)
+        t = self.check_gradient(t)
         if self.canonical:
             return affine_back(self, (self.y - t) / len(t))
         return affine_back(self, self.activation.backward(self.loss.gradient(self.y, t), self.z, self.y))
@@ -82,8 +85,20 @@ class Output(Layer):
                 f"{self.name}.get_error: the last forward gave {self.y.shape}, the targets are {tuple(t.shape)}; "
                 "call forward with the images that belong to these targets first, or use lm.error(x, t)"
             )
-        return self.loss.value(self.y, t)
+        return self.loss.value(self.y, self.own(t))
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
         """As for Dense; the loss counts as the activation's derivative does."""
         return affine_work(self, phase, N)
+
+
+def _loss(activation: Activation, act: str, err_func: str | None) -> Loss:
+    """The loss asked for, or the partner of the activation; ValueError for cross entropy of no distribution."""
+    partner = CANONICAL.get(type(activation), Square)
+    loss = partner() if err_func is None else get_loss(err_func)
+    if isinstance(loss, Cross) and partner is not Cross:
+        raise ValueError(
+            f"err_func={err_func!r} needs outputs that are a distribution, which act={act!r} does not give: use "
+            f"err_func={partner.__name__!r}, which is the default for it, or act='softmax'"
+        )
+    return loss

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnn.checks import choose, whole
+from cnn.checks import choose, naming, whole
 from cnn.im2col import im2col
 from cnn.layers.base import Layer
 from cnn.layers.images import image_shape, layer_col2im, windows
 from cnn.xp import Array, Shape, get_array_module
 
-ROUTES = {"first": "first", "ties": "ties", "article": "article"}
+ROUTES = ("first", "ties", "article")
 
 
 class MaxPool2d(Layer):
     """The largest value of each window, channel by channel.
 
-    Padding holds -inf and so never wins. What `route` decides is who gets the gradient of a window:
+    Padding holds -inf, so no number loses to it; where a window sees nothing but -inf, its gradient may
+    go to the padding and be lost. What `route` decides is who gets the gradient of a window:
 
     * "first", the default and right: the first of its largest values, as in other frameworks.
     * "ties": each of its largest values gets the whole of it. After a ReLU, windows of nothing but
@@ -66,26 +67,28 @@ class MaxPool2d(Layer):
                 f"{who}: pad {pad!r} leaves windows of nothing but padding; use less than pool={self.pool}"
             )
         super().__init__((C, H, W), (C, *O_size), name=name, mode=mode, dtype=dtype)
-        self.route = choose("route", route, ROUTES)
+        with naming(self.name):
+            self.route = choose("route", route, dict(zip(ROUTES, ROUTES, strict=True)))
         self.max_index: Array = None
 
     def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
         """(N, C, OH, OW) from (N, C, H, W); remembers in `max_index` where the largest values were."""
-        self.check_input(x)
+        x = self.check_input(x)
         C, OH, OW = self.O_shape
         cols, _, _ = im2col(x, self.F_shape, self.stride, self.pad_state, value=-float("inf"))
-        windows = cols.T.reshape(-1, self.pool * self.pool)
-        y = windows.max(axis=1, keepdims=True)
-        if self.route == "ties":
-            self.max_index = (windows == y).astype(x.dtype)  # in the gradient's dtype: integers would widen it
+        places = cols.reshape(C, self.pool * self.pool, -1)  # NumPy is slow to reduce a short last axis
+        y = places.max(axis=1)
+        if self.route == "ties":  # in the gradient's dtype: integers would widen it
+            mask = (places == y[:, None]).astype(x.dtype)
+            self.max_index = mask.transpose(2, 0, 1).reshape(-1, self.pool * self.pool)
         else:
-            self.max_index = windows.argmax(axis=1)
+            self.max_index = places.argmax(axis=1).T.reshape(-1)
         self.y_shape = (len(x), C, OH, OW)
-        return y.reshape(-1, OH, OW, C).transpose(0, 3, 1, 2)
+        return y.reshape(C, -1, OH, OW).transpose(1, 0, 2, 3)
 
     def backward(self, dy: Array) -> Array:
         """(N, C, H, W) from (N, C, OH, OW), each window's gradient sent as `route` says."""
-        self.check_gradient(dy)
+        dy = self.check_gradient(dy)
         C = self.O_shape[0]
         grad = dy.transpose(0, 2, 3, 1).reshape(-1, 1)
         grad_x = self._routed(grad).reshape(-1, C * self.pool * self.pool).T

@@ -1,9 +1,11 @@
 import collections
 
+import numpy as np
 import pytest
 
 from cnn import hooked
-from cnn.layers import Dense, MaxPool2d
+from cnn.layers import Conv2d, Dense, Dropout, Layer, MaxPool2d
+from cnn.optimizers import get_optimizer
 
 
 class Record:
@@ -127,5 +129,60 @@ def test_evaluation_costs_what_forward_costs():
 
 
 def test_a_width_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="Middle: wb_width is 'wide'; expected a finite number"):
+    with pytest.raises(TypeError, match="Middle: wb_width is 'wide'; expected a finite number, 0 or more"):
         Dense(prev=2, n=2, wb_width="wide")
+
+
+def test_a_hook_is_put_on_a_list_of_layers(net):
+    lm = net()
+    with hooked(lm[:2], Record()) as hook:
+        lm.forward(lm.x_train[:4])
+    assert [name for when, name, _ in hook.calls if when == "before"] == ["Conv1", "Pool1"]
+
+
+def test_a_hook_leaves_alone_what_somebody_has_taken_off_or_put_over_it(net):
+    layer = net()["Middle1"]
+
+    def other():
+        """Somebody else's."""
+
+    with hooked(layer, Record()):
+        del layer.update
+        layer.forward = other
+    assert "update" not in vars(layer)
+    assert vars(layer)["forward"] is other
+
+
+def test_a_layer_learns_the_parameters_that_it_names(xp, mode):
+    class Scale(Layer):
+        role = "Scale"
+        parameter_names = ("gamma",)
+
+        def __init__(self):
+            super().__init__((3,), (3,), name=None, mode=mode, dtype="float32")
+            self.gamma, self.dgamma = xp.ones(3, dtype="float32"), None
+            self.optimizer = get_optimizer("SGD", {"eta": 0.5})
+
+    layer = Scale()
+    with pytest.raises(RuntimeError, match=r"Scale\.update: there are no gradients yet"):
+        layer.update()
+    layer.dgamma = xp.asarray([0, 1, 2], dtype="float32")
+    layer.update()
+    assert layer.gamma.tolist() == [1, 0.5, 0]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64", "uint8"])
+def test_an_array_of_another_type_widens_nothing(xp, mode, dtype):
+    layers = [
+        Conv2d((1, 4, 4), (2, 3, 3), mode=mode),
+        MaxPool2d((1, 4, 4), 2, mode=mode),
+        Dropout((1, 4, 4), mode=mode),
+        Dense(16, 3, mode=mode),
+    ]
+    for layer in layers:
+        y = layer.forward(xp.ones((2, 1, 4, 4), dtype=dtype), train=True)
+        assert y.dtype == layer.backward(xp.ones(y.shape, dtype=dtype)).dtype == "float32"
+
+
+def test_a_numpy_width_is_a_width():
+    assert float(abs(Dense(prev=2, n=2, wb_width=np.float32(0)).W).max()) == 0

@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
-from cnn.losses import LOSSES, get_loss
+from cnn.activations import Sigmoid
+from cnn.losses import LOSSES, Binary, get_loss
 from cnn.xp import to_cpu
 from tests.cnn.gradient_check import numerical_gradient
 
@@ -67,3 +70,13 @@ def test_an_unknown_loss_is_answered_with_the_known_ones():
         ValueError, match=r"unknown err_func 'Cros'; did you mean 'Cross'\? known: Cross, Binary, Square"
     ):
         get_loss("Cros")
+
+
+@pytest.mark.parametrize(("dtype", "end"), [("float32", 25 * math.log(2)), ("float64", 54 * math.log(2))])
+def test_binary_cross_entropy_ends_without_a_jump_where_the_output_is_rounded_to_1(xp, dtype, end):
+    z = xp.arange(50, dtype=dtype)
+    values = [float(Binary().value(y.reshape(1, 1), xp.zeros((1, 1), dtype=dtype))) for y in Sigmoid().forward(z)]
+    steps = np.diff(values)
+    assert steps.min() >= 0
+    assert steps.max() < 2  # and not 70, from 16.6 to the logarithm of the smallest number
+    np.testing.assert_allclose(values[-1], end, rtol=1e-6)

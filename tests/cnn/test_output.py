@@ -2,12 +2,20 @@ import numpy as np
 import pytest
 
 from cnn import Output
+from cnn.losses import Binary, Cross, Square
 from cnn.xp import to_cpu
 from tests.cnn.gradient_check import numerical_gradient
 
+PAIRS = [
+    ("softmax", "Cross"),
+    ("softmax", "Binary"),
+    ("softmax", "Square"),
+    ("sigmoid", "Binary"),
+    ("sigmoid", "Square"),
+]
 
-@pytest.mark.parametrize("err_func", ["Cross", "Binary", "Square"])
-@pytest.mark.parametrize("act", ["softmax", "sigmoid"])
+
+@pytest.mark.parametrize(("act", "err_func"), [*PAIRS, ("identity", "Square"), ("tanh", "Square")])
 def test_the_gradients_are_those_of_the_mean_loss(xp, mode, act, err_func):
     layer = Output(4, 3, act, err_func, wb_width=0.5, dtype="float64", mode=mode, seed=2)
     x, t = xp.asarray(np.random.default_rng(1).standard_normal((5, 4))), xp.asarray(np.eye(3)[[0, 1, 2, 1, 0]])
@@ -62,3 +70,23 @@ def test_get_error_with_the_targets_of_other_images_says_so(xp, mode):
 def test_an_unknown_loss_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match="unknown err_func 'hinge'; known: Cross, Binary, Square"):
         Output(2, 2, err_func="hinge")
+
+
+@pytest.mark.parametrize(
+    ("act", "partner"), [("softmax", Cross), ("sigmoid", Binary), ("identity", Square), ("tanh", Square)]
+)
+def test_the_loss_is_the_activation_s_partner_by_default(act, partner):
+    assert type(Output(2, 2, act).loss) is partner
+
+
+@pytest.mark.parametrize(("act", "partner"), [("sigmoid", "Binary"), ("identity", "Square"), ("ReLU", "Square")])
+def test_cross_entropy_of_what_is_no_distribution_is_refused(act, partner):
+    with pytest.raises(ValueError, match=f"Output: err_func='Cross' needs .* act='{act}' .*err_func='{partner}'"):
+        Output(2, 2, act, "Cross")
+
+
+def test_targets_of_another_type_widen_nothing(xp, mode):
+    layer = Output(4, 3, mode=mode)
+    layer.forward(xp.ones((2, 4)))
+    for t in (xp.asarray([[1, 0, 0], [0, 0, 1]]), xp.asarray([[1.0, 0, 0], [0, 0, 1]])):
+        assert layer.backward(t).dtype == layer.dW.dtype == layer.get_error(t).dtype == "float32"

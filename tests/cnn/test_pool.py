@@ -22,7 +22,7 @@ def image(xp, I_shape, N=2):
 @pytest.mark.parametrize(("I_shape", "pool", "stride", "pad"), CASES)
 def test_forward_and_backward_are_those_of_pytorch(xp, mode, I_shape, pool, stride, pad):
     torch = pytest.importorskip("torch")
-    layer, x = MaxPool2d(I_shape, pool, stride, pad, mode=mode), image(xp, I_shape)
+    layer, x = MaxPool2d(I_shape, pool, stride, pad, mode=mode, dtype="float64"), image(xp, I_shape)
     y = layer.forward(x)
     dy = xp.asarray(np.random.default_rng(7).standard_normal(y.shape))
     dx = layer.backward(dy)
@@ -37,7 +37,7 @@ def test_forward_and_backward_are_those_of_pytorch(xp, mode, I_shape, pool, stri
 def test_ties_after_a_relu_go_where_pytorch_sends_them(xp, mode):
     torch = pytest.importorskip("torch")
     x = xp.maximum(image(xp, (2, 8, 8)), 0)
-    layer = MaxPool2d((2, 8, 8), 2, mode=mode)
+    layer = MaxPool2d((2, 8, 8), 2, mode=mode, dtype="float64")
     dx = layer.backward(xp.ones_like(layer.forward(x)))
     tx = torch.tensor(to_cpu(x), requires_grad=True)
     torch.nn.functional.max_pool2d(tx, 2).sum().backward()
@@ -125,3 +125,18 @@ def test_the_cost_counts_comparisons_and_what_goes_in_and_out():
 def test_bad_keywords_are_answered(keywords, error, text):
     with pytest.raises(error, match=text):
         MaxPool2d((1, 6, 6), **keywords)
+
+
+def test_the_kind_of_route_is_answered_with_the_layer_s_name():
+    with pytest.raises(TypeError, match="mine: route is 3, a int; expected a name out of first, ties, article"):
+        MaxPool2d((1, 6, 6), 2, route=3, name="mine")
+
+
+@pytest.mark.parametrize("route", ["first", "ties"])
+def test_windows_come_in_the_order_image_row_column_channel(xp, mode, route):
+    x = image(xp, (3, 4, 6)).astype("float32")
+    layer = MaxPool2d((3, 4, 6), 2, route=route, mode=mode)
+    layer.forward(x)
+    windows = to_cpu(x).reshape(2, 3, 2, 2, 3, 2).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 4)
+    expected = windows.argmax(axis=1) if route == "first" else windows == windows.max(axis=1, keepdims=True)
+    np.testing.assert_array_equal(to_cpu(layer.max_index), expected)
