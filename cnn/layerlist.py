@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -32,6 +33,8 @@ CODES: dict[str, type[Layer]] = {
     "dropout": Dropout,
 }
 OWN = ("name", "mode", "dtype", "seed")  # keywords of a layer that the list fills in itself
+# The list that each layer was last put into: a layer is in one at a time, since the list names it.
+_HOMES: WeakKeyDictionary[Layer, ReferenceType[LayerList]] = WeakKeyDictionary()
 
 
 class LayerList:
@@ -62,6 +65,9 @@ class LayerList:
     def __getitem__(self, key: int | slice | str) -> Any:
         return self.layers[self._place(key)]
 
+    def __contains__(self, key: object) -> bool:
+        return any(each is key or each.name == key for each in self.layers)
+
     def __setitem__(self, key: int | slice | str, value: Any) -> None:
         changed = list(self.layers)
         changed[self._place(key)] = value
@@ -75,18 +81,22 @@ class LayerList:
     def __repr__(self) -> str:
         return f"{type(self).__name__}[{', '.join(layer.name for layer in self.layers)}]"
 
-    def append(self, layer: Layer | None = None, *, name: str = "m", label: str | None = None, **keywords: Any) -> None:
+    def append(
+        self, layer: Layer | None = None, *, name: str | None = None, label: str | None = None, **keywords: Any
+    ) -> None:
         """Add a layer at the end: one that exists, or a new one of the kind `name` with `keywords`.
 
         Args:
-            layer: an existing layer; then nothing else is given.
-            name: the kind: "c" or "conv", "p" or "pool", "m" or "middle", "o" or "output", "d" or "dropout".
+            layer: an existing layer, of no other model; then nothing else is given.
+            name: the kind: "c" or "conv", "p" or "pool", "m" or "middle" (the default), "o" or "output",
+                "d" or "dropout".
             label: a name instead of a running one.
             keywords: the layer's; `prev` and `I_shape` follow from the layer before unless given.
 
         Raises:
-            TypeError: a keyword that the layer does not have.
-            ValueError: an unknown kind, a name in use, or a shape that does not fit the layer before.
+            TypeError: a keyword that the layer does not have, or one beside an existing layer.
+            ValueError: an unknown kind, a name in use, a layer of another model, or a shape that does not
+                fit the layer before.
         """
         self.insert(len(self), layer, name=name, label=label, **keywords)
 
@@ -95,7 +105,7 @@ class LayerList:
         key: int | str,
         layer: Layer | None = None,
         *,
-        name: str = "m",
+        name: str | None = None,
         label: str | None = None,
         **keywords: Any,
     ) -> None:
@@ -103,19 +113,19 @@ class LayerList:
         place = self._place(key)
         before = self.layers[:place]
         if layer is None:
-            layer = self._made(before, name, label, keywords)
-        elif keywords or label is not None:
-            raise TypeError(f"a layer that exists takes no keywords; got {[*keywords, *(['label'] if label else [])]}")
-        if isinstance(layer, Layer):
-            self.check_fit(before, layer)
+            layer = self._made(before, "m" if name is None else name, label, keywords)
+        else:
+            given = {"name": name, "label": label}
+            _check_alone(layer, [*keywords, *(key for key, value in given.items() if value is not None)])
+        self.check_fit(before, layer)
         self._become([*before, layer, *self.layers[place:]])
 
     def extend(self, layers: Iterable[Layer]) -> None:
-        """Add existing layers, such as those of another model, which then share their parameters."""
+        """Add existing layers; of those of another model, copies: lm.extend(copy.deepcopy(other[1:3]))."""
         changed = list(self.layers)
         for layer in list(layers):
-            if isinstance(layer, Layer):
-                self.check_fit(changed, layer)
+            _check_alone(layer)
+            self.check_fit(changed, layer)
             changed.append(layer)
         self._become(changed)
 
@@ -141,12 +151,11 @@ class LayerList:
     def check_fit(self, before: list[Layer], layer: Layer) -> None:
         """Raise ValueError unless `layer` takes what comes out of the layers `before` it."""
         comes, source = self._shape_after(before)
-        flattens = len(layer.I_shape) == 1 and not isinstance(layer, Dropout)
-        if layer.I_shape == comes or (flattens and layer.prev == math.prod(comes)):
+        if layer.I_shape == comes or (layer.flattens and layer.prev == math.prod(comes)):
             return
         raise ValueError(
             f"{layer.name} expects inputs of shape {layer.I_shape}, but {source} gives {comes}: give it "
-            f"{f'prev={math.prod(comes)}' if flattens else f'I_shape={comes}'}, leave that out, or "
+            f"{f'prev={math.prod(comes)}' if layer.flattens else f'I_shape={comes}'}, leave that out, or "
             "change what comes before"
         )
 
@@ -182,16 +191,32 @@ class LayerList:
         names = _names(layers)
         for layer, name in zip(layers, names, strict=True):
             layer.name = name
+            _HOMES[layer] = ref(self)
         self.layers[:] = layers
 
     def _check_layer(self, layer: Any) -> None:
-        if not isinstance(layer, Layer):
-            raise TypeError(f'expected a layer, such as Conv2d(...) or a code in name="c"; got {layer!r}')
+        _check_alone(layer)
+        home = _HOMES.get(layer, lambda: None)()
+        if home is not None and home is not self and any(each is layer for each in home.layers):
+            raise ValueError(
+                f"{layer.name} is in another model, which names it, too: take copy.deepcopy of the layer, or remove "
+                "it there first"
+            )
         if (layer.mode, layer.dtype) != (self.mode, self.dtype):
             raise ValueError(
                 f"{layer.name} was made for mode={layer.mode!r}, dtype={str(layer.dtype)!r}; this model has "
                 f"mode={self.mode!r}, dtype={str(self.dtype)!r}: make the layer with these"
             )
+
+
+def _check_alone(layer: Any, given: list[str] | None = None) -> None:
+    """Raise TypeError unless `layer` is one, with no keywords `given` beside it."""
+    if isinstance(layer, str):
+        raise TypeError(f"a new layer's kind goes by keyword: write name={layer!r} instead of {layer!r}")
+    if not isinstance(layer, Layer):
+        raise TypeError(f'expected a layer, such as Conv2d(...) or a code in name="c"; got {layer!r}')
+    if given:
+        raise TypeError(f"a layer that exists takes no keywords; got {given}")
 
 
 def _names(layers: list[Layer]) -> list[str]:

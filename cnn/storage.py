@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,15 @@ from cnn.xp import Array, Shape, get_array_module, to_cpu
 
 
 def save(path: str | Path, layers: Sequence[Layer], steps: int) -> None:
-    """Write parameters, optimizer states and step counts; the file appears complete or not at all."""
+    """Write parameters, optimizer states and step counts; the file appears complete or not at all.
+
+    Raises:
+        ValueError: two layers of one name, which would share a place in the file.
+        FileNotFoundError: no such folder.
+    """
+    target = Path(path)
+    _check_names(layers)
+    _check_target(target)
     arrays = {"steps": np.array(steps)}
     for layer, optimizer in _learning(layers):
         arrays[f"{optimizer}/t"] = np.array(layer.optimizer.t if layer.optimizer else 0)
@@ -26,7 +35,6 @@ def save(path: str | Path, layers: Sequence[Layer], steps: int) -> None:
             arrays[f"{layer.name}/{name}"] = to_cpu(getattr(layer, name))
             for slot, states in (layer.optimizer.state if layer.optimizer else {}).items():
                 arrays[f"{optimizer}/{slot}/{name}"] = to_cpu(states[i])
-    target = Path(path)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
@@ -43,6 +51,7 @@ def load(path: str | Path, layers: Sequence[Layer]) -> int:
         FileNotFoundError: no such file.
         ValueError: not such a file, or one of a model with other names, shapes or optimizers.
     """
+    _check_names(layers)
     found = _read(Path(path))
     shapes, expected = {key: value.shape for key, value in found.items()}, _expected(layers, found)
     if shapes != expected:
@@ -52,6 +61,22 @@ def load(path: str | Path, layers: Sequence[Layer]) -> int:
             getattr(layer, name)[...] = _beside(getattr(layer, name), found[f"{layer.name}/{name}"])
         _load_optimizer(layer, optimizer, found)
     return int(found["steps"])
+
+
+def _check_names(layers: Sequence[Layer]) -> None:
+    for name, count in Counter(layer.name for layer in layers).items():
+        if count > 1:
+            raise ValueError(
+                f"{count} layers are called {name!r}, and a file holds one of each name: give each a name of its own, "
+                "and put a copy.deepcopy into a second model"
+            )
+
+
+def _check_target(target: Path) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; add the name of a file, such as model.npz")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {target.parent} to save {target.name} in; make it first")
 
 
 def _learning(layers: Sequence[Layer]) -> Iterator[tuple[Layer, str]]:
@@ -99,6 +124,8 @@ def _beside(old: Array, new: Array) -> Array:
 
 
 def _read(path: Path) -> dict[str, Array]:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; expected a file that LayerManager.save wrote")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}

@@ -1,7 +1,10 @@
+import copy
+
 import numpy as np
 import pytest
 
 from cnn import Conv2d, Dense, Dropout, MaxPool2d, Output
+from cnn.xp import to_cpu
 
 
 def names(lm):
@@ -71,12 +74,42 @@ def test_an_existing_layer_can_be_appended(net):
     assert lm.index(output) == lm.index("Output1") == 3
 
 
-def test_extend_takes_the_layers_of_another_model(net):
+def test_extend_takes_copies_of_the_layers_of_another_model(net):
     one, other = net(), net()
-    del one[2:]
-    one.extend(other[2:])
-    assert one[2] is other[2]
-    assert names(one) == ["Conv1", "Pool1", "Middle1", "Output1"]
+    one.insert(2, name="m", n=18)
+    del one[3:]
+    one.extend(copy.deepcopy(other[2:]))
+    assert names(one) == ["Conv1", "Pool1", "Middle1", "Middle2", "Output1"]
+    assert names(other) == ["Conv1", "Pool1", "Middle1", "Output1"]
+    np.testing.assert_array_equal(to_cpu(one["Middle2"].W), to_cpu(other["Middle1"].W))
+
+
+def test_a_layer_of_another_model_is_refused_and_keeps_its_name(net):
+    one, other = net(), net()
+    one.insert(2, name="m", n=18)
+    del one[3:]
+    for change in (lambda: one.extend(other[2:]), lambda: one.append(other[2]), lambda: one.insert(3, other[2])):
+        with pytest.raises(ValueError, match=r"Middle1 is in another model, which names it, too: take copy\.deepcopy"):
+            change()
+    assert names(one) == ["Conv1", "Pool1", "Middle1"]
+    assert names(other) == ["Conv1", "Pool1", "Middle1", "Output1"]
+
+
+def test_a_layer_can_move_to_another_model(net):
+    one, other = net(), net()
+    del one[-1]
+    output = other["Output1"]
+    other.remove(output)
+    one.append(output)
+    assert one["Output1"] is output
+
+
+def test_a_model_knows_its_layers_by_name_and_as_objects(net):
+    lm, other = net(), net()
+    assert "Conv1" in lm
+    assert "Conv2" not in lm
+    assert lm[0] in lm
+    assert other[0] not in lm
 
 
 def test_a_seed_gives_each_layer_weights_of_its_own(net):

@@ -95,3 +95,27 @@ def test_a_truncated_file_is_named(net, tmp_path):
 def test_a_missing_file_is_a_missing_file(net, tmp_path):
     with pytest.raises(FileNotFoundError):
         net().load(tmp_path / "none.npz")
+
+
+def test_a_model_with_two_layers_of_one_name_is_not_saved(net, tmp_path):
+    lm = net()
+    lm.insert(2, name="m", n=18)
+    lm["Middle2"].name = "Middle1"
+    for verb in (lm.save, lm.load):
+        with pytest.raises(ValueError, match="2 layers are called 'Middle1', and a file holds one of each name"):
+            verb(tmp_path / "model.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_does_not_exist_is_named_as_it_was_given(net, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*none to save model\.npz in; make it first"):
+        net().save(tmp_path / "none" / "model.npz")
+
+
+def test_a_folder_is_no_file(net, tmp_path):
+    lm = net()
+    with pytest.raises(IsADirectoryError, match="is a folder; add the name of a file"):
+        lm.save(tmp_path)
+    with pytest.raises(ValueError, match=r"is a folder; expected a file that LayerManager\.save wrote"):
+        lm.load(tmp_path)
+    assert list(tmp_path.iterdir()) == []
