@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import math
 import os
 import sys
 from dataclasses import asdict, dataclass, fields
@@ -53,6 +55,8 @@ class History:
     def show(self, ax: Axes | None = None) -> Axes:
         """Draw the error curve: epochs across, error on a log axis, test and (where measured) train.
 
+        The axis is linear where no error is above 0: none was measured, or all are NaN or 0.
+
         Args:
             ax: where to draw; a new figure by default.
 
@@ -67,7 +71,9 @@ class History:
         axes.plot(epochs, [each.test_error for each in self.epochs], marker="o", label="test")
         if any(each.train_error == each.train_error for each in self.epochs):  # NaN differs from itself
             axes.plot(epochs, [each.train_error for each in self.epochs], marker="o", label="train")
-        axes.set(xlabel="epoch", ylabel="error (mean loss)", yscale="log", title="Error after each epoch")
+        axes.set(xlabel="epoch", ylabel="error (mean loss)", title="Error after each epoch")
+        if any(0 < error < math.inf for each in self.epochs for error in (each.test_error, each.train_error)):
+            axes.set_yscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=True, which="both", alpha=0.3)
         axes.legend()
@@ -80,7 +86,7 @@ class History:
         return f"{self.table.to_string(index=False)}\n{self}" if self.epochs else str(self)
 
     def _repr_html_(self) -> str:
-        return f"{self.table.to_html(index=False, border=0)}<p>{_escaped(str(self))}</p>"
+        return f"{self.table.to_html(index=False, border=0)}<p>{html.escape(str(self))}</p>"
 
 
 def chart_is_seen() -> bool:
@@ -92,7 +98,3 @@ def chart_is_seen() -> bool:
 
     backend = mpl.get_backend().lower()
     return mpl.is_interactive() or any(word in backend for word in ("inline", "ipympl", "widget", "nbagg"))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

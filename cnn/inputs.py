@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnn.xp import Array, array_module, float_dtype, to_cpu
+from cnn.xp import Array, float_dtype, found, get_array_module, put
 
 
 def placed_pair(what: str, value: Any, mode: str, dtype: Any) -> tuple[Array, Array]:
     """(train, test) of `value` as arrays of `dtype` on the device of `mode`; `what` is "x" or "t".
 
     Raises:
-        TypeError: no pair, or no arrays of numbers.
+        TypeError: no pair, or no arrays of real numbers.
         ValueError: an array is empty, has too few axes, or holds NaN; or the two differ in more than N.
     """
     if not isinstance(value, (tuple, list)) or len(value) != 2:
@@ -21,7 +21,10 @@ def placed_pair(what: str, value: Any, mode: str, dtype: Any) -> tuple[Array, Ar
         _placed(f"{what}_{name}", each, mode, dtype) for name, each in zip(("train", "test"), value, strict=True)
     )
     if train.shape[1:] != test.shape[1:]:
-        raise ValueError(f"{what}_train has shape {train.shape}, {what}_test {test.shape}; expected the same but for N")
+        raise ValueError(
+            f"{what}_train has shape {train.shape}, {what}_test {test.shape}; expected the same but for N"
+            f"{_slip(train, test)}"
+        )
     return train, test
 
 
@@ -39,21 +42,35 @@ def pieces(N: int, size: int) -> list[slice]:
 
 
 def _placed(name: str, value: Any, mode: str, dtype: Any) -> Array:
-    xp = array_module(mode)
-    try:
-        array = xp.asarray(to_cpu(value) if mode == "cpu" else value, dtype=float_dtype(dtype))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is no array of numbers ({error}); expected one, such as load_mnist() gives") from error
+    array = put(_numbers(name, value), mode, float_dtype(dtype))
     if array.ndim < 2 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}; {_EXPECTED[name[0]]}")
-    bad = int((~xp.isfinite(array)).sum())
+    bad = int((~get_array_module(array).isfinite(array)).sum())
     if bad:
         raise ValueError(f"{name} holds {bad} numbers that are NaN or infinite; remove or replace them first")
     return array
 
 
+def _numbers(name: str, value: Any) -> Array:
+    """`value` as an array where it is; TypeError unless it holds real numbers."""
+    advice = "expected one, such as load_mnist() gives"
+    try:
+        array = found(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is no array of numbers ({error}); {advice}") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} is no array of numbers, but of {array.dtype}; {advice}")
+    return array
+
+
+def _slip(train: Array, test: Array) -> str:
+    """The likely reason why two arrays differ in their number of axes."""
+    return "" if train.ndim == test.ndim else f": did you pass (x, t) pairs? {_PAIRS}"
+
+
+_PAIRS = "the model takes (x_train, x_test), (t_train, t_test); load_mnist() gives (x_train, t_train), (x_test, t_test)"
 _EXPECTED = {
-    "x": "expected inputs of shape (N, ...), such as images (N, C, H, W), at least one",
+    "x": f"expected inputs of shape (N, ...), such as images (N, C, H, W), at least one; {_PAIRS}",
     "t": "labels are not one-hot: expected (N, n_class), such as numpy.eye(n_class)[labels], or "
     "load_mnist(one_hot=True)",
 }

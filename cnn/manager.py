@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from cnn.checks import shown
 from cnn.history import History
 from cnn.inputs import check_lengths, pieces, placed_pair
 from cnn.layerlist import LayerList
-from cnn.layers import Output
+from cnn.layers import Layer, Output
 from cnn.training import train
-from cnn.xp import Array, array_module, to_cpu
+from cnn.xp import Array, array_module, float_dtype, found, put, to_cpu
 
 # What one piece of an evaluation may take, in bytes: small enough for any device, large enough that
-# the GPU has work; 64 MiB hold about 400 MNIST images in the article's net.
-PIECE = 64 * 2**20
+# the GPU has work; 128 MiB hold about 530 MNIST images in the article's net.
+PIECE = 128 * 2**20
 
 
 class LayerManager(LayerList):
@@ -27,23 +26,26 @@ class LayerManager(LayerList):
 
     Args:
         x: (x_train, x_test), inputs of shape (N, ...), such as images (N, C, H, W).
-        t: (t_train, t_test), targets of shape (N, n), such as one-hot labels.
+        t: (t_train, t_test), targets of shape (N, n): for a softmax one-hot labels, for others numbers.
         mode: "cpu" (NumPy) or "gpu" (CuPy): where data and parameters are put, once.
         seed: of first weights, order of images and dropout; the same seed gives the same run.
         dtype: "float32" or "float64", of everything.
 
     Attributes:
         x_train, x_test, y_train, y_test: the data on its device (y are the targets).
-        layers: the layers in order. history: the `History` of the last training, or None.
+        layers: the layers in order.
+        history: the `History` of the last training, also of one that ended in an error, or None.
         steps: training steps done so far.
 
     Raises:
         TypeError: not two pairs of arrays.
-        ValueError: data that is empty, not finite, not of one length, or not one-hot.
+        ValueError: an unknown dtype or mode; data that is empty, not finite, not of one length, or has
+            too few axes. Whether labels are one-hot is asked by `training`, if the loss needs them so.
         RuntimeError: mode "gpu" with no GPU.
     """
 
     def __init__(self, x: Any, t: Any, mode: str = "cpu", seed: int | None = None, dtype: Any = "float32") -> None:
+        dtype = float_dtype(dtype)
         self.x_train, self.x_test = placed_pair("x", x, mode, dtype)
         self.y_train, self.y_test = placed_pair("t", t, mode, dtype)
         check_lengths("x_train", self.x_train, "t_train", self.y_train)
@@ -59,11 +61,13 @@ class LayerManager(LayerList):
         nothing for a backward, but the last layer's `get_error` still has all outputs.
         """
         self.check_layers()
-        x = array_module(self.mode).asarray(x, dtype=self.dtype)
-        size = self._piece()
-        if train or len(x) <= size:
+        x = found(x)
+        if not (x.ndim and len(x)):
+            raise ValueError(f"the model expects inputs of shape {shown(self.I_shape)}, N 1 or more; got {x.shape}")
+        if train or len(x) <= self._piece():
             return self._through(x, train)
-        y = array_module(self.mode).concatenate([self._through(x[piece], train) for piece in pieces(len(x), size)])
+        parts = [self._through(x[piece], train) for piece in pieces(len(x), self._piece())]
+        y = array_module(self.mode).concatenate(parts)
         for layer in self.layers:
             layer.y_shape = None
         if isinstance(self.layers[-1], Output):
@@ -73,7 +77,7 @@ class LayerManager(LayerList):
     def backward(self, t: Array) -> Array:
         """The gradient by the last input, from the targets `t`; each layer then has its own gradients."""
         self.check_layers()
-        dy = array_module(self.mode).asarray(t, dtype=self.dtype)
+        dy = put(t, self.mode, self.dtype)
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
         return dy
@@ -97,7 +101,7 @@ class LayerManager(LayerList):
 
         Ends after `epoch` passes over the images, after `steps` steps, when the test error is no longer
         finite, or when it moves by less than `threshold` in an epoch. Ctrl-C ends it too and keeps
-        weights and history. `History.reason` says which it was.
+        weights and history, as an error does before it goes on. `History.reason` says which it was.
 
         Args:
             epoch: passes over the training images, each in a new order.
@@ -112,39 +116,38 @@ class LayerManager(LayerList):
             ValueError: no layers, a last layer that is no Output, or targets that do not fit it.
         """
         self.check_model()
-        self.history = train(self, epoch, n_batch, threshold, show_error, show_train_error, steps)
-        return self.history
+        return train(self, epoch, n_batch, threshold, show_error, show_train_error, steps)
 
     def error(self, x: Array, t: Array) -> float:
-        """The mean loss over all images of `x` with targets `t`, in bounded memory; waits once."""
-        self.check_model()
-        if len(x) != len(t) or not len(x):
-            raise ValueError(f"x has {len(x)} images, t {len(t)} targets; expected the same number, 1 or more")
-        xp = array_module(self.mode)
+        """The mean loss over all images of `x` with targets `t`, in bounded memory; waits once.
+
+        The last layer then has the outputs of all of them, for its `get_error`.
+        """
+        check_lengths("x", x, "t", t)
+        t = put(found(t), self.mode, self.dtype)
+        self._check_chain(t)
+        self.forward(x)
         output: Any = self.layers[-1]
-        total: Array = 0.0
-        for piece in pieces(len(x), self._piece()):
-            self.forward(x[piece])
-            targets = xp.asarray(t[piece], dtype=self.dtype)
-            total = total + output.get_error(targets) * (len(targets) / len(x))
-        return float(total)
+        return float(output.get_error(t))
 
     def predict(self, x: Array = None, y: Array = None) -> Array:
         """The class of each image, (N,) on the device; prints 16 of them and the accuracy rate.
 
         Args:
             x: images; those of the test set by default.
-            y: their targets, one-hot (N, n) or class numbers (N,); without them nothing is compared.
+            y: their targets, one-hot (N, n) or class numbers (N,) or (N, 1); a model of one output says
+                yes (1) above 0.5. Without them nothing is compared.
         """
         if x is None and y is None:
             x, y = self.x_test, self.y_test
         elif x is None:
             raise ValueError("predict got y without x: the targets of which images? give both or none")
-        classes = _classes(self.predict_proba(x))
+        proba = self.predict_proba(x)
+        classes = _classes(proba)
         if y is not None:
-            truth = _classes(array_module(self.mode).asarray(y))
-            if len(truth) != len(classes):
-                raise ValueError(f"x has {len(classes)} images, y {len(truth)} targets; expected the same number")
+            y = put(found(y), self.mode)
+            check_lengths("x", proba, "y", y)
+            truth = _truth(y, proba.shape[1])
             print(f"correct: {to_cpu(truth[:16])}")
         print(f"predict: {to_cpu(classes[:16])}")
         if y is not None:
@@ -172,7 +175,10 @@ class LayerManager(LayerList):
         return self.history.show(ax)
 
     def save(self, path: str | Path) -> None:
-        """Write parameters, optimizer states and step counts, but no state of random numbers, to an .npz file."""
+        """Write parameters, optimizer states and step counts, but no state of random numbers, to an .npz file.
+
+        ValueError where two layers have one name.
+        """
         storage.save(path, self.layers, self.steps)
 
     def load(self, path: str | Path) -> None:
@@ -185,37 +191,55 @@ class LayerManager(LayerList):
             raise ValueError('the model has no layers; add some, the last with lm.append(name="o", n=n_class)')
 
     def check_model(self) -> None:
-        """Raise ValueError unless the layers fit each other, and the targets the last one; waits."""
-        self.check_layers()
-        for i, layer in enumerate(self.layers):
-            self.check_fit(self.layers[:i], layer)
-        self._check_output()
-        output: Any = self.layers[-1]
-        if self.y_train.shape[1:] != output.O_shape:
-            raise ValueError(
-                f"{output.name} gives {output.n} numbers an image, the targets have {self.y_train.shape[1]}: "
-                f"make the layer with n={self.y_train.shape[1]}, or encode the labels for {output.n} classes"
-            )
+        """Raise ValueError unless the layers fit each other, and the model's targets the last one; waits."""
+        output: Any = self._check_chain(self.y_train)
         output.loss.check_targets(self.y_train)
         output.loss.check_targets(self.y_test)
 
-    def _check_output(self) -> None:
+    def _check_chain(self, t: Array) -> Layer:
+        """The last layer; ValueError unless all fit each other, and `t` the last by its shape. Waits for nothing."""
+        self.check_layers()
         for i, layer in enumerate(self.layers):
-            if isinstance(layer, Output) != (i == len(self.layers) - 1):
+            self.check_fit(self.layers[:i], layer)
+            if isinstance(layer, Output) != (i == len(self) - 1):
                 raise ValueError(f"expected one Output layer, the last; {layer.name} is number {i + 1} of {len(self)}")
+        if t.shape[1:] != layer.O_shape:
+            raise ValueError(_misfit(layer, t))
+        return layer
 
     def _through(self, x: Array, train: bool) -> Array:
+        x = put(x, self.mode, self.dtype)
         for layer in self.layers:
             x = layer.forward(x, train=train)
         return x
 
     def _piece(self) -> int:
-        """How many images of an evaluation fit into `PIECE` bytes in the widest layer."""
-        return max(1, PIECE // (self.dtype.itemsize * max(layer.kept() for layer in self.layers)))
+        """How many images of an evaluation fit into `PIECE` bytes: each layer keeps its arrays until the next."""
+        return max(1, PIECE // (self.dtype.itemsize * sum(layer.kept() for layer in self.layers)))
 
 
 def _classes(y: Array) -> Array:
-    """Class numbers (N,) from outputs or one-hot targets (N, n); (N, 1) is read as yes or no."""
-    if y.ndim == 1:
-        return y.astype("int64")
-    return (y[:, 0] > 0.5).astype("int64") if math.prod(y.shape[1:]) == 1 else y.argmax(axis=1)
+    """Class numbers (N,) from outputs or one-hot targets (N, n); with n = 1 yes or no."""
+    return (y[:, 0] > 0.5).astype("int64") if y.shape[1:] == (1,) else y.argmax(axis=1)
+
+
+def _truth(y: Array, n: int) -> Array:
+    """The class numbers (N,) that targets `y` mean for a model of `n` outputs; ValueError if they mean none."""
+    if y.shape[1:] in ((), (1,)):
+        numbers = y.reshape(len(y), 1)
+        return _classes(numbers) if n == 1 else numbers[:, 0].astype("int64")
+    if y.shape[1:] != (n,):
+        raise ValueError(
+            f"y has shape {y.shape}; expected class numbers (N,) or, for the model's {n} outputs, one-hot (N, {n})"
+        )
+    return _classes(y)
+
+
+def _misfit(output: Layer, t: Array) -> str:
+    """What to do about targets that have another shape than `output` gives."""
+    if t.ndim == 2:
+        return (
+            f"{output.name} gives {output.n} numbers an image, the targets have {t.shape[1]}: "
+            f"make the layer with n={t.shape[1]}, or encode the labels for {output.n} classes"
+        )
+    return f"{output.name} gives {output.n} numbers an image; expected targets (N, {output.n}), got {t.shape}"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cnn.checks import whole
+from cnn.checks import number, whole
 from cnn.history import Epoch, History, chart_is_seen
 from cnn.progress import Progress
 from cnn.xp import Array, get_array_module
@@ -24,6 +24,7 @@ class Model(Protocol):
     y_test: Array
     layers: list[Any]
     rng: np.random.Generator
+    history: History | None
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """The outputs."""
@@ -58,9 +59,9 @@ class Run:
 
     def go(self) -> str:
         """Train until a reason to end comes up, and return that reason."""
-        for number in range(1, self.epochs + 1):
+        for epoch in range(1, self.epochs + 1):
             started = time.perf_counter()
-            progress = Progress(f"epoch {number}/{self.epochs}", self._steps_ahead(), self.shown)
+            progress = Progress(f"epoch {epoch}/{self.epochs}", self._steps_ahead(), self.shown)
             errors: dict[str, float] = {}
             try:
                 self._pass_over(progress)
@@ -69,7 +70,7 @@ class Run:
             finally:  # the bar ends its line, whatever happened
                 progress.close(**errors)
             train_error = errors.get("train", math.nan)
-            self.done.append(Epoch(number, train_error, errors["test"], time.perf_counter() - started))
+            self.done.append(Epoch(epoch, train_error, errors["test"], time.perf_counter() - started))
             reason = self._reason_to_end(errors)
             if reason is not None:
                 return reason
@@ -117,6 +118,20 @@ def step(model: Model, x: Array, t: Array) -> None:
     model.update()
 
 
+def _history(model: Model, run: Run) -> History:
+    """Go, and keep the history; what a layer raises goes on after that, Ctrl-C does not."""
+    try:
+        reason = run.go()
+    except KeyboardInterrupt:  # weights and history are kept: that is the result
+        reason = "interrupted"
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        model.history = history = History(tuple(run.done), run.steps, reason)
+    return history
+
+
 def train(
     model: Model,
     epoch: int,
@@ -126,24 +141,21 @@ def train(
     show_train_error: bool = False,
     steps: int | None = None,
 ) -> History:
-    """Train `model` and return what happened; `LayerManager.training` says what the arguments mean."""
-    if not isinstance(threshold, (int, float)) or not threshold >= 0:
-        raise ValueError(f"threshold is {threshold!r}; expected a number, 0 or more (0 never ends a training)")
+    """Train `model` and return what happened, which is also left in `model.history`, whatever ends it.
+
+    `LayerManager.training` says what the arguments mean.
+    """
     limit = None if steps is None else whole("steps", steps)
     run = Run(
         model,
         whole("epoch", epoch),
         whole("n_batch", n_batch),
-        threshold,
+        number("threshold", threshold),
         show_error,
         show_train_error,
         limit,
     )
-    try:
-        reason = run.go()
-    except KeyboardInterrupt:  # weights and history are kept: that is the result
-        reason = "interrupted"
-    history = History(tuple(run.done), run.steps, reason)
+    history = _history(model, run)
     if show_error and history.epochs and chart_is_seen():
         history.show()
     return history

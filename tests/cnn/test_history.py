@@ -69,3 +69,22 @@ def test_the_curve_appears_where_it_would_be_seen(net):
     finally:
         plt.ioff()
         plt.close("all")
+
+
+@pytest.mark.parametrize("errors", [[math.nan], [0.0], [math.inf, 0.0], []])
+def test_a_curve_without_a_positive_error_is_drawn_without_a_warning(errors, axes):
+    History(tuple(Epoch(i, math.nan, error, 1.0) for i, error in enumerate(errors)), 1, "done").show(axes)
+    axes.figure.canvas.draw()
+    assert axes.get_yscale() == "linear"
+
+
+def test_ctrl_c_while_the_curve_is_drawn_keeps_the_history(net, monkeypatch):
+    def interrupted(self, ax=None):
+        raise KeyboardInterrupt
+
+    lm = net()
+    monkeypatch.setattr(History, "show", interrupted)
+    monkeypatch.setattr("cnn.training.chart_is_seen", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        lm.training(1)
+    assert len(lm.history.epochs) == 1

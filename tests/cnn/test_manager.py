@@ -33,7 +33,7 @@ def test_many_images_run_in_pieces_with_the_same_result(xp, net, monkeypatch):
     lm = net()
     whole = lm.forward(lm.x_train)
     error = float(lm[-1].get_error(lm.y_train))
-    monkeypatch.setattr(manager, "PIECE", 5 * 4 * max(layer.kept() for layer in lm))
+    monkeypatch.setattr(manager, "PIECE", 5 * 4 * sum(layer.kept() for layer in lm))
     sizes = []
     forward = lm[0].forward
     monkeypatch.setattr(lm[0], "forward", lambda x, train=False: (sizes.append(len(x)), forward(x, train))[1])

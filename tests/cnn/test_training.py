@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from cnn import LayerManager
+from cnn import LayerManager, manager
 from cnn.xp import to_cpu
 
 
@@ -144,7 +144,7 @@ def test_a_training_shows_epoch_steps_and_error_on_stderr(net, capfd):
         ({"epoch": 0}, ValueError, "epoch is 0; expected 1 or more"),
         ({"epoch": 1, "n_batch": 2.5}, TypeError, "n_batch is 2.5; expected a whole number"),
         ({"epoch": 1, "steps": 0}, ValueError, "steps is 0; expected 1 or more"),
-        ({"epoch": 1, "threshold": -1}, ValueError, "threshold is -1; expected a number, 0 or more"),
+        ({"epoch": 1, "threshold": -1}, ValueError, "threshold is -1; expected a finite number, 0 or more"),
     ],
 )
 def test_bad_arguments_are_answered(net, keywords, error, text):
@@ -162,3 +162,39 @@ def test_a_short_training_on_real_digits_learns_them(sample, mode, capsys):
     lm.training(2, n_batch=16, show_error=False)
     hits = int((lm.predict() == lm.y_test.argmax(axis=1)).sum())
     assert hits > 900
+
+
+def test_an_error_in_a_layer_goes_on_and_keeps_the_history(net):
+    lm = net()
+    update, calls = lm["Output1"].update, []
+
+    def broken():
+        update()
+        calls.append(1)
+        if len(calls) == 5:
+            raise ValueError("out of order")
+
+    lm["Output1"].update = broken
+    with pytest.raises(ValueError, match="out of order"):
+        lm.training(9, n_batch=8, show_error=False)
+    assert (len(lm.history.epochs), lm.history.steps) == (1, 4)
+    assert lm.history.reason == "ValueError: out of order"
+
+
+def test_the_threshold_may_be_numpy_s(net):
+    assert net().training(1, threshold=np.float32(0), show_error=False).steps == 2
+
+
+def test_the_targets_content_is_checked_once_a_training(net, monkeypatch):
+    lm, checked = net(), []
+    monkeypatch.setattr(lm[-1].loss, "check_targets", lambda t: checked.append(len(t)))
+    lm.training(3, show_error=False, show_train_error=True)
+    assert checked == [24, 12]
+
+
+def test_get_error_after_a_training_is_of_the_test_images_in_pieces_or_not(net, monkeypatch):
+    for size in (manager.PIECE, 1):
+        monkeypatch.setattr(manager, "PIECE", size)
+        lm = net()
+        history = lm.training(1, show_error=False, show_train_error=True)
+        assert float(lm[-1].get_error(lm.y_test)) == history.epochs[-1].test_error
