@@ -59,7 +59,7 @@ def load_mnist(
     if sample:
         parts = _sample()
     else:
-        place = folder if folder is not None else os.environ.get("CNN_DATA_DIR")
+        place = folder if folder is not None else os.environ.get("CNN_DATA_DIR") or None  # set to "" is unset
         paths = _download() if place is None else [_find(Path(place).expanduser(), name) for name in FILES]
         parts = [read_idx(path) for path in paths]
     _check_parts(parts)
@@ -117,6 +117,8 @@ def _find(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
+    if folder.is_file():
+        raise FileNotFoundError(f"{folder} is a file; give the folder that the four MNIST files lie in")
     there = ", ".join(sorted(each.name for each in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
     raise FileNotFoundError(
         f"{folder} has neither {name} nor {name}.gz (there is: {there or 'nothing'}). Give the folder of the four "

@@ -177,3 +177,14 @@ def test_stratified_draws_the_same_number_of_each_class_in_order():
 def test_a_class_with_too_few_members_is_named():
     with pytest.raises(ValueError, match="class 1 has 1 members; 2 were asked for"):
         stratified(np.array([0, 0, 1]), 2, seed=0)
+
+
+def test_an_environment_variable_that_is_empty_counts_as_unset(monkeypatch):
+    monkeypatch.setenv("CNN_DATA_DIR", "")
+    with pytest.raises(AssertionError, match="the network was asked for"):
+        load_mnist()
+
+
+def test_a_file_given_as_the_folder_is_named(folder):
+    with pytest.raises(FileNotFoundError, match="train-labels-idx1-ubyte is a file; give the folder"):
+        load_mnist(folder / "train-labels-idx1-ubyte")
