@@ -153,7 +153,7 @@ def time_code(
             raise ValueError(f"{name} must be at least 1; got {value}")
     if not precision > 0:
         raise ValueError(f"precision must be above 0; got {precision}")
-    clock = clock or clock_for(code.objects, guess=True)
+    clock = clock or clock_for(code.objects, guess=bool(code.objects))
     batches = _Batches(code, clock, number)
     collecting = gc.isenabled()
     gc.disable()

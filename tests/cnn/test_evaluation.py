@@ -1,6 +1,7 @@
 """Errors and predictions over many images: what is compared with what, in how much memory, with which waits."""
 
-from contextlib import nullcontext
+import warnings
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -18,13 +19,17 @@ def yes_or_no(tiny, mode):
     return lm
 
 
+@contextmanager
 def waits_refused(xp):
     """On CuPy, an error whenever the host waits for the device."""
-    if xp is np:
-        return nullcontext()
-    import cupyx
+    with ExitStack() as stack:
+        if xp is not np:
+            import cupyx
 
-    return cupyx.allow_synchronize(False)
+            with warnings.catch_warnings():  # CuPy warns that it cannot see every wait; those it sees will do
+                warnings.simplefilter("ignore")
+                stack.enter_context(cupyx.allow_synchronize(False))
+        yield
 
 
 def rate(capsys):

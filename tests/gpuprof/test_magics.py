@@ -60,7 +60,7 @@ def test_a_semicolon_silences_the_cells_value(ip) -> None:
 
 def test_the_profile_is_shown_as_text_and_html(ip) -> None:
     ip.run_cell("%%layertime lm\nlm.train(4)")
-    assert "host clock" in shown(ip)
+    assert "steps" in shown(ip)
     assert "<table>" in shown(ip, "text/html")
     assert isinstance(gpuprof.last, Profile)
 
