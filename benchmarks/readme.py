@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,11 @@ def table() -> str:
         f"Measured on one {pooling['machine']['gpu']} (driver {pooling['machine']['driver']}, CuPy "
         f"{pooling['machine']['cupy']}), commit {pooling['commit']}: medians of {len(slow['plain_s'])} turns without a "
         "profiler, beside what one profile of the slow network foretold (`gpu_gain`). "
-        f"Five epochs of the whole of MNIST at n_batch 8: {accuracy['median_test_accuracy']:.2%} of the test images "
-        f"right (median of {len(accuracy['runs'])} seeds, last epoch). "
+        f"Five epochs of the whole of MNIST at n_batch 8: {100 * accuracy['median_test_accuracy']:.2f} % of the test "
+        f"images right (median of {len(accuracy['runs'])} seeds, last epoch). "
         f"Profiling a step of {seconds_text(_median(overhead['plain_s']))} made it "
-        f"{percent(max(0.0, overhead['ratio'] - 1))} longer.",
+        f"{percent(max(0.0, overhead['ratio'] - 1))} longer; the profile itself said "
+        f"{percent(_median(overhead['own_shares']))}.",
     ]
     return "\n".join(lines)
 
@@ -84,11 +86,9 @@ def fingerprint(profile: Profile) -> str:
 
 
 def _wrapped(text: str, width: int = 132) -> str:
-    import textwrap
-
-    return "\n".join(
-        "\n".join(textwrap.wrap(line, width)) if " · " in line or ". " in line else line for line in text.split("\n")
-    )
+    """The sentences broken into lines; the table's lines as they are."""
+    lines = [textwrap.fill(line, width) if ". " in line or " · " in line else line for line in text.split("\n")]
+    return "\n".join(lines)
 
 
 def _median(values: list[float]) -> float:

@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import sys
-from importlib import metadata
+from contextlib import suppress
+from importlib import import_module, metadata
 from typing import Any
 
 INSTALL = 'pip install "ipython-gpuprof[cuda13,kernels13]" (driver 580 or newer) or "[cuda12,kernels12]" (525 or newer)'
@@ -53,6 +54,8 @@ def version(*distributions: str) -> str:
 
 def info() -> str:
     """The text of `%gpu_info`: machine, versions, clocks; without a GPU what is missing and what to install."""
+    with suppress(ImportError):
+        import_module("cupy")  # it knows the GPU's CUDA version
     here = machine()
     lines = [
         (
@@ -65,7 +68,7 @@ def info() -> str:
         ("kernel records", version("cupti-python") and f"cupti-python {version('cupti-python')} is installed"),
         ("NumPy", f"{here['numpy']} · {blas()}"),
         ("Python", f"{here['python']} · {here['processor']} · {here['system']}"),
-        ("gpuprof", here.get("gpuprof", "not installed as a distribution") + shadow()),
+        ("gpuprof", here.get("gpuprof", "run from its source") + shadow()),
     ]
     return "\n".join(f"{name:<15}{value or '–'}" for name, value in lines)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -72,7 +71,6 @@ class LayerTime:
             log=self._log.calls,
             clock=self._log.clock.name,
             about=machine(),
-            call_cost=math.nan if self._log.calls.failure else _call_cost(self._log.clock),
             ended_by=f"{type(error).__name__}: {error}".rstrip(": ") if error else "",
         )
         keep(self._profile)
@@ -259,30 +257,3 @@ class _Batches:
     def _widest(self) -> float:
         samples = [Sample(tuple(self._host)), self._device()]
         return max(sample.width for sample in samples if sample.samples)
-
-
-def _call_cost(clock: Clock, calls: int = 300) -> float:
-    """What logging one call costs the host, seconds: the median of calls that queue the least work there is."""
-
-    class Least:
-        def forward(self) -> None:
-            clock.touch()
-
-    least = Least()
-    with CallLog(clock) as log:
-        bare = _pace(least, clock, calls)
-        with timed([("least", least)], log):
-            logged = _pace(least, clock, calls)
-    return max(0.0, logged - bare)
-
-
-def _pace(layer: Any, clock: Clock, calls: int) -> float:
-    """Seconds a call of `layer.forward`, the median of runs of ten."""
-    took = []
-    for _ in range(calls // 10):
-        start = clock.host()
-        for _ in range(10):
-            layer.forward()
-        took.append((clock.host() - start) * 1e-10)
-        clock.wait()
-    return sorted(took)[len(took) // 2]

@@ -26,13 +26,20 @@ class FakeClock:
     resolution = 1e-9
 
     def __init__(
-        self, device: bool = False, *, launch_cost: float = 0.0, latency: float = 0.0, queue: int | None = None
+        self,
+        device: bool = False,
+        *,
+        launch_cost: float = 0.0,
+        latency: float = 0.0,
+        queue: int | None = None,
+        mark_cost: float = 0.0,
     ) -> None:
         self.name = "fake CUDA events" if device else "fake host clock"
         self.on_device = device
         self._launch_cost = round(launch_cost * 1e9)
         self._latency = round(latency * 1e9)
         self._queue = queue
+        self._mark_cost = round(mark_cost * 1e9)
         self._now = 1_000_000_000
         self._free = self._now
         self._unfinished: deque[int] = deque()
@@ -63,7 +70,8 @@ class FakeClock:
         self._unfinished.append(self._free)
 
     def mark(self) -> int:
-        """The number of a mark taken now."""
+        """The number of a mark taken now, which costs the host `mark_cost`."""
+        self._now += self._mark_cost
         self._marks.append(max(self._free, self._now + self._latency) if self.on_device else self._now)
         return len(self._marks) - 1
 
@@ -75,9 +83,6 @@ class FakeClock:
         self.waits += 1
         if self.on_device:
             self._now = max(self._now, self._free)
-
-    def touch(self) -> None:
-        """Queue nothing."""
 
     def resolve(self, marks: Ints) -> Ints:
         """The time of each mark, ns."""

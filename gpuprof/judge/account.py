@@ -24,7 +24,7 @@ class Account:
 
     The columns of a call: row, step, own_ns (its time less that of the calls inside it).
     The columns of a segment, the time between two neighbouring marks: row, step, the device's times and the
-    host's at its begin and end.
+    host's at its begin and end, and the time the host had for itself.
     """
 
     rows: tuple[Scope, ...]
@@ -37,6 +37,8 @@ class Account:
     end: Ints
     host_begin: Ints
     host_end: Ints
+    host_own: Ints
+    """The host's time of each segment, less what the log itself took."""
 
     @property
     def outside(self) -> int:
@@ -58,6 +60,8 @@ def account(calls: Calls) -> Account:
     hosts = np.concatenate([calls["host_start"], calls["host_end"], calls.host_window[:2]])[order]
     begin, end = marks[:-1], marks[1:]
     inside = owner >= 0
+    begins = order[1:] < len(calls)  # the log's own work lies before the call that a segment ends with
+    logging = np.where(begins, calls["own"][np.where(begins, order[1:], 0)], 0) if len(calls) else 0
     own_ns = np.zeros(len(calls), dtype=np.int64)
     np.add.at(own_ns, owner[inside], (end - begin)[inside])
     return Account(
@@ -71,6 +75,7 @@ def account(calls: Calls) -> Account:
         end=end,
         host_begin=hosts[:-1],
         host_end=hosts[1:],
+        host_own=np.maximum(0, hosts[1:] - hosts[:-1] - logging),
     )
 
 

@@ -58,7 +58,7 @@ def _on_the_host(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
         ]
     return [
         f"{label(rows[top])} is {percent(pace.without(top))} of the step on the host clock "
-        f"({seconds_text(pace.host[top])} of {seconds_text(pace.step)}).",
+        f"({seconds_text(pace.host[top])} of {seconds_text(pace.plain)}).",
         _without(rows, pace, top),
     ]
 
@@ -81,7 +81,7 @@ def _by_the_device(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
 
 def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     work, host = float(pace.work.sum()), float(pace.host.sum())
-    top, slowest = _largest_gain(rows, pace), int(np.argmax(pace.host))
+    top, slowest = _largest_gain(rows[:-1], pace), int(np.argmax(pace.host))
     one_call = pace.host[slowest] > host / 2
     certain = f"certainly works {seconds_text(work)} of that" if work > _NOTHING * host else "keeps up"
     sentences = [
@@ -134,7 +134,7 @@ def _outside(pace: Pace, row: int) -> str:
 def _without(rows: tuple[Scope, ...], pace: Pace, row: int) -> str:
     """What the step would take without `row`."""
     gain = pace.without(row)
-    then = pace.step * (1 - gain)
+    then = pace.plain * (1 - gain)
     what = f"Without {label(rows[row])} the step would"
     if not pace.host_known:
         return f"Without {label(rows[row])} the step could be as short as {seconds_text(then)}, if the host keeps up."

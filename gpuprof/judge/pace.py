@@ -31,6 +31,9 @@ class Pace:
     first_included: bool
     """True where the only step is the first, with its compiling."""
     step: float
+    """Its length as measured, with the profiler on."""
+    own: float
+    """Host time of it that the profiler itself took."""
     host: Floats
     """The host's own time, waiting for the device left out where that shows."""
     work: Floats
@@ -46,6 +49,11 @@ class Pace:
         """What sets the step's length: "host" (it issues more slowly than the device works) or "device"."""
         work = float(self.work.sum())
         return "device" if self.on_device and (not self.host_known or work > float(self.host.sum())) else "host"
+
+    @property
+    def plain(self) -> float:
+        """The step's length without the profiler: where the host sets it, less what the profiler took."""
+        return self.step - self.own if self.bound == "host" else self.step
 
     def without(self, *rows: int, host: bool = True) -> float:
         """The share of the step saved if `rows` took no time: max(host, device) with and without them.
@@ -72,19 +80,21 @@ def pace(calls: Calls, account: Account) -> Pace:
     used, first_included = _typical_steps(account)
     if not len(used):
         nothing = np.zeros(len(account.rows))
-        return Pace(0, False, 0.0, nothing, nothing, 0.0, True, calls.on_device)
-    spans = account.end - account.begin
-    hosts = np.maximum(0, account.host_end - account.host_begin)
+        return Pace(0, False, 0.0, 0.0, nothing, nothing, 0.0, True, calls.on_device)
     typical = np.median if _regular(account, used) else np.mean
+    spans = account.end - account.begin
+    hosts = account.host_own
+    logging = np.maximum(0, account.host_end - account.host_begin - hosts)
+    own = float(typical(_by_step(account, logging, used).sum(axis=1))) * 1e-9
     step = float(typical(_by_step(account, spans, used).sum(axis=1))) * 1e-9
     if not calls.on_device:
         host = typical(_by_step(account, hosts, used), axis=0) * 1e-9
-        return Pace(len(used), first_included, step, host, np.zeros_like(host), 0.0, True, False)
+        return Pace(len(used), first_included, step, own, host, np.zeros_like(host), 0.0, True, False)
     lag_begin, lag_end = _lags(calls, account)
-    waits = _waits(account, used, hosts, lag_begin, lag_end)
+    waits = _waits(account, used, hosts + logging, lag_begin, lag_end)
     free = used[_queue_short(account, used)]
     work = np.clip(np.minimum(lag_end, spans), 0, None)
-    host = typical(_by_step(account, hosts - waits, free), axis=0) * 1e-9
+    host = typical(_by_step(account, np.maximum(0, hosts - waits), free), axis=0) * 1e-9
     least_lag = np.full(len(used), np.iinfo(np.int64).max)
     inside = np.isin(account.step, used)
     np.minimum.at(least_lag, np.searchsorted(used, account.step[inside]), lag_begin[inside])
@@ -93,6 +103,7 @@ def pace(calls: Calls, account: Account) -> Pace:
         steps=len(used),
         first_included=first_included,
         step=step,
+        own=own,
         host=host,
         work=typical(_by_step(account, work, used), axis=0) * 1e-9,
         waited=float(np.median(_by_step(account, waits, free).sum(axis=1))) * 1e-9,

@@ -51,9 +51,6 @@ class Clock(Protocol):
     def wait(self) -> None:
         """Return when all work queued so far has been done."""
 
-    def touch(self) -> None:
-        """Queue the least work there is: what marks cost shows after a launch, not in an empty loop."""
-
     def resolve(self, marks: Ints) -> Ints:
         """The time of each mark, ns on one axis per device that roughly is the host's. After `wait()`."""
 
@@ -88,9 +85,6 @@ class HostClock:
 
     def wait(self) -> None:
         """Return at once: host code is done when it returns."""
-
-    def touch(self) -> None:
-        """Nothing is queued."""
 
     def resolve(self, marks: Ints) -> Ints:
         """The time of each mark, ns."""

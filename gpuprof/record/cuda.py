@@ -113,10 +113,6 @@ class _EventClock(ABC, Generic[Event]):
                 self.pool[device].append(event)
 
     @abstractmethod
-    def touch(self) -> None:
-        """Queue the least work there is, on the current stream."""
-
-    @abstractmethod
     def _here(self) -> tuple[int, Any]: ...
 
     @abstractmethod
@@ -149,11 +145,6 @@ class CupyClock(_EventClock[int]):
 
         self._cuda = cupy.cuda
         self._runtime = cupy.cuda.runtime
-        self._few = cupy.zeros(1, dtype=cupy.float32)
-
-    def touch(self) -> None:
-        """Add 1 to a single number."""
-        self._few += 1
 
     def _here(self) -> tuple[int, int]:
         return self._runtime.getDevice(), self._cuda.get_current_stream().ptr
@@ -189,11 +180,6 @@ class TorchClock(_EventClock[Any]):
 
         self._torch: Any = torch
         self._cuda: Any = torch.cuda
-        self._few: Any = torch.zeros(1, device="cuda")
-
-    def touch(self) -> None:
-        """Add 1 to a single number."""
-        self._few += 1
 
     def _here(self) -> tuple[int, Any]:
         device = self._cuda.current_device()

@@ -16,7 +16,20 @@ from gpuprof.record.clocks import MISSING, Clock, Ints
 RETURNED, RAISED = 0, 1
 UNSAID, NO, YES = -1, 0, 1  # what a call said about `train=`
 
-_WRITTEN = ("call", "parent", "scope", "train", "shape", "thread", "host_start", "host_end", "first", "last", "status")
+_WRITTEN = (
+    "own",
+    "call",
+    "parent",
+    "scope",
+    "train",
+    "shape",
+    "thread",
+    "host_start",
+    "host_end",
+    "first",
+    "last",
+    "status",
+)
 _READ = ("start", "end", "device", "stream")
 COLUMNS = (*_WRITTEN, *_READ)
 """The columns of finished calls."""
@@ -41,7 +54,8 @@ class Calls:
     """Finished calls as columns of int64, in the order they began.
 
     call, parent (a call, or -1), scope, train, shape, thread, host_start, host_end, start, end (the device's
-    times), first, last (the numbers of its marks), device, stream, status. All times are ns.
+    times), first, last (the numbers of its marks), device, stream, status, own (the host time that the log itself
+    took since the call before began). All times are ns.
     """
 
     columns: dict[str, Ints]
@@ -110,11 +124,15 @@ class CallLog:
 
     def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | None = None) -> int:
         """Begin a call on this thread, right before the measured code; the call's number."""
+        began = self.clock.host()
         self.clock.tidy()
         shape_id = -1 if shape is None else self._shape_ids.setdefault(shape, len(self._shape_ids))
         number = next(self._numbers)
         first = self._mark()
-        self._here.calls.append((number, scope, train, shape_id, first, self.clock.host()))
+        here = self._here
+        start = self.clock.host()
+        here.calls.append((number, scope, train, shape_id, first, start, here.own + start - began))
+        here.own = 0
         return number
 
     def leave(self, call: int, status: int = RETURNED) -> None:
@@ -125,9 +143,10 @@ class CallLog:
         opened = here.calls.pop()
         while opened[0] != call:
             opened = here.calls.pop()
-        number, scope, train, shape, first, start = opened
+        number, scope, train, shape, first, start, own = opened
         parent = here.calls[-1][0] if here.calls else -1
-        self._rows.extend((number, parent, scope, train, shape, here.thread, start, end, first, last, status))
+        self._rows.extend((own, number, parent, scope, train, shape, here.thread, start, end, first, last, status))
+        here.own += self.clock.host() - end
 
     def _mark(self) -> int:
         """A mark, or -1 where CUDA takes none any more: its error is the measured code's, and rises there."""
@@ -147,7 +166,7 @@ class CallLog:
         self, window: tuple[int, int], host_window: tuple[int, int, int], bearings: list[tuple[int, int]], failure: str
     ) -> Calls:
         rows = np.array(self._rows, dtype=np.int64).reshape(-1, len(_WRITTEN))
-        rows = rows[np.argsort(rows[:, 0])]
+        rows = rows[np.argsort(rows[:, _WRITTEN.index("call")])]
         columns = {name: rows[:, i] for i, name in enumerate(_WRITTEN)}
         columns["start"] = self.clock.resolve(columns["first"])
         columns["end"] = self.clock.resolve(columns["last"])
@@ -176,5 +195,7 @@ class _Here(threading.local):
     """Each thread's open calls, and the thread's number."""
 
     def __init__(self, numbers: Iterator[int]) -> None:
-        self.calls: list[tuple[int, int, int, int, int, int]] = []
+        self.calls: list[tuple[int, int, int, int, int, int, int]] = []
+        self.own = 0
+        """Host time the log has taken since the last call began, ns."""
         self.thread = next(numbers)

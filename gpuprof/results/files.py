@@ -73,7 +73,6 @@ def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
             bearings=tuple(Bearing(*bearing) for bearing in content["bearings"]),
             **{name: content[name] for name in ("on_device", "lost", "failure")},
         )
-        cost = math.nan if content["call_cost"] is None else float(content["call_cost"])
-        return calls, {"call_cost": cost, **{name: content[name] for name in ("clock", "about", "ended_by")}}
+        return calls, {name: content[name] for name in ("clock", "about", "ended_by")}
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None

@@ -32,8 +32,6 @@ class Profile:
     """Which clock the times come from: "host clock" or "CUDA events"."""
     about: dict[str, str] = field(default_factory=dict)
     """The machine and its versions."""
-    call_cost: float = math.nan
-    """What logging one call costs the host, seconds: measured after the cell, on calls that do next to nothing."""
     ended_by: str = ""
     """The exception that ended the cell, where one did."""
 
@@ -97,12 +95,9 @@ class Profile:
 
     @property
     def own_share(self) -> float:
-        """What logging added to a step's host time, as a share of the step: at least this (`call_cost`).
-
-        Among other work the same code runs colder than where `call_cost` is measured.
-        """
-        steps = max(1, int(self.account.call_step.max(initial=0)) + 1)
-        return self.call_cost * len(self.log) / steps / self.pace.step if self.pace.step else math.nan
+        """The host time that the profiler itself took, as a share of a step without it; measured as it went."""
+        rest = self.pace.step - self.pace.own
+        return self.pace.own / rest if rest > 0 else math.nan
 
     @property
     def grid(self) -> Grid:
@@ -150,7 +145,7 @@ class Profile:
             f"{self.pace.steps} steps" if self.pace.steps != 1 else "1 step",
             f"first calls apart: {first:.0f} ms" if first >= 1 else "",
             f"closes to {percent(self.closure)}",
-            f"profiler at least {percent(self.own_share)} of a step" if self.own_share == self.own_share else "",
+            f"profiler +{percent(self.own_share)} host time" if self.own_share == self.own_share else "",
             self.about.get("gpu" if self.log.on_device else "processor", ""),
         ]
         return [text for text in found if text]
@@ -178,7 +173,7 @@ class Profile:
 
     def save(self, path: str | Path) -> Path:
         """The file written: JSON, compressed where the name ends in .gz. `Profile.load` reads it."""
-        about = {"clock": self.clock, "about": self.about, "call_cost": self.call_cost, "ended_by": self.ended_by}
+        about = {"clock": self.clock, "about": self.about, "ended_by": self.ended_by}
         return write_calls(Path(path), self.log, about)
 
     @classmethod

@@ -106,7 +106,7 @@ def _called(calls: Calls, account: Account, row: int) -> tuple[int | None, Ints,
 def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints]:
     """The same for what lay outside the layers, with steps for calls: the first step includes what came before it."""
     outside = account.row == account.outside
-    spans, hosts = account.end - account.begin, account.host_end - account.host_begin
+    spans, hosts = account.end - account.begin, account.host_own
     nothing = np.zeros(0, dtype=np.int64)
     last = int(account.step.max(initial=0))
     if last < 1:

@@ -144,9 +144,6 @@ class Ticking(_EventClock[list]):
         super().__init__()
         self.ms = 0.0
 
-    def touch(self) -> None:
-        pass
-
     def _here(self) -> tuple[int, int]:
         return 0, 7
 
