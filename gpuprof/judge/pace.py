@@ -33,7 +33,7 @@ class Pace:
     step: float
     """Its length as measured, with the profiler on."""
     own: float
-    """Host time of it that the profiler itself took."""
+    """Host time of it that the profiler's own code took."""
     host: Floats
     """The host's own time, waiting for the device left out where that shows."""
     work: Floats
@@ -52,7 +52,7 @@ class Pace:
 
     @property
     def plain(self) -> float:
-        """The step's length without the profiler: where the host sets it, less what the profiler took."""
+        """The step's length without the profiler's own code, where the host sets it; else as measured."""
         return self.step - self.own if self.bound == "host" else self.step
 
     def without(self, *rows: int, host: bool = True) -> float:

@@ -95,7 +95,10 @@ class Profile:
 
     @property
     def own_share(self) -> float:
-        """The host time that the profiler itself took, as a share of a step without it; measured as it went."""
+        """The host time of the profiler's own code, as a share of a step without it; measured as it went.
+
+        What its marks slow the measured code by comes on top: benchmarks/overhead.py compares whole steps.
+        """
         rest = self.pace.step - self.pace.own
         return self.pace.own / rest if rest > 0 else math.nan
 
@@ -145,7 +148,7 @@ class Profile:
             f"{self.pace.steps} steps" if self.pace.steps != 1 else "1 step",
             f"first calls apart: {first:.0f} ms" if first >= 1 else "",
             f"closes to {percent(self.closure)}",
-            f"profiler +{percent(self.own_share)} host time" if self.own_share == self.own_share else "",
+            f"profiler at least +{percent(self.own_share)}" if self.own_share == self.own_share else "",
             self.about.get("gpu" if self.log.on_device else "processor", ""),
         ]
         return [text for text in found if text]
