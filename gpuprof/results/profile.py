@@ -148,7 +148,7 @@ class Profile:
             f"{self.pace.steps} steps" if self.pace.steps != 1 else "1 step",
             f"first calls apart: {first:.0f} ms" if first >= 1 else "",
             f"closes to {percent(self.closure)}",
-            f"profiler at least +{percent(self.own_share)}" if self.own_share == self.own_share else "",
+            f"profiler's own code {percent(self.own_share)}" if self.own_share == self.own_share else "",
             self.about.get("gpu" if self.log.on_device else "processor", ""),
         ]
         return [text for text in found if text]
