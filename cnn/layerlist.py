@@ -95,7 +95,7 @@ class LayerList:
 
         Raises:
             TypeError: a keyword that the layer does not have, or one beside an existing layer.
-            ValueError: an unknown kind, a name in use, a layer of another model, or a shape that does not
+            ValueError: an unknown kind, a label in use, a layer of another model, or a shape that does not
                 fit the layer before.
         """
         self.insert(len(self), layer, name=name, label=label, **keywords)
@@ -181,6 +181,12 @@ class LayerList:
 
     def _place(self, key: int | slice | str) -> Any:
         return self.index(key) if isinstance(key, str) else key
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what a copy or a pickle brings; its layers are this model's."""
+        vars(self).update(state)
+        for layer in self.layers:
+            _HOMES[layer] = ref(self)
 
     def _become(self, layers: list[Any]) -> None:
         """Take over a changed list, unless something in it is wrong; then nothing changes."""

@@ -25,7 +25,7 @@ def machine() -> dict[str, str]:
         "gpuprof": version(_OURS),
         "python": platform.python_version(),
         "processor": _processor(),
-        "system": platform.platform(terse=True),
+        "system": " ".join([platform.system(), *platform.libc_ver()]).strip(),
         **clocks(),
     }
     return {name: value for name, value in found.items() if value}
@@ -76,17 +76,14 @@ def info() -> str:
 def missing_gpu() -> str:
     """Why no GPU can be used here, and what to do; "" where one can."""
     if not version("cupy-cuda13x", "cupy-cuda12x", "cupy"):
-        driver = _driver(_gpu_id())
-        return (
-            f"CuPy is not installed: {INSTALL}"
-            if driver
-            else "none (no NVIDIA driver found); NumPy and the host clock are used"
-        )
+        if _driver(_gpu_id()):
+            return f"CuPy is not installed: {INSTALL}"
+        return f"none (no NVIDIA driver found), so NumPy and the host clock; with a GPU: its driver, then {INSTALL}"
     import cupy
 
     if cupy.cuda.is_available():
         return ""
-    return "CuPy finds no CUDA device (no driver, or CUDA_VISIBLE_DEVICES hides it); NumPy and the host clock are used"
+    return "CuPy finds no CUDA device (no driver, or CUDA_VISIBLE_DEVICES hides it), so NumPy and the host clock"
 
 
 def shadow() -> str:

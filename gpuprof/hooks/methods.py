@@ -67,8 +67,8 @@ def _wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[None]
     finally:
         if attributes.get(phase) is not wrapper:
             pass  # somebody put something over it; taking that off is theirs
-        elif before is attributes:
-            del attributes[phase]
+        elif before is attributes or (isinstance(before, TimedMethod) and before.ended):
+            del attributes[phase]  # the latter where two profiles overlap and the outer one ended first
         else:
             attributes[phase] = before
 
@@ -83,6 +83,8 @@ class TimedMethod:
         self._layer = layer
         self._phase = phase
         self._method: Callable[..., Any] = getattr(layer, phase)
+        self._own = vars(layer).get(phase)
+        self._log = log
         self._scope = scope
         self._enter = log.enter
         self._leave = log.leave
@@ -101,15 +103,21 @@ class TimedMethod:
         return result
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """The method of the layer's copy, where the layer is being copied; else this layer's."""
-        method = getattr(type(self._layer), self._phase, None)
-        if method is None:  # it was the instance's own
-            return copy.deepcopy(self._method, memo)
-        return method.__get__(memo.get(id(self._layer), self._layer))
+        """What the instance had of its own; else the method of the layer's copy, where that is being copied."""
+        if self._own is not None:
+            return copy.deepcopy(self._own, memo)
+        return getattr(memo.get(id(self._layer), self._layer), self._phase)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As `__deepcopy__`, for pickle."""
+        if self._own is not None:
+            return operator.getitem, ((self._own,), 0)
         return getattr, (self._layer, self._phase)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its log has been closed."""
+        return hasattr(self._log, "calls")
 
 
 def _phases(layer: Any) -> list[str]:
@@ -158,7 +166,8 @@ def _walk(model: Any, prefix: str, seen: set[int], above: frozenset[int]) -> Ite
             yield path, layer
         if id(layer) not in above:
             yield from _walk(layer, f"{path}/", seen, above | {id(model)})
-    if not prefix and not members and _phases(model) and not isinstance(model, type):
+    whole = getattr(model, "layers", None) is None  # a model without layers yet is no layer
+    if not prefix and not members and whole and _phases(model) and not isinstance(model, type):
         seen.add(id(model))
         yield _name(model, type(model).__name__), model
 

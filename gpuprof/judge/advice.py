@@ -10,6 +10,7 @@ from gpuprof.record.log import Scope
 from gpuprof.units import digits, percent, seconds_text
 
 _NOTHING = 0.03  # a gain below this share of the step is called next to nothing
+_NOTICED = 0.1  # beyond this share of the step the profiler's own code may decide what bounds it
 _HOLDS = 0.3  # a row with this share of the GPU's certain work is worth a word even where it decides nothing
 
 
@@ -38,6 +39,11 @@ def verdict(rows: tuple[Scope, ...], pace: Pace, evaluated: float = 0.0) -> str:
         sentences = _by_the_device(rows, pace)
     else:
         sentences = _by_launches(rows, pace)
+    if _blurred(pace):
+        sentences.append(
+            f"The profiler's own code is {percent(pace.own / pace.step)} of these short steps: whether host or GPU "
+            "bounds them without it, this run cannot tell."
+        )
     if evaluated > 0.25:
         sentences.append(f"Evaluation took {percent(evaluated)} of the cell besides.")
     if pace.first_included:
@@ -83,13 +89,17 @@ def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     work, host = float(pace.work.sum()), float(pace.host.sum())
     top, slowest = _largest_gain(rows[:-1], pace), int(np.argmax(pace.host))
     one_call = pace.host[slowest] > host / 2
-    certain = f"certainly works {seconds_text(work)} of that" if work > _NOTHING * host else "keeps up"
+    gpu = (
+        f"certainly works {seconds_text(work)} of that; how much of the rest it idles, kernel records would tell"
+        if work > _NOTHING * host
+        else "keeps up; how much of that time it idles, kernel records would tell"
+    )
     sentences = [
         f"The step is {'bound by the host' if one_call else 'launch-bound'}: the host takes {seconds_text(host)} to "
-        f"issue it, and the GPU {certain}; how much of the rest it idles, kernel records would tell."
+        f"issue it, and the GPU {gpu}."
     ]
     longest = int(np.argmax(pace.work))
-    if pace.work[longest] > _HOLDS * host:
+    if pace.work[longest] > _HOLDS * host and not _blurred(pace):
         gain = pace.without(longest, host=False)
         gains = "next to nothing" if gain < _NOTHING else f"only {percent(gain)}"
         sentences.append(
@@ -106,6 +116,11 @@ def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     else:
         sentences.append(f"What helps is fewer launches: {_largest_phase(rows, pace)}. {_without(rows, pace, top)}")
     return sentences
+
+
+def _blurred(pace: Pace) -> bool:
+    """Whether the profiler itself takes so much of a step that the two clocks cannot be told apart without it."""
+    return pace.on_device and pace.own > _NOTICED * pace.step
 
 
 def _largest_gain(rows: tuple[Scope, ...], pace: Pace) -> int:

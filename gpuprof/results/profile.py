@@ -123,7 +123,7 @@ class Profile:
         devices = np.unique(self.log["device"])
         found = [
             (bool(self.ended_by), f"The cell ended early ({self.ended_by}); this is what was measured until then."),
-            (bool(raised), f"{raised} calls raised; their time until then is in the table."),
+            (bool(raised), f"Calls that raised: {raised}. What they took until then is in the table."),
             (bool(self.log.failure), f"CUDA reported an error, and later marks could not be read: {self.log.failure}"),
             (self.log.lost > 0, f"{self.log.lost} calls are left out: their events could not be read."),
             (len(devices) > 1, f"Calls ran on {len(devices)} devices; their times lie on one axis here, side by side."),
@@ -147,7 +147,7 @@ class Profile:
             f"{self.clock} ({source})",
             f"{self.pace.steps} steps" if self.pace.steps != 1 else "1 step",
             f"first calls apart: {first:.0f} ms" if first >= 1 else "",
-            f"closes to {percent(self.closure)}",
+            "" if self.log.failure else f"closes to {percent(self.closure)}",
             f"profiler's own code {percent(self.own_share)}" if self.own_share == self.own_share else "",
             self.about.get("gpu" if self.log.on_device else "processor", ""),
         ]

@@ -41,7 +41,7 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
         error = [(median - low).fillna(0), (high - median).fillna(0)]
         style = {"color": COLOURS[phase], "label": phase or "(outside)", "error_kw": {"lw": 0.8}}
         ax.barh(position, median, height, xerr=error, **style)
-    ax.set_yticks(range(len(paths)), paths)
+    ax.set_yticks(range(len(paths)), [_plain(path) for path in paths])
     ax.invert_yaxis()
     ax.set_xscale("log" if log else "linear")
     ax.set_xlabel(f"time a call ({unit}), median with 95 % interval")
@@ -49,6 +49,11 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
     ax.legend(frameon=False, fontsize="small")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def _plain(path: str) -> str:
+    """A layer's name as it is: matplotlib takes what stands between two $ for mathematics."""
+    return path.replace("$", r"\$")
 
 
 def lanes(calls: Any, step: int, *, clock: str, ax: Any = None) -> Any:
@@ -74,7 +79,7 @@ def lanes(calls: Any, step: int, *, clock: str, ax: Any = None) -> Any:
             ax.broken_barh([(left, width)], (y - 0.4, 0.8), color=colours[phase], edgecolor="white", lw=0.4)
             if length > 0.012 * len(path) * extent:
                 middle = {"ha": "center", "va": "center", "clip_on": True}
-                ax.text(left + width / 2, y, path, color="white", fontsize="small", **middle)
+                ax.text(left + width / 2, y, _plain(path), color="white", fontsize="small", **middle)
     for phase in colours:
         if (chosen["phase"] == phase).any():
             ax.bar(0, 0, color=colours[phase], label=phase)

@@ -209,3 +209,12 @@ def test_the_parameters_are_where_the_mode_says(xp, net):
     lm = net(dtype="float64")
     assert all(isinstance(layer.W, xp.ndarray) for layer in lm if layer.parameter_names)
     assert lm["Conv1"].W.dtype == np.float64
+
+
+def test_the_layers_of_a_copied_model_are_its_own(net):
+    model = net()
+    copied, third = copy.deepcopy(model), net()
+    with pytest.raises(ValueError, match="is in another model"):
+        third[0] = copied[0]
+    del copied[0]
+    assert len(copied) == len(model) - 1

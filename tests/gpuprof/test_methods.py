@@ -1,6 +1,8 @@
 """How layers are found, wrapped and unwrapped."""
 
 import copy
+import functools
+import operator
 import pickle
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -90,6 +92,7 @@ def test_a_model_that_contains_itself_ends() -> None:
     [
         ([], "this list has no layers yet; append some"),
         (SimpleNamespace(layers=[]), "this SimpleNamespace has no layers yet"),
+        (SimpleNamespace(layers=[], forward=print), "this SimpleNamespace has no layers yet"),
         (3, "expected an object with `layers`.*got int: 3"),
         ([1, 2], "list has layers, but none of them has a forward, backward or update method"),
     ],
@@ -219,6 +222,44 @@ def test_a_copy_made_while_profiling_is_its_own_and_not_profiled(copied: Callabl
         other[0].w = 5
         assert (model[0].forward(1), other[0].forward(1)) == (2, 5)
     assert len(log.calls) == 1
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_keeps_what_the_instance_had_of_its_own(copied: Callable[[list], list]) -> None:
+    model = [Weighted(2)]
+    model[0].forward = functools.partial(operator.add, 10)
+    log = CallLog(FakeClock())
+    with log, timed(find_layers(model), log):
+        other = copied(model)
+        assert other[0].forward(1) == 11
+    assert len(log.calls) == 0
+
+
+def test_a_static_method_can_be_copied() -> None:
+    class Static:
+        @staticmethod
+        def forward(x: int) -> int:
+            return x + 1
+
+    log = CallLog(FakeClock())
+    model = Static()
+    with log, timed(find_layers(model), log):
+        assert copy.deepcopy(model).forward(1) == 2
+
+
+def test_profiles_that_overlap_leave_nothing_behind() -> None:
+    one = layer("A")
+    first, second = CallLog(FakeClock()), CallLog(FakeClock())
+    outer, inner = timed(find_layers(one), first), timed(find_layers(one), second)
+    first.__enter__()
+    outer.__enter__()
+    second.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    first.__exit__()
+    inner.__exit__(None, None, None)
+    second.__exit__()
+    assert not {"forward", "backward", "update"} & vars(one).keys()
 
 
 @pytest.mark.parametrize("shape", [[1, 2], ("a",), lambda: (1,), 3])

@@ -170,7 +170,7 @@ def test_a_layer_that_raises_is_counted_and_what_was_measured_stays() -> None:
         model.train(1)
     assert run.profile["A", "backward"].median_us == 7000.0
     assert run.profile.ended_by == "ValueError: dy has the wrong shape"
-    assert any("1 calls raised" in warning for warning in run.profile.warnings)
+    assert any("Calls that raised: 1" in warning for warning in run.profile.warnings)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -223,6 +223,22 @@ def test_a_call_that_keeps_the_host_is_said_to_work_or_to_wait() -> None:
     assert "B.backward keeps the host" in verdict
     assert "waits for the GPU inside the call" in verdict
     assert "fewer launches" not in verdict
+
+
+@pytest.mark.parametrize(("mark_cost", "blurred"), [(1e-7, False), (6e-6, True)])
+def test_steps_too_short_for_the_profiler_are_not_judged_flatly(mark_cost: float, blurred: bool) -> None:
+    clock = FakeClock(device=True, launch_cost=5e-6, latency=5e-6, mark_cost=mark_cost)
+    model = FakeModel(clock, host=1.5e-5, device=1.6e-5)
+    model.layers[0].device["forward"] = 8e-5
+    verdict = profiled(model, steps=40).verdict
+    assert ("this run cannot tell" in verdict) == blurred
+    assert not (blurred and "next to nothing" in verdict)
+
+
+def test_a_name_with_mathematics_in_it_is_drawn_as_it_is() -> None:
+    profile = profiled(FakeModel(FakeClock(), "cost $\\q{$"))
+    for ax in (profile.plot(), profile.timeline()):
+        ax.figure.canvas.draw()
 
 
 def test_the_grid_says_what_a_whole_layer_would_gain(on_device: Profile) -> None:
