@@ -55,7 +55,7 @@ def table() -> str:
         f"{pooling['machine']['cupy']}), commit {pooling['commit']}: medians of {len(slow['plain_s'])} turns without a "
         "profiler, beside what one profile of the slow network foretold (`gpu_gain`). "
         f"Five epochs of the whole of MNIST at n_batch 8: {100 * accuracy['median_test_accuracy']:.2f} % of the test "
-        f"images right (median of {len(accuracy['runs'])} seeds, last epoch). "
+        f"images right (median of {len(accuracy['runs'])} seeds, last epoch; commit {accuracy['commit']}). "
         f"Profiling a step of {seconds_text(_median(overhead['plain_s']))} made it "
         f"{percent(max(0.0, overhead['ratio'] - 1))} longer, of which the profiler's own "
         f"code, the part that a profile can state, was {percent(_median(overhead['own_shares']))}.",
