@@ -55,7 +55,9 @@ class Profile:
         busy_us, idle_us, launches need kernel records and are empty without them. share: of the cell's time,
         the first step left out. gain: the share of a typical step saved if the row took no time, from
         max(host, device) with and without it; where the device's work is not certain, it is at most this.
-        gpu_gain: the same if only its work on the GPU went. For "(outside)" a call is a step.
+        gpu_gain: the same if only its work on the GPU went. For "(outside)" a call is a step. `attrs["passes"]`
+        names the pass each column comes from: "events" or "host", "kernels" once there are records; columns of
+        different passes must not be subtracted.
         """
         return layer_table(self.log, self.account, self.pace, self.clock)
 

@@ -59,7 +59,16 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str) -> Any:
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     last = (table["path"] == OUTSIDE.path).rename("last")
     order = pd.concat([last, -table["gain"].fillna(-1), -table["total_ms"]], axis=1)
-    return table.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
+    table = table.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
+    table.attrs["passes"] = _passes("events" if calls.on_device else "host")
+    return table
+
+
+def _passes(events: str) -> dict[str, str]:
+    """The pass each measured column comes from; "" where none of that kind was made."""
+    measured = [name for name in COLUMNS if name.endswith(("_ms", "_us")) or name in ("share", "gain", "gpu_gain")]
+    kernels = ("busy_us", "idle_us", "launches")
+    return {name: "" if name in kernels else events for name in [*measured, "launches"]}
 
 
 def call_table(calls: Calls, account: Account) -> Any:

@@ -96,6 +96,12 @@ def test_on_a_device_the_span_is_seen_and_what_it_hides_is_not_called_work(on_de
     assert math.isnan(row.busy_us)
 
 
+def test_each_column_names_the_pass_it_comes_from(profile: Profile, on_device: Profile) -> None:
+    assert profile.table.attrs["passes"]["median_us"] == "host"
+    assert on_device.table.attrs["passes"] | {"busy_us": ""} == on_device.table.attrs["passes"]
+    assert on_device.table.attrs["passes"]["gain"] == "events"
+
+
 def test_calls_are_a_frame_in_microseconds_from_the_beginning(profile: Profile) -> None:
     first = profile.calls.iloc[0]
     assert (first.path, first.phase, first.step, first.host_start_us, first.host_us) == ("A", "forward", 0, 0.0, 1000.0)
