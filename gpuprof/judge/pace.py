@@ -2,8 +2,8 @@
 
 Events show when the device passed a mark, not whether it worked or waited before. But a mark that the device
 passed later than the host took it shows that work was queued, so up to there the device was busy; a mark passed
-as soon as it was taken shows that the device had nothing left to do. From this follow, for each segment, the least
-and the most the device can have worked, with no synchronising and no kernel records.
+as soon as it was taken shows that the device had nothing left to do. From this follows, for each segment, the
+least the device can have worked, with no synchronising and no kernel records.
 """
 
 from __future__ import annotations
@@ -95,10 +95,7 @@ def pace(calls: Calls, account: Account) -> Pace:
     free = used[_queue_short(account, used)]
     work = np.clip(np.minimum(lag_end, spans), 0, None)
     host = typical(_by_step(account, np.maximum(0, hosts - waits), free), axis=0) * 1e-9
-    least_lag = np.full(len(used), np.iinfo(np.int64).max)
-    inside = np.isin(account.step, used)
-    np.minimum.at(least_lag, np.searchsorted(used, account.step[inside]), lag_begin[inside])
-    queued = float(np.median(least_lag)) * 1e-9  # never catching up all step long, yet no faster than the device
+    queued = float(np.median(_least_lag(account, used, lag_begin))) * 1e-9
     return Pace(
         steps=len(used),
         first_included=first_included,
@@ -107,6 +104,7 @@ def pace(calls: Calls, account: Account) -> Pace:
         host=host,
         work=typical(_by_step(account, work, used), axis=0) * 1e-9,
         waited=float(np.median(_by_step(account, waits, free).sum(axis=1))) * 1e-9,
+        # held up by a full queue: as slow as the device, which yet never catches up all step long
         host_known=not (float(host.sum()) > 0.97 * step and queued > 0.1 * step),
         on_device=True,
     )
@@ -155,6 +153,14 @@ def _lags(calls: Calls, account: Account) -> tuple[Ints, Ints]:
         return np.asarray(device - host - np.interp(host, at, delay), dtype=np.int64)
 
     return lag(account.begin, account.host_begin), lag(account.end, account.host_end)
+
+
+def _least_lag(account: Account, used: Ints, lag: Ints) -> Ints:
+    """The least lag in each of the steps used, ns."""
+    least = np.full(len(used), np.iinfo(np.int64).max)
+    inside = np.isin(account.step, used)
+    np.minimum.at(least, np.searchsorted(used, account.step[inside]), lag[inside])
+    return least
 
 
 def _waits(account: Account, used: Ints, hosts: Ints, lag_begin: Ints, lag_end: Ints) -> Ints:
