@@ -23,6 +23,7 @@ from IPython.display import display
 
 from gpuprof import device, measure
 from gpuprof.hooks.methods import NoLayersError
+from gpuprof.options import Reader, parse, positive, variable
 from gpuprof.results.profile import Profile
 from gpuprof.results.timing import Timing
 from gpuprof.statement import Timed, from_tree
@@ -49,7 +50,9 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         The letters are %timeit's: -n calls in a batch, -r batches, -p significant digits, -q print nothing,
         -o return the Timing, -v store it under NAME. A statement that begins with a minus goes after `--`.
         """
-        options, rest = parse(line, {"n": _positive, "r": _positive, "p": _positive, "q": None, "o": None, "v": _name})
+        options, rest = _parsed(
+            line, {"n": positive, "r": positive, "p": positive, "q": None, "o": None, "v": variable}
+        )
         if not (rest if cell is None else cell).strip():
             raise UsageError("%gpu_timeit needs a statement: %gpu_timeit x + 1")
         code = self._compiled(*((cell, rest) if cell is not None else (rest, "pass")), local_ns)
@@ -73,9 +76,9 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         gpuprof.last), -w runs the cell N times before, unprofiled, -r profiles N runs of it.
         """
         __tracebackhide__ = True
-        known: dict[str, Callable[[str], Any] | None]
-        known = {"o": None, "q": None, "v": _name, "w": _positive, "r": _positive, "no-chart": None}
-        options, expression = parse(line, known)
+        known: dict[str, Reader | None]
+        known = {"o": None, "q": None, "v": variable, "w": positive, "r": positive, "no-chart": None}
+        options, expression = _parsed(line, known)
         models = self._models(expression)
         run = self._body(f"%%layertime {line}", cell)
         for _ in range(options.get("w", 0)):
@@ -195,53 +198,11 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         plt.close(figure)
 
 
-def parse(line: str, known: Mapping[str, Callable[[str], Any] | None]) -> tuple[dict[str, Any], str]:
-    """The options at the front of `line`, and the rest of it untouched; `--` ends the options.
-
-    `known` gives each option's reader, or None for one without a value. Letters may be joined (-qo) and values too
-    (-n5), as in getopt. UsageError says which option was not understood.
-    """
-    found: dict[str, Any] = {}
-    rest = line.lstrip()
-    while rest.startswith("-"):
-        word, _, after = rest.partition(" ")
-        if word == "--":
-            return found, after
-        name, joined = _split(word)
-        if name not in known:
-            names = ", ".join(f"-{key}" if len(key) == 1 else f"--{key}" for key in known)
-            raise UsageError(
-                f"unknown option {word!r}; known are {names} (a statement that begins with - goes after --)"
-            )
-        read = known[name]
-        if read is None:
-            found[name] = True
-            rest = (f"-{joined} {after}" if joined else after).lstrip()
-            continue
-        value, after = (joined, after) if joined else after.lstrip().partition(" ")[::2]
-        found[name] = read(value)
-        rest = after.lstrip()
-    return found, rest if found else line
-
-
-def _split(word: str) -> tuple[str, str]:
-    """An option's name, and what is joined to it: "-n5" is ("n", "5"), "--cold" is ("cold", "")."""
-    if word.startswith("--"):
-        name, _, value = word[2:].partition("=")
-        return (name if len(name) > 1 else word), value
-    return word[1:2], word[2:]
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"expected a whole number from 1 up; got {text!r}")
-    return int(text)
-
-
-def _name(text: str) -> str:
-    if not text.isidentifier():
-        raise UsageError(f"-v needs a variable's name; got {text!r}")
-    return text
+def _parsed(line: str, known: Mapping[str, Reader | None]) -> tuple[dict[str, Any], str]:
+    try:
+        return parse(line, known)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 _replaced: dict[tuple[str, str], Any] = {}

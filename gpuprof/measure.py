@@ -8,19 +8,17 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
+from gpuprof.batches import Batches
 from gpuprof.device import machine
 from gpuprof.hooks.methods import find_layers, timed
-from gpuprof.record.clocks import MISSING, Clock, clock_for
+from gpuprof.record.clocks import Clock, clock_for
 from gpuprof.record.log import RAISED, CallLog
 from gpuprof.results.profile import Profile
-from gpuprof.results.timing import NOTHING, Sample, Timing
+from gpuprof.results.timing import Timing
 from gpuprof.statement import Timed, from_function, from_source
 
 _last: Profile | Timing | None = None
 _open: list[CallLog] = []
-
-_ENOUGH_S = 1.5  # no new batch is begun after this
-_LEAST = 7  # batches, as many as %timeit runs
 
 
 def last() -> Profile | Timing | None:
@@ -152,7 +150,7 @@ def time_code(
     if not precision > 0:
         raise ValueError(f"precision must be above 0; got {precision}")
     clock = clock or clock_for(code.objects, guess=bool(code.objects))
-    batches = _Batches(code, clock, number)
+    batches = Batches(code, clock, number)
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -163,97 +161,3 @@ def time_code(
     result = batches.timing(stopped, digits)
     keep(result)
     return result
-
-
-class _Batches:
-    """The measuring of one statement: its first call, then batches until they are enough."""
-
-    def __init__(self, code: Timed, clock: Clock, number: int | None) -> None:
-        self._code = code
-        self._clock = clock
-        self._host: list[float] = []
-        self._latency: list[float] = []
-        self._marks: list[tuple[int, int]] = []
-        clock.wait()
-        self._first = self._finished(1)
-        self.number = number or self._fitting_number()
-
-    def fill(self, repeat: int | None, precision: float) -> str:
-        """Measure batches; why it stopped."""
-        began = self._clock.host()
-        try:
-            while True:
-                self._batch()
-                count = len(self._host)
-                if repeat is not None:
-                    if count == repeat:
-                        return f"{repeat} batches asked for"
-                elif count >= _LEAST and self._widest() <= precision:
-                    return f"intervals within ±{precision:.1%}"
-                elif (self._clock.host() - began) * 1e-9 > _ENOUGH_S and count >= min(_LEAST, 1 + int(1 / self._first)):
-                    return f"{_ENOUGH_S} s have passed"
-        except KeyboardInterrupt:
-            if not self._host:
-                raise
-            return "interrupted"
-
-    def timing(self, stopped: str, digits: int) -> Timing:
-        """The result."""
-        self._clock.wait()
-        return Timing(
-            statement=self._code.text,
-            host=Sample(tuple(self._host)),
-            device=self._device(),
-            latency=Sample(tuple(self._latency)),
-            number=self.number,
-            first=self._first,
-            clock=self._clock.name,
-            stopped=stopped,
-            about=machine(),
-            digits=digits,
-        )
-
-    def _batch(self) -> None:
-        clock = self._clock
-        run = self._code.prepared(self.number)
-        clock.wait()
-        first = clock.mark()
-        start = clock.host()
-        run()
-        end = clock.host()
-        last = clock.mark()
-        clock.wait()
-        self._host.append((end - start) * 1e-9 / self.number)
-        if clock.on_device:
-            self._marks.append((first, last))
-            self._latency.append(self._finished(1))
-
-    def _finished(self, number: int) -> float:
-        """Seconds for `number` calls and all their work."""
-        run = self._code.prepared(number)
-        self._clock.wait()
-        start = self._clock.host()
-        run()
-        self._clock.wait()
-        return (self._clock.host() - start) * 1e-9
-
-    def _fitting_number(self) -> int:
-        """Calls that fill about 2 ms on a device (and at most 100: more would fill its queue), 10 ms on the host."""
-        most, fill = (100, 2e-3) if self._clock.on_device else (10_000_000, 10e-3)
-        number = 1
-        while number < most and (took := self._finished(number)) < fill / 2:
-            number = min(most, max(number * 2, min(number * 10, int(number * fill / max(took, 1e-9)))))
-        return number
-
-    def _device(self) -> Sample:
-        import numpy as np
-
-        if not self._marks:
-            return NOTHING
-        ns = self._clock.resolve(np.array(self._marks, dtype=np.int64).ravel()).reshape(-1, 2)
-        read = ns[(ns != MISSING).all(axis=1)]
-        return Sample(tuple(float(length) * 1e-9 / self.number for length in read[:, 1] - read[:, 0]))
-
-    def _widest(self) -> float:
-        samples = [Sample(tuple(self._host)), self._device()]
-        return max(sample.width for sample in samples if sample.samples)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 # A module imports only from rows above its own.
 GPUPROF = [
-    ["units"],
+    ["units", "options"],
     ["device"],
     ["record.clocks"],
     ["record.cuda"],
@@ -29,6 +29,7 @@ GPUPROF = [
     ["results.tables"],
     ["results.profile", "results.timing"],
     ["statement"],
+    ["batches"],
     ["measure"],
     ["magics"],
     ["testing"],

@@ -9,7 +9,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import gpuprof
-from gpuprof.magics import parse
+from gpuprof.options import parse
 from gpuprof.results.profile import Profile
 from gpuprof.results.timing import Timing
 from gpuprof.testing import FakeClock
