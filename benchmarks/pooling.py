@@ -39,9 +39,8 @@ def plain_steps(
 ) -> dict[str, list[float]]:
     """Seconds a step without a profiler: the routes in turns, `rounds` times, each over `steps` drained steps."""
     times: dict[str, list[float]] = {route: [] for route in nets}
-    for route, net in nets.items():
+    for net in nets.values():
         run(net, n_batch, 3)
-        times[route].clear()
     for _ in range(rounds):
         for route, net in nets.items():
             times[route].append(run(net, n_batch, steps[route]) / steps[route])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnn.xp import Array, float_dtype, found, get_array_module, put
+from cnn.xp import Array, found, get_array_module, put
 
 
 def placed_pair(what: str, value: Any, mode: str, dtype: Any) -> tuple[Array, Array]:
@@ -42,7 +42,7 @@ def pieces(N: int, size: int) -> list[slice]:
 
 
 def _placed(name: str, value: Any, mode: str, dtype: Any) -> Array:
-    array = put(_numbers(name, value), mode, float_dtype(dtype))
+    array = put(_numbers(name, value), mode, dtype)
     if array.ndim < 2 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}; {_EXPECTED[name[0]]}")
     bad = int((~get_array_module(array).isfinite(array)).sum())

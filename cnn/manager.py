@@ -107,8 +107,8 @@ class LayerManager(LayerList):
             epoch: passes over the training images, each in a new order.
             n_batch: images in a step; the last batch of an epoch may be short.
             threshold: see above; 0 never ends a training.
-            show_error: a progress bar with the running error on stderr, and at the end, in a notebook or
-                where matplotlib is interactive, the error curve. Nothing is shown when False.
+            show_error: a progress bar with the running error (on stderr, in a notebook on stdout), and at the
+                end, in a notebook or where matplotlib is interactive, the error curve. Nothing is shown when False.
             show_train_error: measure the error of all training images, too, after each epoch.
             steps: at most so many steps in this call.
 

@@ -33,7 +33,8 @@ def machine() -> dict[str, str]:
 
 def clocks() -> dict[str, str]:
     """The GPU's clocks and temperature now; empty without a GPU. Through NVML where it is installed."""
-    values = _nvml_clocks(_gpu_id()) or _nvidia_smi(_gpu_id(), "clocks.sm", "clocks.mem", "temperature.gpu")
+    gpu = _gpu_id()
+    values = _nvml_clocks(gpu) or _nvidia_smi(gpu, "clocks.sm", "clocks.mem", "temperature.gpu")
     return dict(zip(("clock_sm", "clock_memory", "temperature"), values, strict=False))
 
 

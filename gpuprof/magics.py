@@ -57,7 +57,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             raise UsageError("%gpu_timeit needs a statement: %gpu_timeit x + 1")
         code = self._compiled(*((cell, rest) if cell is not None else (rest, "pass")), local_ns)
         result = measure.time_code(code, number=options.get("n"), repeat=options.get("r"), digits=options.get("p", 3))
-        self._hand_over(result, options)
+        self._store(result, options)
         if "q" not in options:
             print(result)
         return result if "o" in options else None
@@ -171,7 +171,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
 
     def _show(self, profile: Profile, options: Mapping[str, Any]) -> None:
         """Store and show a profile as the options say; trouble in showing it must not hide an error of the cell."""
-        self._hand_over(profile, options)
+        self._store(profile, options)
         try:
             if "q" not in options and ("o" not in options or profile.ended_by):
                 display(profile)
@@ -182,8 +182,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                 raise
             print(f"gpuprof could not show what it measured: {type(error).__name__}: {error}")
 
-    def _hand_over(self, result: Profile | Timing, options: Mapping[str, Any]) -> None:
-        measure.keep(result)
+    def _store(self, result: Profile | Timing, options: Mapping[str, Any]) -> None:
+        """Under the name that -v gives; as the newest result, `measure` has kept it."""
         if "v" in options:
             self.shell.user_ns[options["v"]] = result
 

@@ -13,7 +13,7 @@ def unit_for(seconds: Iterable[float]) -> tuple[float, str]:
 
     The largest finite value decides: it reads at least 1 in the unit returned.
     """
-    largest = max((abs(s) for s in seconds if math.isfinite(s)), default=0.0)
+    largest = _largest(seconds)
     for size, name in _UNITS:
         if largest >= size:
             return size, name
@@ -22,11 +22,15 @@ def unit_for(seconds: Iterable[float]) -> tuple[float, str]:
 
 def column_unit(seconds: Iterable[float]) -> tuple[float, str]:
     """The same for a column whose values differ widely: the smallest unit in which the largest is below 10 000."""
-    largest = max((abs(s) for s in seconds if math.isfinite(s)), default=0.0)
+    largest = _largest(seconds)
     for size, name in reversed(_UNITS):
         if largest < 10_000 * size:
             return (size, name) if largest else (1e-6, "µs")
     return _UNITS[0]
+
+
+def _largest(seconds: Iterable[float]) -> float:
+    return max((abs(s) for s in seconds if math.isfinite(s)), default=0.0)
 
 
 def digits(value: float, figures: int = 3) -> str:

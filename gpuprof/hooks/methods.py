@@ -59,18 +59,18 @@ def timed(layers: Iterable[tuple[str, Any]], log: CallLog) -> Iterator[None]:
 @contextmanager
 def _wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[None]:
     attributes = vars(layer)
-    before = attributes.get(phase, attributes)  # the dict itself stands for: there was none
     wrapper = TimedMethod(layer, phase, scope, log)
     attributes[phase] = wrapper
     try:
         yield
     finally:
+        own = wrapper.own
         if attributes.get(phase) is not wrapper:
             pass  # somebody put something over it; taking that off is theirs
-        elif before is attributes or (isinstance(before, TimedMethod) and before.ended):
+        elif own is None or (isinstance(own, TimedMethod) and own.ended):
             del attributes[phase]  # the latter where two profiles overlap and the outer one ended first
         else:
-            attributes[phase] = before
+            attributes[phase] = own
 
 
 class TimedMethod:
@@ -83,7 +83,8 @@ class TimedMethod:
         self._layer = layer
         self._phase = phase
         self._method: Callable[..., Any] = getattr(layer, phase)
-        self._own = vars(layer).get(phase)
+        self.own = vars(layer).get(phase)
+        """What the instance itself had before, if anything."""
         self._log = log
         self._scope = scope
         self._enter = log.enter
@@ -104,14 +105,14 @@ class TimedMethod:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """What the instance had of its own; else the method of the layer's copy, where that is being copied."""
-        if self._own is not None:
-            return copy.deepcopy(self._own, memo)
+        if self.own is not None:
+            return copy.deepcopy(self.own, memo)
         return getattr(memo.get(id(self._layer), self._layer), self._phase)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As `__deepcopy__`, for pickle."""
-        if self._own is not None:
-            return operator.getitem, ((self._own,), 0)
+        if self.own is not None:
+            return operator.getitem, ((self.own,), 0)
         return getattr, (self._layer, self._phase)
 
     @property

@@ -45,10 +45,15 @@ class Account:
         """The number of the row `OUTSIDE`."""
         return len(self.rows) - 1
 
+    @property
+    def spans(self) -> Ints:
+        """How long each segment lasted on the device (on the host clock, on the host), ns."""
+        return self.end - self.begin
+
     def closure(self, calls: Calls) -> float:
         """How far the rows' sum is from the host's wall clock over the drained cell, as a share of the latter."""
         opened, _, done = calls.host_window
-        return abs(int((self.end - self.begin).sum()) - (done - opened)) / max(1, done - opened)
+        return abs(int(self.spans.sum()) - (done - opened)) / max(1, done - opened)
 
 
 def account(calls: Calls) -> Account:
@@ -85,9 +90,8 @@ def phases(calls: Calls) -> tuple[tuple[Scope, ...], Ints]:
     A forward with train=False is "evaluate" where other forwards of the log said train=True; one that says nothing
     goes with the pass it is in. A forward inside a backward is "recompute" (checkpointing runs it again).
     """
-    parents = _parent_rows(calls)
     phase = np.array([_PHASE_NUMBERS.get(scope.phase, 0) for scope in calls.scopes], dtype=np.int64)[calls["scope"]]
-    inside = _within_backward(parents, phase == _BACKWARD)
+    inside = _within_backward(calls.parents, phase == _BACKWARD)
     forward = phase == _FORWARD
     names = [calls.scopes[scope] for scope in calls["scope"]]
     for call in np.flatnonzero(forward & inside):
@@ -156,18 +160,10 @@ def steps(calls: Calls, call_row: Ints, rows: Sequence[Scope]) -> Ints:
 
 def _outermost(calls: Calls, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which calls have none above them but regions, and are none themselves unless nothing else was called."""
-    parents = above = _parent_rows(calls)
+    above = calls.parents
     while (open_regions := (above >= 0) & region[above]).any():
-        above = np.where(open_regions, parents[above], above)
+        above = np.where(open_regions, calls.parents[above], above)
     return (above < 0) & (~region | region.all())
-
-
-def _parent_rows(calls: Calls) -> Ints:
-    """The position of each call's parent; -1 for none, or for one that was left out."""
-    where = np.searchsorted(calls["call"], calls["parent"])
-    found = np.minimum(where, max(0, len(calls) - 1))
-    known = (calls["parent"] >= 0) & (calls["call"][found] == calls["parent"]) if len(calls) else calls["parent"] >= 0
-    return np.where(known, found, -1)
 
 
 def _owners(calls: Calls) -> tuple[Ints, Ints]:
@@ -182,7 +178,7 @@ def _owners(calls: Calls) -> tuple[Ints, Ints]:
     order = np.concatenate([[2 * n], order[order < 2 * n], [2 * n + 1]])
     if any(len(np.unique(calls[column])) > 1 for column in ("thread", "stream", "device")):
         return order, _newest_open(order, n)
-    after = np.concatenate([np.arange(n), _parent_rows(calls), [-1, -1]])
+    after = np.concatenate([np.arange(n), calls.parents, [-1, -1]])
     return order, after[order[:-1]]
 
 

@@ -82,7 +82,7 @@ def pace(calls: Calls, account: Account) -> Pace:
         nothing = np.zeros(len(account.rows))
         return Pace(0, False, 0.0, 0.0, nothing, nothing, 0.0, True, calls.on_device)
     typical = np.median if _regular(account, used) else np.mean
-    spans = account.end - account.begin
+    spans = account.spans
     hosts = account.host_own
     logging = np.maximum(0, account.host_end - account.host_begin - hosts)
     own = float(typical(_by_step(account, logging, used).sum(axis=1))) * 1e-9

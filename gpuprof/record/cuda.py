@@ -178,7 +178,6 @@ class TorchClock(_EventClock[Any]):
         super().__init__()
         import torch
 
-        self._torch: Any = torch
         self._cuda: Any = torch.cuda
 
     def _here(self) -> tuple[int, Any]:

@@ -7,6 +7,7 @@ import threading
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +79,15 @@ class Calls:
 
     def __getitem__(self, column: str) -> Ints:
         return self.columns[column]
+
+    @cached_property
+    def parents(self) -> Ints:
+        """The position of each call's parent; -1 for none, or for one that was left out."""
+        numbers, wanted = self["call"], self["parent"]
+        if not len(self):
+            return wanted
+        found = np.minimum(np.searchsorted(numbers, wanted), len(self) - 1)
+        return np.where((wanted >= 0) & (numbers[found] == wanted), found, -1)
 
 
 class CallLog:

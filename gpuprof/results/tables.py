@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpuprof.judge.account import OUTSIDE, Account
-from gpuprof.judge.pace import Pace
+from gpuprof.judge.pace import Floats, Pace
 from gpuprof.judge.stats import median_interval
 from gpuprof.record.clocks import Ints
 from gpuprof.record.log import RAISED, Calls
@@ -25,6 +26,7 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str) -> Any:
     import pandas as pd
 
     shares = _shares(account)
+    totals = _sums(account, np.ones(len(account.row), dtype=bool))
     rows = []
     for number, (path, phase) in enumerate(account.rows):
         if number == account.outside:
@@ -40,7 +42,7 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str) -> Any:
                 "phase": phase,
                 "calls": len(samples) + (first is not None),
                 "first_ms": math.nan if first is None else first * 1e-6,
-                "total_ms": float(_time_of(account, number)) * 1e-6,
+                "total_ms": float(totals[number]) * 1e-6,
                 "mean_us": float(samples.mean()) * 1e-3 if len(samples) else math.nan,
                 "median_us": interval.median * 1e-3,
                 "low_us": interval.low * 1e-3,
@@ -115,7 +117,7 @@ def _called(calls: Calls, account: Account, row: int) -> tuple[int | None, Ints,
 def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints]:
     """The same for what lay outside the layers, with steps for calls: the first step includes what came before it."""
     outside = account.row == account.outside
-    spans, hosts = account.end - account.begin, account.host_own
+    spans, hosts = account.spans, account.host_own
     nothing = np.zeros(0, dtype=np.int64)
     last = int(account.step.max(initial=0))
     if last < 1:
@@ -129,13 +131,13 @@ def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints]:
     return first, samples, host, nothing
 
 
-def _time_of(account: Account, row: int) -> int:
-    return int((account.end - account.begin)[account.row == row].sum())
-
-
-def _shares(account: Account) -> Ints:
+def _shares(account: Account) -> Floats:
     """Each row's share of the log's time, without the first step and what came before it where there are others."""
-    steady = account.step > 0 if (account.step > 0).any() else np.ones(len(account.step), dtype=bool)
-    spans = (account.end - account.begin)[steady]
-    sums = np.bincount(account.row[steady], spans, minlength=len(account.rows))
+    later = account.step > 0
+    sums = _sums(account, later if later.any() else np.ones(len(later), dtype=bool))
     return np.asarray(sums / max(1.0, float(sums.sum())))
+
+
+def _sums(account: Account, counted: NDArray[np.bool_]) -> Floats:
+    """The time of each row in the segments counted, ns."""
+    return np.bincount(account.row[counted], account.spans[counted], len(account.rows)).astype(float)

@@ -32,7 +32,7 @@ class Grid:
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
         return "\n".join(
             "  ".join(
-                text.ljust(width) if i == 0 or self.head[i] == "" else text.rjust(width)
+                text.ljust(width) if i == 0 else text.rjust(width)
                 for i, (text, width) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
             for line in lines
@@ -84,6 +84,5 @@ def _time(row: Any, size: float, warmest: float) -> Cell:
     half = (row.high_us - row.low_us) / 2 * 1e-6 / size
     if half == half:  # not NaN: there were samples enough for an interval
         text += f" ±{digits(half, 1)}"
-    if warmest > 0 and row.share == warmest:
-        text += " ◀"
-    return Cell(text, row.share / warmest if warmest > 0 and row.phase != "evaluate" else 0.0)
+    heat = row.share / warmest if warmest > 0 and row.phase != "evaluate" else 0.0
+    return Cell(text + " ◀" if heat == 1 else text, heat)

@@ -8,6 +8,7 @@ from html import escape
 from gpuprof.views.grid import Cell, Grid
 
 _CELL = "text-align:right;padding:2px 10px;white-space:nowrap;font-variant-numeric:tabular-nums"
+_NAME = _CELL.replace("right", "left")
 _SMALL = "font-size:85%;opacity:.75;margin:.3em 0"
 
 
@@ -23,16 +24,13 @@ def report(verdict: str, grid: Grid | None, notes: Iterable[str], warnings: Iter
 
 def grid_table(grid: Grid) -> str:
     """The grid as an HTML table; warm cells are tinted so that either text colour stays legible."""
-    head = "".join(
-        f'<th style="{_CELL if i else _CELL.replace("right", "left")}">{escape(name)}</th>'
-        for i, name in enumerate(grid.head)
-    )
+    head = "".join(f'<th style="{_CELL if i else _NAME}">{escape(name)}</th>' for i, name in enumerate(grid.head))
     rows = "\n".join(f"<tr>{''.join(_cell(cell, i) for i, cell in enumerate(row))}</tr>" for row in grid.rows)
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>"
 
 
 def _cell(cell: Cell, column: int) -> str:
     if column == 0:
-        return f'<th style="{_CELL.replace("right", "left")}">{escape(cell.text)}</th>'
+        return f'<th style="{_NAME}">{escape(cell.text)}</th>'
     tint = f";background:rgba(230,120,0,{0.05 + 0.4 * cell.heat:.2f})" if cell.heat > 0.01 else ""
     return f'<td style="{_CELL}{tint}">{escape(cell.text)}</td>'
