@@ -18,7 +18,7 @@ _OURS = "ipython-gpuprof"
 def machine() -> dict[str, str]:
     """What to store with a result: GPU, driver, versions, processor, Python. Missing parts are left out."""
     found = {
-        **_driver(_gpu_id()),
+        **_driver(gpu_id()),
         "cuda": _cuda_runtime(),
         "cupy": version("cupy-cuda13x", "cupy-cuda12x", "cupy"),
         "numpy": version("numpy"),
@@ -33,14 +33,15 @@ def machine() -> dict[str, str]:
 
 def clocks() -> dict[str, str]:
     """The GPU's clocks and temperature now; empty without a GPU. Through NVML where it is installed."""
-    gpu = _gpu_id()
-    values = _nvml_clocks(gpu) or _nvidia_smi(gpu, "clocks.sm", "clocks.mem", "temperature.gpu")
-    return dict(zip(("clock_sm", "clock_memory", "temperature"), values, strict=False))
+    gpu = gpu_id()
+    values = _nvml_clocks(gpu) or nvidia_smi(gpu, "clocks.sm", "clocks.mem", "temperature.gpu")
+    found = dict(zip(("clock_sm", "clock_memory", "temperature"), values, strict=False))
+    return found and {**found, "temperature": f"{found['temperature']} °C"}
 
 
 @functools.cache
 def _driver(gpu: str | None) -> dict[str, str]:
-    return dict(zip(("gpu", "driver"), _nvidia_smi(gpu, "name", "driver_version"), strict=False))
+    return dict(zip(("gpu", "driver"), nvidia_smi(gpu, "name", "driver_version"), strict=False))
 
 
 def version(*distributions: str) -> str:
@@ -77,7 +78,7 @@ def info() -> str:
 def missing_gpu() -> str:
     """Why no GPU can be used here, and what to do; "" where one can."""
     if not version("cupy-cuda13x", "cupy-cuda12x", "cupy"):
-        if _driver(_gpu_id()):
+        if _driver(gpu_id()):
             return f"CuPy is not installed: {INSTALL}"
         return f"none (no NVIDIA driver found), so NumPy and the host clock; with a GPU: its driver, then {INSTALL}"
     import cupy
@@ -120,23 +121,27 @@ def _cuda_runtime() -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _gpu_id() -> str | None:
-    """The GPU in use by its PCI address, as the driver's tools order GPUs otherwise than CUDA; None where all hidden.
+def gpu_id() -> str | None:
+    """The GPU in use by its PCI address or UUID, as NVML and nvidia-smi order GPUs otherwise than CUDA does.
 
-    Before CuPy is imported, what CUDA_VISIBLE_DEVICES names first; "" for the first of all.
+    None where all are hidden. Before CuPy is imported or PyTorch has used a GPU, what CUDA_VISIBLE_DEVICES names
+    first; "" for the first of all.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     first = "" if visible is None else visible.split(",")[0].strip()
     if visible is not None and (not first or first.startswith("-")):
         return None
     cupy: Any = sys.modules.get("cupy")
-    if cupy is None or not cupy.cuda.is_available():
-        return first
-    runtime = cupy.cuda.runtime
-    return str(runtime.deviceGetPCIBusId(runtime.getDevice()))
+    if cupy is not None and cupy.cuda.is_available():
+        runtime = cupy.cuda.runtime
+        return str(runtime.deviceGetPCIBusId(runtime.getDevice()))
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
+    return first
 
 
-def _nvidia_smi(gpu: str | None, *fields: str) -> tuple[str, ...]:
+def nvidia_smi(gpu: str | None, *fields: str) -> tuple[str, ...]:
     """The named fields of a GPU, as the driver's own tool prints them; empty without it."""
     if gpu is None:
         return ()
@@ -152,31 +157,40 @@ def _nvidia_smi(gpu: str | None, *fields: str) -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     values = tuple(value.strip() for value in answer.stdout.partition("\n")[0].split(","))
-    if len(values) != len(fields):  # "No devices were found"
-        return ()
-    return tuple(
-        f"{value} °C" if name == "temperature.gpu" else value for name, value in zip(fields, values, strict=True)
-    )
+    return values if len(values) == len(fields) else ()  # "No devices were found"
 
 
-def _nvml_clocks(gpu: str | None) -> tuple[str, ...]:
-    """SM clock, memory clock and temperature without starting a process; empty without NVML or a PCI address."""
-    if gpu is None or ":" not in gpu:
-        return ()
+@functools.cache
+def nvml(gpu: str | None) -> tuple[Any, Any] | None:
+    """The module pynvml and its handle of this GPU, opened once; None without NVML, a PCI address or a UUID."""
+    if gpu is None or not (":" in gpu or gpu.startswith(("GPU-", "MIG-"))):
+        return None
     try:
         import pynvml
     except ImportError:
-        return ()
+        return None
+    find = pynvml.nvmlDeviceGetHandleByPciBusId if ":" in gpu else pynvml.nvmlDeviceGetHandleByUUID
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByPciBusId(gpu)
+        return pynvml, find(gpu)
+    except pynvml.NVMLError:
+        return None
+
+
+def _nvml_clocks(gpu: str | None) -> tuple[str, ...]:
+    """SM clock, memory clock and temperature without starting a process; empty without NVML."""
+    found = nvml(gpu)
+    if found is None:
+        return ()
+    pynvml, handle = found
+    try:
         sm, memory = (
             pynvml.nvmlDeviceGetClockInfo(handle, kind) for kind in (pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM)
         )
         celsius = pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)
     except pynvml.NVMLError:
         return ()
-    return f"{sm} MHz", f"{memory} MHz", f"{celsius} °C"
+    return f"{sm} MHz", f"{memory} MHz", str(celsius)
 
 
 def _processor() -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import dis
+import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from types import CodeType
 from typing import Any
+
+from gpuprof.arrays import copies
 
 # Up to the first yield it sets up, up to the second it runs the statement: only that part is timed.
 _TEMPLATE = """
@@ -20,14 +25,27 @@ def loop(__gpuprof_calls):
 """
 
 
-class Timed:
+# The same once more, to be run once for its value.
+_ONCE = """
+def once():
+    setup
+    statement
+"""
+_MADE = "__gpuprof_value"
+
+
+class Timed(ABC):
     """What is to be timed. `prepared(n)` sets up, and what it returns calls it n times in a row."""
 
-    def __init__(self, loop: Callable[[Iterable[None]], Iterator[None]], text: str, objects: list[object]) -> None:
-        self._loop = loop
-        self.text = text
-        self.objects = objects
-        """What it works on, as far as can be seen: for `clock_for`."""
+    text: str
+    """The statement as the user wrote it, or the function and the types of its arguments."""
+    objects: list[object]
+    """What it works on, as far as can be seen: for `clock_for`."""
+    filename: str
+    """The file name that the statement was compiled under; a function's own file."""
+    tree: list[ast.stmt]
+    """The statement parsed; [] for a function."""
+    _loop: Callable[[Iterable[None]], Generator[None, None, None]]
 
     def prepared(self, number: int) -> Callable[[], None]:
         """Run the setup; calling the result calls the statement `number` times, adding under 0.1 µs to each."""
@@ -35,19 +53,111 @@ class Timed:
         next(steps)
         return partial(next, steps)
 
+    @abstractmethod
+    def value(self) -> object:
+        """Run the setup and the statement once: what it comes to.
+
+        The value of a last expression or a last assignment (for `x += y` what x then is), else None; for a function
+        what it returns. Raises what they raise.
+        """
+
+    @abstractmethod
+    def named(self) -> dict[str, object]:
+        """The names that the statement itself loads, with their values after one more setup; a function's arguments."""
+
+    @abstractmethod
+    def fresh(self) -> Timed:
+        """The same over copies of the arrays it names directly: other memory, the same sizes, strides and contents.
+
+        The rest is shared, and so are the arrays of the setup's own, what a copy would change (strides with gaps) and
+        PyTorch tensors that require gradients. The user's namespace stays as it is. Raises where memory is short.
+        """
+
+
+class _Function(Timed):
+    """A function and its arguments."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        def loop(calls: Iterable[None]) -> Generator[None, None, None]:
+            yield
+            for _ in calls:
+                function(*args)
+            yield
+
+        name = getattr(function, "__qualname__", type(function).__name__)
+        self._loop = loop
+        self._function = function
+        self._args = args
+        self.text = f"{name}({', '.join(type(arg).__name__ for arg in args)})"
+        self.objects = [*args, function, *_seen_by(function)]
+        self.tree = []
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        self.filename = code.co_filename if code else ""
+
+    def value(self) -> object:
+        return self._function(*self._args)
+
+    def named(self) -> dict[str, object]:
+        return {f"args[{i}]": arg for i, arg in enumerate(self._args)}
+
+    def fresh(self) -> Timed:
+        return _Function(self._function, tuple(copies(self._args)))
+
+
+class _Source(Timed):
+    """Source text, parsed, over a namespace."""
+
+    def __init__(
+        self,
+        statement: list[ast.stmt],
+        setup: list[ast.stmt],
+        text: str,
+        namespace: dict[str, Any],
+        filename: str,
+        flags: int,
+    ) -> None:
+        self._setup, self._namespace, self._flags = setup, namespace, flags
+        self.filename = filename
+        self.text = text
+        self.tree = statement
+        self._loop = self._made(_TEMPLATE, statement)["loop"]
+        self.objects = []
+        for name in _names_under(*statement, *setup) & namespace.keys():
+            self.objects += [namespace[name], *_seen_by(namespace[name])]
+
+    def value(self) -> object:
+        return self._made(_ONCE, _returning(self.tree))["once"]()
+
+    def named(self) -> dict[str, object]:
+        steps = self._loop(())
+        next(steps)
+        local = inspect.getgeneratorlocals(steps)
+        steps.close()
+        found = {**self._globals(), **local}
+        return {name: found[name] for name in sorted(_names_under(*self.tree, stored=False) & found.keys())}
+
+    def fresh(self) -> Timed:
+        names = self._globals()
+        overlay = {**self._namespace, **dict(zip(names, copies(names.values()), strict=True))}
+        return _Source(self.tree, self._setup, self.text, overlay, self.filename, self._flags)
+
+    def _globals(self) -> dict[str, Any]:
+        """The names that the statement loads from the namespace: those it or the setup assigns are not of it."""
+        names = _loaded_by(self._loop.__code__) & _names_under(*self.tree)
+        return {name: self._namespace[name] for name in sorted(names & self._namespace.keys())}
+
+    def _made(self, template: str, statement: list[ast.stmt]) -> dict[str, Any]:
+        """What the template defines, with the setup and this statement in it."""
+        tree = _Fill(statement, self._setup).visit(ast.parse(template))
+        code = compile(ast.fix_missing_locations(tree), self.filename, "exec", self._flags, dont_inherit=True)
+        made: dict[str, Any] = {}
+        exec(code, self._namespace, made)  # noqa: S102 - running the user's statement is what this is for
+        return made
+
 
 def from_function(function: Callable[..., Any], *args: Any) -> Timed:
     """`function(*args)` as something to be timed."""
-
-    def loop(calls: Iterable[None]) -> Iterator[None]:
-        yield
-        for _ in calls:
-            function(*args)
-        yield
-
-    name = getattr(function, "__qualname__", type(function).__name__)
-    objects = [*args, function, *_seen_by(function)]
-    return Timed(loop, f"{name}({', '.join(type(arg).__name__ for arg in args)})", objects)
+    return _Function(function, args)
 
 
 def from_source(
@@ -73,15 +183,7 @@ def from_tree(
     for part in (setup, statement):
         # `return` and the like are refused here, not taken for the loop's own; this file's __future__ stays here
         compile(part, filename, "exec", flags, dont_inherit=True)
-    names = {node.id for part in (statement, setup) for node in ast.walk(part) if isinstance(node, ast.Name)}
-    tree = _Fill(statement.body, setup.body).visit(ast.parse(_TEMPLATE))
-    code = compile(ast.fix_missing_locations(tree), filename, "exec", flags, dont_inherit=True)
-    made: dict[str, Any] = {}
-    exec(code, namespace, made)  # noqa: S102 - running the user's statement is what this is for
-    objects: list[object] = []
-    for name in names & namespace.keys():
-        objects += [namespace[name], *_seen_by(namespace[name])]
-    return Timed(made["loop"], text, objects)
+    return _Source(statement.body, setup.body, text, namespace, filename, flags)
 
 
 class _Fill(ast.NodeTransformer):
@@ -97,11 +199,55 @@ class _Fill(ast.NodeTransformer):
         return node
 
 
-def _seen_by(function: Any) -> Iterator[object]:
-    """What a callable works on that is not in its arguments: its object, its closure, the globals it names."""
+def _returning(body: list[ast.stmt]) -> list[ast.stmt]:
+    """`body` as that of a function that returns what its last statement comes to."""
+    if not body:
+        return body
+    *before, last = body
+    value = ast.Name(_MADE, ast.Load())
+    match last:
+        case ast.Expr():
+            ends: list[ast.stmt] = [ast.Return(last.value)]
+        case ast.Assign():
+            ends = [ast.Assign([ast.Name(_MADE, ast.Store()), *last.targets], last.value), ast.Return(value)]
+        case ast.AnnAssign(value=ast.expr() as given):
+            annotated = ast.AnnAssign(last.target, last.annotation, value, last.simple)
+            ends = [ast.Assign([ast.Name(_MADE, ast.Store())], given), annotated, ast.Return(value)]
+        case ast.AugAssign():
+            ends = [last, ast.Return(ast.parse(ast.unparse(last.target), mode="eval").body)]
+        case _:
+            ends = [last]
+    return [*before, *(ast.copy_location(end, last) for end in ends)]
+
+
+def _names_under(*nodes: ast.AST, stored: bool = True) -> set[str]:
+    """The names in these trees; with stored=False without those that are only assigned."""
+    found = [node for root in nodes for node in ast.walk(root)]
+    augmented = {node.target for node in found if isinstance(node, ast.AugAssign)}
+    names = [node for node in found if isinstance(node, ast.Name)]
+    return {node.id for node in names if stored or isinstance(node.ctx, ast.Load) or node in augmented}
+
+
+def _loaded_by(code: CodeType) -> set[str]:
+    """The globals that a function's code loads, that of the functions inside it too."""
+    own = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    return own.union(*(_loaded_by(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+
+
+def _seen_by(function: Any, depth: int = 3) -> Iterator[object]:
+    """What a callable works on that is not in its arguments: its object, its closure, the globals it names.
+
+    So do the functions among those, `depth` levels down.
+    """
+    for value in _seen_at_once(function):
+        yield value
+        if depth and (isinstance(value, partial) or hasattr(value, "__code__") or hasattr(value, "__func__")):
+            yield from _seen_by(value, depth - 1)
+
+
+def _seen_at_once(function: Any) -> Iterator[object]:
     if isinstance(function, partial):
-        yield from (*function.args, *function.keywords.values())
-        yield from _seen_by(function.func)
+        yield from (*function.args, *function.keywords.values(), function.func)
         return
     yield from filter(None, [getattr(function, "__self__", None)])
     yield from getattr(function, "__defaults__", None) or ()
@@ -113,10 +259,4 @@ def _seen_by(function: Any) -> Iterator[object]:
             continue
     names = getattr(function, "__globals__", {})
     code = getattr(function, "__code__", None)
-    yield from (names[name] for name in (_names_in(code) if code else ()) if name in names)
-
-
-def _names_in(code: CodeType) -> set[str]:
-    """The names of a function's code, those of the functions inside it too."""
-    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*map(_names_in, inner))
+    yield from (names[name] for name in (_loaded_by(code) if code else ()) if name in names)

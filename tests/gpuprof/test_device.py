@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ from .test_profile import profiled
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_nvidia_smi", lambda *_: ())
+    monkeypatch.setattr(device, "nvidia_smi", lambda *_: ())
     device._driver.cache_clear()
     yield
     device._driver.cache_clear()
@@ -67,28 +68,46 @@ def test_a_driver_tool_that_fails_is_no_driver(monkeypatch: pytest.MonkeyPatch) 
         raise subprocess.CalledProcessError(9, "nvidia-smi")
 
     monkeypatch.setattr(subprocess, "run", failing)
-    assert device._nvidia_smi("", "name") == ()
+    assert device.nvidia_smi("", "name") == ()
 
 
 def test_a_driver_without_devices_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     says(monkeypatch, "No devices were found\n")
-    assert device._nvidia_smi("", "name", "driver_version") == ()
+    assert device.nvidia_smi("", "name", "driver_version") == ()
 
 
 @pytest.mark.parametrize(("visible", "gpu"), [(None, ""), ("", None), ("-1", None), ("3,1", "3"), ("GPU-8a", "GPU-8a")])
 def test_the_gpu_in_use_is_the_first_visible_one(
     monkeypatch: pytest.MonkeyPatch, visible: str | None, gpu: str | None
 ) -> None:
-    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    for library in ("cupy", "torch"):
+        monkeypatch.delitem(sys.modules, library, raising=False)
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert device._gpu_id() == gpu
+    assert device.gpu_id() == gpu
+
+
+def test_pytorchs_gpu_is_known_by_its_uuid_once_it_has_been_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        current_device=lambda: 1,
+        get_device_properties=lambda number: SimpleNamespace(uuid=f"8a-{number}"),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert device.gpu_id() == "GPU-8a-1"
+
+
+@pytest.mark.parametrize("gpu", [None, "", "3"])
+def test_nvml_is_never_asked_by_a_number(gpu: str | None) -> None:
+    assert device.nvml(gpu) is None
 
 
 def test_hidden_gpus_are_not_asked_about() -> None:
-    assert device._nvidia_smi(None, "name") == ()
+    assert device.nvidia_smi(None, "name") == ()
 
 
 def test_the_blas_and_its_threads_are_named() -> None:
