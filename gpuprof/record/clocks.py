@@ -7,13 +7,18 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import islice
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gpuprof.record.kernels import Recording
 
 Ints = NDArray[np.int64]
 _DATA = 16  # a NumPy array with fewer elements is a setting, such as a stride, not data
@@ -62,6 +67,49 @@ class Clock(Protocol):
         """The smallest difference that two marks can show, seconds."""
 
 
+class Hold(Protocol):
+    """A gate that holds a stream while it is entered: see gpuprof.record.gate."""
+
+    def __enter__(self) -> Hold: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def release(self) -> None:
+        """Let the stream run."""
+
+    @property
+    def expired(self) -> bool:
+        """Whether it opened by itself, before it was released."""
+
+
+class DeviceClock(Clock, Protocol):
+    """What a clock on a device promises besides."""
+
+    def gate(self, limit: float) -> Hold:
+        """A gate on the stream in use that opens by itself after `limit` seconds."""
+
+    def no_gate(self) -> str:
+        """Why no gate may be used now; "" where it may."""
+
+    def pending(self, mark: int) -> bool:
+        """Whether the device has yet to reach a mark."""
+
+    def settle(self, mark: int) -> None:
+        """Return when the device has reached a mark."""
+
+    def launch_empty(self) -> None:
+        """Queue a kernel that does nothing."""
+
+    def flushing(self) -> AbstractContextManager[Callable[[], None]]:
+        """What is entered is a function that queues work which throws everything out of the L2 cache."""
+
+    def recording(self) -> AbstractContextManager[Recording]:
+        """Kernel records of what is done inside. Raises NoRecordsError where there are none."""
+
+    def rest(self, seconds: float) -> None:
+        """Let the device be idle."""
+
+
 class HostClock:
     """The host's own monotonic clock, for code that returns when its work is done (NumPy)."""
 
@@ -103,25 +151,31 @@ class HostClock:
 def clock_for(*groups: Iterable[object], guess: bool = False) -> Clock:
     """A clock for code that works on these objects: CUDA events where its arrays live on a GPU, else the host's.
 
-    The first group that shows arrays decides: on a GPU through CuPy, through PyTorch, or NumPy's. Looked at are the
-    objects, their attributes and items, three levels deep. Where no group shows any, `guess` takes CUDA events if
-    CuPy holds memory, for the arrays may be passed in later.
+    The first group that shows arrays decides: on a GPU through CuPy, PyTorch or JAX, or NumPy's. Looked at are the
+    objects, their attributes and items, three levels deep. One stream among the objects themselves (anything with
+    `__cuda_stream__`) is the stream that is marked. Where no group shows any array, `guess` takes CUDA events if CuPy
+    holds memory, for the arrays may be passed in later.
     """
     from gpuprof.record.cuda import CupyClock, TorchClock
+    from gpuprof.record.jax import JaxClock
 
     for group in groups:
+        group = list(group)
+        streams = {address for value in group if (address := _stream_of(value)) is not None}
         found = {_library(value) for value in _within(group, 3)}
         if "cupy" in found:
-            return CupyClock()
+            return CupyClock(streams.pop() if len(streams) == 1 else None)
         if "torch" in found:
-            return TorchClock()
+            return TorchClock(streams.pop() if len(streams) == 1 else None)
+        if "jax" in found:
+            return JaxClock()
         if "numpy" in found:
             return HostClock()
     return CupyClock() if guess and _cupy_in_use() else HostClock()
 
 
 def _library(value: object) -> str:
-    """Through which library `value` shows that work is done: "cupy", "torch" (on a GPU) or "numpy"; else ""."""
+    """Through which library `value` shows that work is done: "cupy", "torch", "jax" (on a GPU) or "numpy"; else ""."""
     if isinstance(value, ModuleType):
         return "cupy" if value.__name__ == "cupy" and _usable(value) else ""
     if isinstance(value, np.ndarray):
@@ -129,7 +183,30 @@ def _library(value: object) -> str:
     packages = {base.__module__.partition(".")[0] for base in type(value).__mro__}
     if "cupy" in packages:
         return "cupy"
-    return "torch" if "torch" in packages and getattr(value, "is_cuda", False) is True else ""
+    if "torch" in packages:
+        return "torch" if getattr(value, "is_cuda", False) is True else ""
+    if packages & {"jax", "jaxlib"}:
+        return "jax" if _on_gpu(value) else ""
+    if hasattr(type(value), "__cuda_array_interface__"):  # Numba's, cuda.core's: CuPy's events see their streams
+        return "cupy" if find_spec("cupy") and _usable(import_module("cupy")) else ""
+    return ""
+
+
+def _on_gpu(value: object) -> bool:
+    """Whether a JAX array lives on a GPU."""
+    devices = getattr(value, "devices", None)
+    try:
+        return any(device.platform in ("gpu", "cuda") for device in (devices() if callable(devices) else ()))
+    except RuntimeError:  # donated or deleted
+        return False
+
+
+def _stream_of(value: object) -> int | None:
+    """The address of the CUDA stream that `value` is, or stands for; None for anything else."""
+    if isinstance(value, type) or not hasattr(type(value), "__cuda_stream__"):
+        return None
+    stream: Any = value
+    return int(stream.__cuda_stream__()[1])
 
 
 def _cupy_in_use() -> bool:

@@ -7,9 +7,14 @@ import time
 from abc import ABC, abstractmethod
 from array import array
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, TypeVar
 
+from gpuprof.record import cache, driver
 from gpuprof.record.clocks import MISSING, Ints, look_up
+from gpuprof.record.gate import Gate, forbidden
+from gpuprof.record.kernels import recording
 
 Event = TypeVar("Event")
 
@@ -79,6 +84,44 @@ class _EventClock(ABC, Generic[Event]):
         """The device ordinal and the stream (its address) of each mark."""
         return look_up(self._device, marks, -1), look_up(self._stream, marks, -1)
 
+    def gate(self, limit: float) -> Gate:
+        """A gate on the current stream that opens by itself after `limit` seconds."""
+        return Gate(self._address(), limit)
+
+    def no_gate(self) -> str:
+        """Why no gate may be used now; "" where it may."""
+        return forbidden(self._address())
+
+    def pending(self, mark: int) -> bool:
+        """Whether the device has yet to reach a mark."""
+        with self._lock:
+            place = mark - len(self._ns)
+            return place >= 0 and not self._done(self._waiting[place])
+
+    def settle(self, mark: int) -> None:
+        """Return when the device has reached a mark; work on other streams may go on."""
+        while self.pending(mark):
+            pass
+
+    def launch_empty(self) -> None:
+        """Queue a kernel that does nothing."""
+        driver.launch("gpuprof_empty", self._address())
+
+    @contextmanager
+    def flushing(self) -> Iterator[Callable[[], None]]:
+        """A function that queues the writing, then the reading, of twice the L2 cache."""
+        with cache.emptied():
+            yield lambda: cache.flush(self._address())
+
+    recording = staticmethod(recording)
+    rest = staticmethod(time.sleep)
+
+    def _address(self) -> int:
+        """The address of the stream in use, for the driver, which wants its context current on this thread."""
+        device, stream = self._here()
+        driver.enter(device)
+        return self._stream_number(stream)
+
     def _begin(self, device: int, stream: Any) -> None:
         """Start a device's axis: on a drained device an event happens when the host records it."""
         pool = self.pool.setdefault(device, [])
@@ -135,19 +178,22 @@ class _EventClock(ABC, Generic[Event]):
 
 
 class CupyClock(_EventClock[int]):
-    """CUDA events on CuPy's current stream, by the runtime's own handles."""
+    """CUDA events on CuPy's current stream, or on the stream at the address given, by the runtime's own handles."""
 
     pool: ClassVar[dict[int, list[Any]]] = {}
+    library = "cupy"
 
-    def __init__(self) -> None:
+    def __init__(self, stream: int | None = None) -> None:
         super().__init__()
         import cupy
 
+        self._given = stream
         self._cuda = cupy.cuda
         self._runtime = cupy.cuda.runtime
 
     def _here(self) -> tuple[int, int]:
-        return self._runtime.getDevice(), self._cuda.get_current_stream().ptr
+        stream = self._cuda.get_current_stream().ptr if self._given is None else self._given
+        return self._runtime.getDevice(), stream
 
     def _stream_number(self, stream: int) -> int:
         return stream
@@ -170,19 +216,21 @@ class CupyClock(_EventClock[int]):
 
 
 class TorchClock(_EventClock[Any]):
-    """CUDA events on PyTorch's current stream."""
+    """CUDA events on PyTorch's current stream, or on the stream at the address given."""
 
     pool: ClassVar[dict[int, list[Any]]] = {}
+    library = "torch"
 
-    def __init__(self) -> None:
+    def __init__(self, stream: int | None = None) -> None:
         super().__init__()
         import torch
 
         self._cuda: Any = torch.cuda
+        self._given = None if stream is None else self._cuda.ExternalStream(stream)
 
     def _here(self) -> tuple[int, Any]:
         device = self._cuda.current_device()
-        return device, self._cuda.current_stream(device)
+        return device, self._given or self._cuda.current_stream(device)
 
     def _stream_number(self, stream: Any) -> int:
         return int(stream.cuda_stream)
