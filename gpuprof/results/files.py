@@ -17,10 +17,19 @@ SCHEMA = 1
 
 def write_json(path: Path, kind: str, content: dict[str, Any]) -> Path:
     """`path`, with `content` under the name of its kind and the schema number; compressed for .gz."""
-    strict = {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in content.items()}
+    strict = {name: _without_nan(value) for name, value in content.items()}
     text = json.dumps({"gpuprof": kind, "schema": SCHEMA, **strict}, allow_nan=False).encode()
     path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: None stands for it, also in a tuple of numbers."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    return [_without_nan(part) for part in value] if isinstance(value, tuple) else value
 
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:

@@ -1,108 +1,45 @@
-"""Timing: how long an expression takes, on the host, on the device, and end to end."""
+"""Timing: how long a statement takes, on the host, on the device, and end to end."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gpuprof.judge.stats import Interval, median_interval
+from gpuprof.judge.cost import Roof
+from gpuprof.judge.figures import NOTHING, Figures, Floor, Kernel, Lasting, Memory, Sample
+from gpuprof.judge.verdict import cautions, verdict
+from gpuprof.results.comparison import Comparison, compare_stored
 from gpuprof.results.files import read_json, write_json
-from gpuprof.units import percent, seconds_text
+from gpuprof.results.line import QUANTITIES, line, parts, small_print, snippet, spread
+from gpuprof.units import seconds_text
 
-
-@dataclass(frozen=True)
-class Sample:
-    """Repeated measurements of one quantity, seconds a call. Each is the mean of a batch of calls."""
-
-    samples: tuple[float, ...]
-
-    @cached_property
-    def interval(self) -> Interval:
-        """The median and its 95 % interval; the interval is NaN for fewer than 6 samples."""
-        return median_interval(self.samples)
-
-    @property
-    def median(self) -> float:
-        """The median, seconds."""
-        return self.interval.median
-
-    @property
-    def low(self) -> float:
-        """The lower end of the 95 % interval of the median, seconds."""
-        return self.interval.low
-
-    @property
-    def high(self) -> float:
-        """The upper end, seconds."""
-        return self.interval.high
-
-    @property
-    def width(self) -> float:
-        """Half the interval as a share of the median; 0 where both are 0, NaN without an interval."""
-        half = (self.high - self.low) / 2
-        return half / self.median if self.median else half
-
-    def text(self, figures: int = 3) -> str:
-        """The median such as "12.3 µs"."""
-        return seconds_text(self.median, figures)
-
-
-NOTHING = Sample(())
-_LONG = 5e-4  # a call that keeps the host for longer than this may well be waiting inside
+__all__ = ["NOTHING", "Sample", "Timing"]
 
 
 @dataclass(frozen=True, repr=False)
-class Timing:
-    """What `timeit` measured; it prints as one line and a sentence.
+class Timing(Figures):
+    """What `timeit` measured; it prints as a line and a sentence, and shows itself in a notebook.
 
-    Quantities that were not measured have no samples, and a NaN median.
+    Each quantity has `.median`, `.low`, `.high` (a 95 % interval) and `.samples`, seconds a call. Quantities that were
+    not measured have no samples, and a NaN median.
     """
-
-    statement: str
-    host: Sample
-    """Until the call returned. On a GPU the work may not be done by then."""
-    device: Sample = NOTHING
-    """Between two events around a batch of calls one after another: the GPU's time, or the host's if that is longer."""
-    latency: Sample = NOTHING
-    """One call on an idle device until its work was done."""
-    kernels: Sample = NOTHING
-    """The sum of its kernels' own times; needs kernel records."""
-    kernel_count: int | None = None
-    number: int = 1
-    """Calls in a batch."""
-    first: float = math.nan
-    """The first call, synchronised, seconds: compiling and allocating included."""
-    clock: str = "host clock"
-    stopped: str = ""
-    """Why no more batches were run."""
-    about: dict[str, str] = field(default_factory=dict)
-    digits: int = 3
 
     @property
     def verdict(self) -> str:
         """What the figures mean."""
-        if not self.device.samples:
-            return "Host time; no array on a GPU was found in it."
-        if self.host.median > _LONG and self.latency.median < 1.05 * self.host.median:
-            return (
-                f"bound by the host: a call keeps it for {self.host.text(self.digits)}, working or waiting for the GPU "
-                "itself (.get(), float(), printing); kernel records would tell."
-            )
-        if self.device.median < 1.15 * self.host.median:
-            return (
-                f"launch-bound: the GPU gets the next call only every {self.host.text(self.digits)}, so its own time "
-                f"is at most {self.device.text(self.digits)}; kernel records would tell how much less."
-            )
-        ahead = percent(1 - self.host.median / self.device.median)
-        return f"GPU-bound: calls one after another keep the GPU busy, and the host is free for {ahead} of that time."
+        return verdict(self)
+
+    @property
+    def cautions(self) -> list[str]:
+        """What disturbed the measurement, or limits what can be claimed."""
+        return cautions(self)
 
     @cached_property
     def table(self) -> Any:
-        """A DataFrame with a row a quantity: median_us, low_us, high_us, samples."""
+        """A DataFrame with a row a quantity: median_us, low_us, high_us, samples, outliers."""
         import pandas as pd
 
         rows = [
@@ -112,49 +49,109 @@ class Timing:
                 "low_us": sample.low * 1e6,
                 "high_us": sample.high * 1e6,
                 "samples": len(sample.samples),
+                "outliers": sum(sample.outliers),
             }
-            for name, sample in self._measured()
+            for name, _, _, sample in parts(self)
         ]
-        return pd.DataFrame(rows, columns=["quantity", "median_us", "low_us", "high_us", "samples"])
+        return pd.DataFrame(rows, columns=["quantity", "median_us", "low_us", "high_us", "samples", "outliers"])
+
+    @cached_property
+    def kernel_table(self) -> Any:
+        """A DataFrame with a row a kernel, copy or fill: kernel, launches and us (both a call), threads."""
+        import pandas as pd
+
+        rows = [(k.name, k.launches, k.seconds * 1e6, k.threads) for k in self.kernel_list]
+        return pd.DataFrame(rows, columns=["kernel", "launches", "us", "threads"])
+
+    @property
+    def snippet(self) -> str:
+        """Code that captures the statement into a CUDA graph and replays it; "" where that was not tried, or failed."""
+        return snippet(self)
+
+    def plot(self, ax: Any = None) -> Any:
+        """A histogram of each quantity's batches, on the Axes returned."""
+        from gpuprof.views.plot import histograms
+
+        return histograms([(p.name, p.sample.samples) for p in parts(self)], small_print(self), ax=ax)
 
     def save(self, path: str | Path) -> Path:
         """The JSON file written; `Timing.load` reads it."""
-        content: dict[str, Any] = {name: list(getattr(self, name).samples) for name in _QUANTITIES}
-        content |= {name: getattr(self, name) for name in _PLAIN}
-        return write_json(Path(path), "timing", content)
+        return write_json(Path(path), "timing", self.content())
+
+    def content(self) -> dict[str, Any]:
+        """All of it in JSON's terms."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
     def load(cls, path: str | Path) -> Timing:
         """The timing saved at `path`. Raises ValueError for a file that is not one."""
         content = read_json(Path(path), "timing")
         try:
-            quantities: dict[str, Any] = {name: Sample(tuple(content[name])) for name in _QUANTITIES}
-            plain = {name: content[name] for name in _PLAIN}
-            return cls(**quantities | plain | {"first": math.nan if plain["first"] is None else plain["first"]})
+            return cls.from_content(content)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is a gpuprof timing with a part missing or damaged: {error}") from None
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Timing:
+        """The timing that `content()` came from; fields that are not there keep their defaults."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: _revived(name, content[name]) for name in known & content.keys()})
+
+    def compare(self, old: Timing) -> Comparison:
+        """This result against an older one; they were not taken in turns, and the answer says so."""
+        return compare_stored(self, old)
 
     def __repr__(self) -> str:
         return f"<Timing: {str(self).splitlines()[0]}>"
 
     def __str__(self) -> str:
-        names = {"device": "device ≤" if self.verdict.startswith("launch") else "device"}
-        parts = [f"{names.get(name, name)} {sample.text(self.digits)}" for name, sample in self._measured()]
-        widest = max((sample.width for _, sample in self._measured()), default=math.nan)
-        spread = f"±{percent(widest)}, " if not math.isnan(widest) else ""
-        runs = len(self.host.samples)
-        size = f"{runs} batch{'es' if runs != 1 else ''} of {self.number}"
-        return f"{' · '.join(parts)}      {spread}{size} ({self.clock})\n{self.verdict}"
+        lines = [f"{line(self)}      {spread(self)}", self.verdict]
+        return "\n".join([*lines, *(f"note: {caution}" for caution in self.cautions)])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("Timing(...)" if cycle else str(self))
 
-    def _measured(self) -> Iterable[tuple[str, Sample]]:
-        for name in _QUANTITIES:
-            sample: Sample = getattr(self, name)
-            if sample.samples:
-                yield name, sample
+    def _repr_html_(self) -> str:
+        from gpuprof.views.html import timing_report
+
+        cards = [(p.name, p.sample.samples, f"{p.amount}\n{p.detail}".strip()) for p in parts(self)]
+        kernels = [(k.name, k.launches, seconds_text(k.seconds, self.digits), k.threads) for k in self.kernel_list]
+        return timing_report(
+            line=line(self),
+            spread=spread(self),
+            verdict=self.verdict,
+            cautions=self.cautions,
+            histograms=cards,
+            kernels=kernels,
+            snippet=self.snippet,
+            notes=small_print(self),
+        )
 
 
-_QUANTITIES = ("host", "device", "kernels", "latency")
-_PLAIN = ("statement", "kernel_count", "number", "first", "clock", "stopped", "about", "digits")
+def _plain(value: Any) -> Any:
+    """A field as JSON has it."""
+    return list(value.samples) if isinstance(value, Sample) else value
+
+
+def _revived(name: str, value: Any) -> Any:
+    """A field from what JSON had; None stands for NaN where a number is expected."""
+    if name in _SAMPLES:
+        return Sample(tuple(value))
+    if name in ("first", "residue") and value is None:
+        return math.nan
+    if name == "kernel_list":
+        return tuple(Kernel(*row) for row in value)
+    if name in _TUPLES:
+        kind, missing = _TUPLES[name]
+        found = None if value is None else kind(*(missing if part is None else part for part in value))
+        return found._replace(share=math.nan) if isinstance(found, Roof) and found.share is None else found
+    return tuple(value) if name == "warnings" else value
+
+
+_SAMPLES = (*QUANTITIES, "plain")
+_TUPLES: dict[str, tuple[Any, float | None]] = {  # and what None stands for in them
+    "floor": (Floor, math.nan),
+    "memory": (Memory, None),
+    "roof": (Roof, None),
+    "lasting": (Lasting, None),
+}

@@ -2,24 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
+from gpuprof.units import seconds_text
 from gpuprof.views.grid import Cell, Grid
+from gpuprof.views.svg import OTHER, QUANTITIES, Bins, binned, histogram
 
 _CELL = "text-align:right;padding:2px 10px;white-space:nowrap;font-variant-numeric:tabular-nums"
 _NAME = _CELL.replace("right", "left")
+_HEAD = _CELL.replace("nowrap", "normal") + ";overflow-wrap:anywhere;min-width:6em"
 _SMALL = "font-size:85%;opacity:.75;margin:.3em 0"
+_CARDS = "display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5em,1fr));gap:.6em;margin:.4em 0 .6em"
+_CARD = (
+    "border:1px solid rgba(128,128,128,.35);border-top-width:4px;border-radius:4px;padding:.45em .7em .4em;min-width:0"
+)
+_FIGURE = "font-size:170%;font-weight:600;line-height:1.25;white-space:nowrap;font-variant-numeric:tabular-nums"
+_ENDS = "display:flex;justify-content:space-between;gap:.5em;white-space:nowrap"
+_PRE = "margin:.3em 0;padding:.5em .7em;overflow-x:auto;background:rgba(128,128,128,.12);color:inherit;line-height:1.35"
+_FINE = "font-size:80%;opacity:.75"
+_TRACK = "height:3px"
+_LONG = 64
+_EMPTY, _THIN = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
+_KERNEL = "text-align:left;padding:2px 10px;min-width:14em;overflow-wrap:anywhere;font-family:monospace"
+_WORDS = {
+    "host": "until it returns",
+    "device": "GPU time",
+    "kernels": "GPU, kernels alone",
+    "cold": "GPU, cold cache",
+    "graph": "as a CUDA graph",
+    "latency": "until all is done",
+}
 
 
 def report(verdict: str, grid: Grid | None, notes: Iterable[str], warnings: Iterable[str] = ()) -> str:
     """A verdict, the grid under it, warnings, and the small print."""
-    parts = [f'<div style="max-width:70em"><p style="margin:.3em 0"><b>{escape(verdict)}</b></p>']
-    if grid is not None:
-        parts.append(f'<div style="overflow-x:auto">{grid_table(grid)}</div>')
-    parts += [f'<p style="margin:.3em 0">⚠ {escape(warning)}</p>' for warning in warnings]
-    parts.append(f'<p style="{_SMALL}">{escape(" · ".join(notes))}</p></div>')
-    return "\n".join(parts)
+    body = f'<div style="overflow-x:auto">{grid_table(grid)}</div>' if grid is not None else ""
+    return _page(_verdict(verdict), body, *_cautions(warnings), _small(notes))
+
+
+def timing_report(
+    *,
+    line: str,
+    spread: str,
+    verdict: str,
+    cautions: list[str],
+    histograms: list[tuple[str, tuple[float, ...], str]],
+    kernels: list[tuple[str, float, str, int]],
+    snippet: str,
+    notes: list[str],
+) -> str:
+    """One statement's times: a card a quantity, the verdict, cautions, kernels and snippet to unfold, small print.
+
+    `histograms` has (name, samples in seconds, text such as "12.3 µs"; what follows a line break in it is put small);
+    `kernels` has (name, launches a call, time a call, threads); `line` is all figures in one line, to be copied.
+    """
+    return _page(
+        _cards(histograms),
+        _verdict(verdict),
+        *_cautions(cautions),
+        _kernels(kernels),
+        _fold("Replay it from a CUDA graph", f'<pre style="{_PRE}">{escape(snippet)}</pre>') if snippet else "",
+        _small([line, spread]),
+        _small(notes),
+    )
+
+
+def comparison_report(
+    *, verdict: str, rows: list[tuple[str, ...]], head: tuple[str, ...], cautions: list[str], notes: list[str]
+) -> str:
+    """A against B: the verdict, a table whose first column holds names, cautions, the small print."""
+    first, *others = head
+    names = "".join(f'<th style="{_HEAD}" title="{escape(name)}">{escape(_shortened(name))}</th>' for name in others)
+    body = "\n".join(f"<tr>{''.join(_cell(Cell(text), i) for i, text in enumerate(row))}</tr>" for row in rows)
+    table = _scrolled(f'<th style="{_NAME}">{escape(first)}</th>{names}', body) if rows else ""
+    return _page(_verdict(verdict), table, *_cautions(cautions), _small(notes))
 
 
 def grid_table(grid: Grid) -> str:
@@ -34,3 +91,91 @@ def _cell(cell: Cell, column: int) -> str:
         return f'<th style="{_NAME}">{escape(cell.text)}</th>'
     tint = f";background:rgba(230,120,0,{0.05 + 0.4 * cell.heat:.2f})" if cell.heat > 0.01 else ""
     return f'<td style="{_CELL}{tint}">{escape(cell.text)}</td>'
+
+
+def _page(*parts: str) -> str:
+    """The parts that are there, one under the other, no wider than is read with ease."""
+    return "\n".join(['<div style="max-width:70em">', *filter(None, parts), "</div>"])
+
+
+def _verdict(text: str) -> str:
+    return f'<p style="margin:.3em 0"><b>{escape(text)}</b></p>' if text else ""
+
+
+def _cautions(texts: Iterable[str]) -> list[str]:
+    return [f'<p style="margin:.3em 0">⚠ {escape(text)}</p>' for text in texts]
+
+
+def _small(notes: Iterable[str]) -> str:
+    text = " · ".join(filter(None, notes))
+    return f'<p style="{_SMALL}">{escape(text)}</p>' if text else ""
+
+
+def _fold(summary: str, body: str) -> str:
+    return f'<details style="margin:.3em 0"><summary style="cursor:pointer">{escape(summary)}</summary>{body}</details>'
+
+
+def _cards(histograms: Sequence[tuple[str, tuple[float, ...], str]]) -> str:
+    """The cards side by side as far as there is room."""
+    drawn = [(name, binned(samples), len(samples), text) for name, samples, text in histograms if samples]
+    longest = max((bins.middle for _, bins, _, _ in drawn), default=0.0)
+    cards = "\n".join(_card(name, bins, size, text, longest) for name, bins, size, text in drawn)
+    return f'<div style="{_CARDS};max-width:{14.5 * len(drawn)}em">\n{cards}\n</div>' if drawn else ""
+
+
+def _card(name: str, bins: Bins, size: int, text: str, longest: float) -> str:
+    """A quantity's name, its figure, a bar that compares it with the longest, and its batches."""
+    colour = QUANTITIES.get(name, OTHER)
+    figure, _, detail = text.partition("\n")
+    share = 100 * bins.middle / longest if longest > 0 else 0
+    beyond = f"{bins.beyond} of {size} beyond" if bins.beyond else ""
+    ends = f"{seconds_text(bins.low)} to {seconds_text(bins.high)}"
+    label = ", ".join(filter(None, [f"{name} {figure}", f"{size} batches" if size > 1 else "one batch", ends, beyond]))
+    return (
+        f'<div style="{_CARD};border-top-color:{colour}">'
+        f"<div><b>{escape(name)}</b></div>{_fine(_WORDS.get(name, _EMPTY))}"
+        f'<div style="{_FIGURE}">{escape(figure)}</div>'
+        f'<div style="{_TRACK};margin:.1em 0 .5em;background:rgba(128,128,128,.2)" title="beside the longest">'
+        f'<div style="{_TRACK};width:{share:.1f}%;background:{colour}"></div></div>'
+        f"{histogram(bins, colour, label)}"
+        f'<div style="{_ENDS};{_FINE}">{_ends(bins, size)}</div>{_fine(beyond)}{_fine(detail)}</div>'
+    )
+
+
+def _ends(bins: Bins, size: int) -> str:
+    """The least and the greatest time under the histogram; of equal ones, how many there are."""
+    if bins.high > bins.low:
+        return f"<span>{seconds_text(bins.low)}</span><span>{seconds_text(bins.high)}</span>"
+    return f'<span style="margin:auto">{"one batch" if size == 1 else f"{sum(bins.counts)} alike"}</span>'
+
+
+def _fine(text: str) -> str:
+    return f'<div style="{_FINE};white-space:nowrap">{escape(text)}</div>' if text else ""
+
+
+def _kernels(kernels: Sequence[tuple[str, float, str, int]]) -> str:
+    """The kernels, to unfold."""
+    if not kernels:
+        return ""
+    head = "".join(f'<th style="{_HEAD}">{name}</th>' for name in ("launches a call", "time a call", "threads"))
+    body = "\n".join(_kernel(*kernel) for kernel in kernels)
+    kinds = f"{len(kernels)} kernels" if len(kernels) > 1 else "1 kernel"
+    launches = sum(kernel[1] for kernel in kernels)
+    return _fold(f"{kinds}, {launches:.3g} launches a call", _scrolled(f'<th style="{_NAME}">kernel</th>{head}', body))
+
+
+def _kernel(name: str, launches: float, time: str, threads: int) -> str:
+    """A row; a long name goes without its middle, and is whole under the pointer."""
+    count = f"{threads:,}".replace(",", _THIN) if threads else "–"
+    cells = "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in (f"{launches:.3g}", time, count))
+    return f'<tr><td style="{_KERNEL}" title="{escape(name)}">{escape(_shortened(name))}</td>{cells}</tr>'
+
+
+def _scrolled(head: str, body: str) -> str:
+    """A table of these rows, which scrolls where it is wider than the page."""
+    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>'
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONG else f"{name[: _LONG // 2]}…{name[-_LONG // 2 + 1 :]}"

@@ -1,0 +1,114 @@
+"""Sweep: how long a statement takes, over the values of one variable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuprof.results.files import read_json, write_json
+from gpuprof.results.timing import Timing
+from gpuprof.units import column_unit, digits
+
+_QUANTITIES = ("host", "device", "kernels", "latency")
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """A `Timing` for each value of a variable."""
+
+    statement: str
+    variable: str
+    values: tuple[Any, ...]
+    points: tuple[Timing, ...]
+    stopped: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Where launch-bound ends."""
+        bound = [point.device.samples and point.device.median < point.host.median for point in self.points]
+        if not any(point.device.samples for point in self.points):
+            return "Host time; no array on a GPU was found in it."
+        name, values = self.variable, self.values
+        paces = [f"{value}" for value, point in zip(values, self.points, strict=True) if point.way not in ("", "gate")]
+        if paces:
+            why = next(point.why for point in self.points if point.way not in ("", "gate"))
+            return f"no device time of its own at {name} = {', '.join(paces)} ({why})."
+        if all(bound):
+            return f"launch-bound up to {name} = {values[-1]}: the host takes longer than the GPU all along."
+        if not any(bound):
+            return f"GPU-bound from {name} = {values[0]} on."
+        last = max(i for i, launch_bound in enumerate(bound) if launch_bound)
+        if last + 1 == len(values):
+            return f"launch-bound at {name} = {values[last]}."
+        return f"launch-bound up to {name} = {values[last]}, GPU-bound from {values[last + 1]} on."
+
+    @cached_property
+    def table(self) -> Any:
+        """A DataFrame with a row a value: the variable, then median, low and high of each quantity in µs, kernel_count.
+
+        `device_resolved` is False where the device time is below three times its floor, or was not gated.
+        """
+        import pandas as pd
+
+        rows = []
+        for value, point in zip(self.values, self.points, strict=True):
+            row: dict[str, Any] = {self.variable: value}
+            for name in _QUANTITIES:
+                sample = getattr(point, name)
+                row[f"{name}_us"] = sample.median * 1e6
+                row[f"{name}_low_us"], row[f"{name}_high_us"] = sample.low * 1e6, sample.high * 1e6
+            rows.append({**row, "kernel_count": point.kernel_count, "device_resolved": point.resolved})
+        return pd.DataFrame(rows)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Time against the variable, both logarithmic, on the Axes returned."""
+        from gpuprof.views.plot import sweep
+
+        about = self.points[0].about if self.points else {}
+        return sweep(self.table, self.variable, small_print=[self.statement, about.get("gpu", "host clock")], ax=ax)
+
+    def save(self, path: str | Path) -> Path:
+        """The JSON file written; `Sweep.load` reads it. Values that JSON has no form for become text."""
+        values = tuple(map(_plain, self.values))
+        content = {"statement": self.statement, "variable": self.variable, "values": values, "stopped": self.stopped}
+        return write_json(Path(path), "sweep", content | {"points": tuple(point.content() for point in self.points)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Sweep:
+        """The sweep saved at `path`. Raises ValueError for a file that is not one."""
+        content = read_json(Path(path), "sweep")
+        try:
+            points = tuple(Timing.from_content(point) for point in content["points"])
+            values = tuple(content["values"])
+            return cls(content["statement"], content["variable"], values, points, content["stopped"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is a gpuprof sweep with a part missing or damaged: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<Sweep: {self.statement} over {len(self.values)} values of {self.variable}>"
+
+    def __str__(self) -> str:
+        shown = [name for name in _QUANTITIES if any(getattr(point, name).samples for point in self.points)]
+        units = {name: column_unit(getattr(point, name).median for point in self.points) for name in shown}
+        rows = [[self.variable, *(f"{name} ({units[name][1]})" for name in shown), "kernels"]]
+        for value, point in zip(self.values, self.points, strict=True):
+            cells = [digits(getattr(point, name).median / units[name][0]) for name in shown]
+            if "device" in shown and not point.resolved:
+                cells[shown.index("device")] = f"≤ {cells[shown.index('device')]}"
+            rows.append([str(value), *cells, "" if point.kernel_count is None else digits(point.kernel_count)])
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([self.statement, *lines, self.verdict])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("Sweep(...)" if cycle else str(self))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, NumPy's numbers as Python's."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (int, float, str)) else repr(value)

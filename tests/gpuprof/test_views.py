@@ -1,0 +1,310 @@
+"""What people look at: the HTML of a timing and of a comparison, histograms, sweeps and ratios as charts."""
+
+import math
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from gpuprof.views import html, plot
+from gpuprof.views.svg import binned, histogram
+
+SPREAD = tuple(1e-6 * (10 + 0.1 * (i % 7)) for i in range(60))
+EVIL = "<script>alert('&\"')</script>"
+VOID = {"br", "hr", "img", "meta"}
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    with mpl.rc_context({"backend": "agg"}):
+        yield
+        plt.close("all")
+
+
+class Balance(HTMLParser):
+    """Follows which tags are open, and keeps what is read between them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + "\n"
+
+
+def timing(**changes: Any) -> str:
+    usual: dict[str, Any] = {
+        "line": "host 10.3 µs · device 4.0 µs",
+        "spread": "±0.6 %, 60 batches of 32",
+        "verdict": "launch-bound",
+        "cautions": ["host rose by 3 %"],
+        "histograms": [("host", SPREAD, "10.3 µs"), ("device", SPREAD, "10.3 µs\nfloor 1.3 µs")],
+        "kernels": [("gemm", 1.5, "2.0 µs", 65536), ("copy to the host", 1, "1.0 µs", 0)],
+        "snippet": "graph.launch(stream)",
+        "notes": ["NVIDIA H200"],
+    }
+    return html.timing_report(**{**usual, **changes})
+
+
+def svgs(page: str) -> list[str]:
+    return re.findall("<svg.*?</svg>", page, re.DOTALL)
+
+
+def texts(ax: Axes) -> list[str]:
+    return [text.get_text() for axes in [ax, *ax.child_axes] for text in axes.texts]
+
+
+def sweep_table(**columns: Any) -> pd.DataFrame:
+    usual = {"n": [256, 512, 1024], "host_us": [20.0, 20, 20], "device_us": [2.0, 10, 40], "latency_us": [25.0, 26, 45]}
+    return pd.DataFrame({**usual, "kernels_us": [math.nan] * 3, **columns})
+
+
+def test_every_tag_of_a_timing_is_closed() -> None:
+    assert Balance(timing()).open == []
+
+
+def test_a_timing_has_no_script_and_no_outside_file() -> None:
+    page = timing()
+    assert not Balance(page).tags & {"script", "link", "img", "iframe", "style"}
+    assert not re.search(r"https?:|url\(|\bon\w+=", page)
+
+
+def test_every_text_of_a_timing_is_escaped() -> None:
+    page = Balance(
+        timing(
+            line=EVIL,
+            spread=EVIL,
+            verdict=EVIL,
+            cautions=[EVIL],
+            histograms=[(EVIL, SPREAD, f"{EVIL}\n{EVIL}")],
+            kernels=[(EVIL, 1, EVIL, 1)],
+            snippet=EVIL,
+            notes=[EVIL],
+        )
+    )
+    assert "script" not in page.tags
+    assert page.text.count("alert") >= 9
+
+
+def test_a_timing_shows_each_figure_and_what_is_said_beneath_it() -> None:
+    text = Balance(timing()).text
+    assert all(part in text for part in ("host", "10.3 µs", "floor 1.3 µs", "launch-bound", "⚠ host rose by 3 %"))
+
+
+def test_a_timing_of_one_batch_says_so() -> None:
+    assert "one batch" in Balance(timing(histograms=[("host", (3.0,), "3.00 s")])).text
+
+
+def test_equal_batches_are_counted_and_not_spread() -> None:
+    page = timing(histograms=[("host", (3.0,) * 12, "3.00 s")])
+    assert "12 alike" in Balance(page).text
+    assert Balance(page).open == []
+
+
+def test_batches_of_no_time_at_all_are_drawn() -> None:
+    assert len(svgs(timing(histograms=[("kernels", (0.0,) * 12, "0 ns")]))) == 1
+
+
+def test_a_timing_without_samples_still_says_its_verdict() -> None:
+    page = timing(histograms=[], kernels=[], snippet="")
+    assert "launch-bound" in Balance(page).text
+    assert "<details" not in page
+
+
+def test_a_long_kernel_name_is_cut_in_the_middle_and_whole_in_its_title() -> None:
+    name = "_ZN" + "elementwise" * 20 + "_end"
+    page = timing(kernels=[(name, 1, "1.0 µs", 32)])
+    assert f'title="{name}"' in page
+    assert name not in Balance(page).text
+    assert "_end" in Balance(page).text
+
+
+def test_an_svg_is_xml_below_3_kb_and_takes_its_lines_from_the_text_colour() -> None:
+    for svg in svgs(timing(histograms=[("host", tuple(1e-6 + i * i * 1e-9 for i in range(3000)), "2.00 ms")])):
+        ElementTree.fromstring(svg)
+        assert len(svg.encode()) < 3000
+        assert "currentColor" in svg
+
+
+def test_an_svgs_label_is_escaped() -> None:
+    assert ElementTree.fromstring(histogram(binned(SPREAD), "#000", EVIL)).attrib["aria-label"] == EVIL
+
+
+def test_bins_hold_every_batch_and_are_40_at_most() -> None:
+    bins = binned([1 + i / 5000 for i in range(5000)])
+    assert (len(bins.counts), sum(bins.counts), bins.beyond) == (40, 5000, 0)
+
+
+def test_batches_far_to_the_right_are_counted_and_told() -> None:
+    samples = (*SPREAD, 90e-6, 95e-6)
+    assert binned(samples).beyond == 2
+    assert binned(samples).high == max(SPREAD)
+    assert "2 of 62 beyond" in Balance(timing(histograms=[("host", samples, "10.3 µs")])).text
+
+
+def test_a_second_mode_of_a_tenth_of_the_batches_stays_in_sight() -> None:
+    assert binned((*SPREAD, *(7 * [50e-6]))).beyond == 0
+
+
+def test_a_comparison_has_a_row_a_quantity_and_escapes_it() -> None:
+    rows = [("host", "1.2×", EVIL), ("device", "1.0×", "noise")]
+    page = Balance(
+        html.comparison_report(verdict=EVIL, rows=rows, head=("quantity", "ratio", EVIL), cautions=[EVIL], notes=[EVIL])
+    )
+    assert page.open == []
+    assert "script" not in page.tags
+    assert page.text.count("alert") == 5
+
+
+def test_histograms_draws_a_strip_a_quantity_within_one_axes() -> None:
+    ax = plot.histograms([("host", SPREAD), ("device", (1e-6,)), ("kernels", (2e-6,) * 9)], ["NVIDIA H200"])
+    assert isinstance(ax, Axes)
+    assert len(ax.child_axes) == 3
+    assert {"host", "10.3 µs", "median of 60 batches", "one batch", "NVIDIA H200"} <= set(texts(ax))
+
+
+def test_each_strip_names_its_own_unit() -> None:
+    ax = plot.histograms([("host", SPREAD), ("latency", (3e-3,) * 9)], [])
+    assert [strip.get_xlabel() for strip in ax.child_axes] == ["µs", "ms"]
+
+
+def test_histograms_tells_how_many_batches_lie_beyond() -> None:
+    assert "2 beyond →" in texts(plot.histograms([("host", (*SPREAD, 90e-6, 95e-6))], []))
+
+
+def test_histograms_of_nothing_says_so() -> None:
+    assert "nothing was measured" in texts(plot.histograms([("host", ())], []))
+
+
+def test_histograms_draws_where_it_is_told() -> None:
+    _, ax = plt.subplots()
+    assert plot.histograms([("host", SPREAD)], [], ax=ax) is ax
+
+
+def test_a_name_with_dollars_is_not_mathematics() -> None:
+    ax = plot.histograms([("$x$", SPREAD)], ["$y$"])
+    ax.figure.canvas.draw()
+    assert r"\$x\$" in texts(ax)
+
+
+def test_a_sweep_leaves_out_what_was_not_measured() -> None:
+    labels = plot.sweep(sweep_table(), "n", small_print=[]).get_legend_handles_labels()[1]
+    assert labels == ["host", "device (GPU)", "latency"]
+
+
+def test_a_sweep_over_powers_of_two_has_them_as_ticks() -> None:
+    ax = plot.sweep(sweep_table(), "n", small_print=[])
+    assert ax.get_xscale() == "log"
+    assert [label.get_text().replace("\N{NARROW NO-BREAK SPACE}", " ") for label in ax.get_xticklabels()] == [
+        "256",
+        "512",
+        "1 024",
+    ]
+
+
+def test_a_sweep_over_other_numbers_is_linear() -> None:
+    assert plot.sweep(sweep_table(n=[0, 1, 2]), "n", small_print=[]).get_xscale() == "linear"
+
+
+def test_a_sweep_over_words_names_them() -> None:
+    ax = plot.sweep(sweep_table(n=["float16", "float32", "$"]), "n", small_print=[])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["float16", "float32", r"\$"]
+
+
+def test_a_sweep_has_its_times_in_readable_units() -> None:
+    ax = plot.sweep(sweep_table(latency_us=[25.0, 26, 2000]), "n", small_print=["NVIDIA H200"])
+    ax.figure.canvas.draw()
+    assert {"10 µs", "1 ms"} <= {label.get_text() for label in ax.get_yticklabels()}
+
+
+def test_a_sweep_shades_where_the_host_takes_longer() -> None:
+    ax = plot.sweep(sweep_table(), "n", small_print=[])
+    (shade,) = ax.collections
+    crossing = 512 * 2 ** (math.log(2) / math.log(4))  # 20 / 10 falls to 20 / 40 on a straight line between the two
+    assert shade.get_datalim(ax.transData).x1 == pytest.approx(crossing, rel=2e-3)
+    assert "launch-bound" in texts(ax)
+
+
+def test_a_sweep_in_which_the_gpu_takes_longer_is_not_shaded() -> None:
+    ax = plot.sweep(sweep_table(device_us=[30.0, 40, 50]), "n", small_print=[])
+    assert "launch-bound" not in texts(ax)
+
+
+def test_a_sweep_has_a_band_where_there_are_intervals() -> None:
+    ax = plot.sweep(sweep_table(device_us=50.0, host_low_us=19.0, host_high_us=21.0), "n", small_print=[])
+    assert len(ax.collections) == 1
+
+
+@pytest.mark.parametrize("n", [[256], ["float32"]])
+def test_a_sweep_of_one_value_is_drawn(n: list[Any]) -> None:
+    ax = plot.sweep(sweep_table().iloc[:1].assign(n=n), "n", small_print=[])
+    ax.figure.canvas.draw()
+    assert len(ax.lines) == 3
+
+
+def quantity(name: str, ratio: float, low: float, high: float, verdict: str) -> dict[str, Any]:
+    return {"quantity": name, "ratio": ratio, "low": low, "high": high, "verdict": verdict}
+
+
+def test_a_ratio_names_each_quantity_its_factor_and_verdict() -> None:
+    rows = [quantity("host", 1.25, 1.2, 1.3, "real"), quantity("device", 1.001, 0.99, 1.01, "noise")]
+    ax = plot.ratio(("old", "new"), rows, floor=0.02)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["host", "device"]
+    assert {"1.25×  real", "1.001×  noise", "← old is faster", "new is faster →"} <= set(texts(ax))
+
+
+def test_a_ratio_leaves_out_what_was_not_measured() -> None:
+    rows = [quantity("host", 1.25, 1.2, 1.3, "real"), quantity("device", math.nan, math.nan, math.nan, "")]
+    assert len(plot.ratio(("a", "b"), rows, floor=0.02).get_yticks()) == 1
+
+
+def test_a_ratio_within_its_own_floor_is_hollow() -> None:
+    rows = [quantity("host", 1.05, 1.04, 1.06, "SAME") | {"floor": 0.1}, quantity("device", 1.05, 1.04, 1.06, "FASTER")]
+    dots = [line for line in plot.ratio(("a", "b"), rows, floor=0.01).lines if line.get_marker() == "o"]
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, False]
+
+
+def test_a_ratio_whose_floor_is_unknown_is_drawn() -> None:
+    ax = plot.ratio(("a", "b"), [quantity("host", 1.25, 1.2, 1.3, "FASTER")], floor=math.nan)
+    ax.figure.canvas.draw()
+    assert "±0 %" in ax.get_xlabel()
+
+
+def test_a_long_statement_is_cut_beside_a_ratio() -> None:
+    ax = plot.ratio(("f" * 90, "g"), [quantity("host", 1.25, 1.2, 1.3, "FASTER")], floor=0.01)
+    assert max(map(len, texts(ax))) < 60
+
+
+def test_a_ratio_without_an_interval_is_a_hollow_dot() -> None:
+    ax = plot.ratio(("a", "b"), [quantity("host", 2.0, math.nan, math.nan, "unclear")], floor=0.02)
+    dot = ax.lines[-1]
+    assert (dot.get_marker(), dot.get_markerfacecolor()) == ("o", "white")
+
+
+def test_a_ratios_axis_is_logarithmic_about_1() -> None:
+    ax = plot.ratio(("a", "b"), [quantity("host", 40.0, 35.0, 45.0, "real")], floor=0.01)
+    low, high = ax.get_xlim()
+    assert ax.get_xscale() == "log"
+    assert low * high == pytest.approx(1)
