@@ -1,33 +1,43 @@
 """The truth about GPU time, in a notebook or a script.
 
-In IPython: `%load_ext gpuprof`, then `%gpu_timeit`, `%%layertime`, `%gpu_info`. In Python: `timeit`, `layertime`,
-`region`, and `last`, the newest result.
+In IPython: `%load_ext gpuprof`, then `%gpu_timeit`, `%%layertime`, `%gpu_info`. In Python: `timeit`, `compare`,
+`sweep`, `layertime`, `region`, and `last`, the newest result.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "Comparison",
     "Profile",
+    "Sweep",
     "Timing",
+    "compare",
     "last",
     "layertime",
     "load_ipython_extension",
     "region",
+    "sweep",
     "timeit",
     "unload_ipython_extension",
 ]
 
 if TYPE_CHECKING:
-    from gpuprof.measure import layertime, region, timeit
+    from gpuprof.measure import compare, layertime, region, sweep, timeit
+    from gpuprof.results.comparison import Comparison
     from gpuprof.results.profile import Profile
+    from gpuprof.results.sweep import Sweep
     from gpuprof.results.timing import Timing
 
 _HOMES = {
+    "Comparison": "gpuprof.results.comparison",
     "Profile": "gpuprof.results.profile",
+    "Sweep": "gpuprof.results.sweep",
     "Timing": "gpuprof.results.timing",
+    "compare": "gpuprof.measure",
     "layertime": "gpuprof.measure",
     "region": "gpuprof.measure",
+    "sweep": "gpuprof.measure",
     "timeit": "gpuprof.measure",
 }
 

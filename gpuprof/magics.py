@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
@@ -22,13 +24,53 @@ from IPython.core.magic import (
 from IPython.display import display
 
 from gpuprof import device, measure
+from gpuprof.footprint import evaluated
 from gpuprof.hooks.methods import NoLayersError
-from gpuprof.options import Reader, parse, positive, variable
+from gpuprof.options import Reader, parse, points, positive, share, variable, words
+from gpuprof.output import Output
+from gpuprof.passes.measurement import Wishes
+from gpuprof.passes.subject import Progress
+from gpuprof.record.gate import CaptureError
 from gpuprof.results.profile import Profile
-from gpuprof.results.timing import Timing
 from gpuprof.statement import Timed, from_tree
 
+_TIMEIT: dict[str, Reader | None] = {
+    "n": positive,
+    "r": positive,
+    "p": positive,
+    "q": None,
+    "o": None,
+    "v": variable,
+    "width": share,
+    "cold": None,
+    "bytes": words,
+    "flops": words,
+    "over": words,
+}
 _MAGICS = {"line": ("gpu_timeit", "gpu_info"), "cell": ("gpu_timeit", "layertime")}
+
+
+class NotebookOutput(Output):
+    """What a statement prints and displays, shown once."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__()
+        self._shell = shell
+
+    def __enter__(self) -> NotebookOutput:
+        super().__enter__()
+        publisher = self._shell.display_pub
+        publish, others = publisher.publish, "publish" in vars(publisher)
+
+        def once(*args: Any, **keywords: Any) -> Any:
+            return publish(*args, **keywords) if self.passes() else None
+
+        publisher.publish = once
+        if others:
+            self._stack.callback(setattr, publisher, "publish", publish)
+        else:
+            self._stack.callback(vars(publisher).pop, "publish", None)
+        return self
 
 
 @magics_class
@@ -40,27 +82,39 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
     @line_cell_magic  # type: ignore[untyped-decorator]
     def gpu_timeit(
         self, line: str = "", cell: str | None = None, local_ns: dict[str, Any] | None = None
-    ) -> Timing | None:
+    ) -> measure.Result | None:
         """Time a statement on the host and on the GPU.
 
-            %gpu_timeit [-n N] [-r R] [-p P] [-q] [-o] [-v NAME] STATEMENT
+            %gpu_timeit [-n N] [-r R] [-p P] [-q] [-o] [-v NAME] [--width 1%] [--cold] [--bytes B] [--flops F] STATEMENT
+            %gpu_timeit [OPTIONS] STATEMENT --vs STATEMENT
+            %gpu_timeit [OPTIONS] --over n=2**10:2**20 STATEMENT
             %%gpu_timeit [OPTIONS] SETUP
             STATEMENTS
 
         The letters are %timeit's: -n calls in a batch, -r batches, -p significant digits, -q print nothing,
-        -o return the Timing, -v store it under NAME. A statement that begins with a minus goes after `--`.
+        -o return the result, -v store it under NAME. --width is the half width of the 95 % interval to stop at (1%).
+        --cold also times calls that find nothing of theirs in the L2 cache. --bytes and --flops are what one call
+        moves and computes, numbers or expressions, to be held against what this GPU was measured to do. --vs runs two
+        statements in turns and says which is faster. --over goes over the values of a variable: a list, a range, or
+        a:b, doubling from a to b. A statement that begins with a minus goes after `--`.
         """
-        options, rest = _parsed(
-            line, {"n": positive, "r": positive, "p": positive, "q": None, "o": None, "v": variable}
-        )
-        if not (rest if cell is None else cell).strip():
+        options, rest = _parsed(line, _TIMEIT)
+        before, _, other = _split_at_vs(rest)
+        statement, setup = (cell, before) if cell is not None else (before, "pass")
+        if not statement.strip():
             raise UsageError("%gpu_timeit needs a statement: %gpu_timeit x + 1")
-        code = self._compiled(*((cell, rest) if cell is not None else (rest, "pass")), local_ns)
-        result = measure.time_code(code, number=options.get("n"), repeat=options.get("r"), digits=options.get("p", 3))
+        if other and (unused := options.keys() - {"n", "q", "o", "v"}):
+            raise UsageError(f"--vs goes with -n, -q, -o and -v; not with {', '.join(sorted(unused))}")
+        names = local_ns if local_ns and local_ns is not self.shell.user_ns else {}
+        result = self._timed(statement, setup or "pass", other, options, names)
         self._store(result, options)
+        if "o" in options:
+            if "q" not in options:
+                print(result)
+            return result
         if "q" not in options:
-            print(result)
-        return result if "o" in options else None
+            display(result)
+        return None
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @output_can_be_silenced  # type: ignore[untyped-decorator]
@@ -103,6 +157,57 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         if line.strip():
             raise UsageError(f"%gpu_info takes no arguments; got {line.strip()!r}")
         print(device.info())
+
+    def _timed(
+        self, statement: str, setup: str, other: str, options: dict[str, Any], names: dict[str, Any]
+    ) -> measure.Result:
+        """Compile and measure: one statement, two in turns, or one over the values of a variable."""
+        try:
+            code = self._compiled(statement, setup, names)
+            wishes = self._wishes(options, names)
+            with _progress() as progress, NotebookOutput(self.shell) as output:
+                told: dict[str, Any] = {"progress": progress, "output": output}
+                if other:
+                    second = self._compiled(other, setup, names)
+                    return measure.compare_code(code, second, number=wishes.number, **told)
+                if "over" in options:
+                    variable, values = self._points(options["over"], names)
+                    return measure.sweep_code(
+                        lambda value: self._compiled(statement, setup, names | {variable: value}),
+                        variable,
+                        values,
+                        statement,
+                        wishes=wishes,
+                        **told,
+                    )
+                return measure.time_code(code, wishes, **told)
+        except CaptureError as error:
+            raise UsageError(str(error)) from None
+
+    def _wishes(self, options: Mapping[str, Any], names: dict[str, Any]) -> Wishes:
+        cost = {}
+        for name in ("bytes", "flops"):
+            if name in options:
+                try:
+                    cost[name] = evaluated(options[name], {**self.shell.user_ns, **names})
+                except ValueError as error:
+                    raise UsageError(f"--{name}: {error}") from None
+        return Wishes(
+            options.get("n"),
+            options.get("r"),
+            options.get("width", 0.01),
+            options.get("p", 3),
+            "cold" in options,
+            cost.get("bytes"),
+            cost.get("flops"),
+        )
+
+    def _points(self, text: str, names: dict[str, Any]) -> tuple[str, list[Any]]:
+        """The variable and the values of --over n=a:b."""
+        try:
+            return points(text, {**self.shell.user_ns, **names})
+        except ValueError as error:
+            raise UsageError(f"--over: {error}") from None
 
     def _models(self, expression: str) -> tuple[object, ...]:
         """The value of the magic's line in the user's namespace; several with commas between."""
@@ -152,9 +257,10 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
 
         return run
 
-    def _compiled(self, statement: str, setup: str, local_ns: dict[str, Any] | None) -> Timed:
+    def _compiled(self, statement: str, setup: str, names: dict[str, Any]) -> Timed:
+        """Compiled over the user's namespace, `names` before it."""
         shell = self.shell
-        namespace = shell.user_ns if not local_ns or local_ns is shell.user_ns else {**shell.user_ns, **local_ns}
+        namespace = {**shell.user_ns, **names} if names else shell.user_ns
         source, before = shell.transform_cell(statement), shell.transform_cell(setup)
         name = shell.compile.cache(source, self._cell_number(), raw_code=statement)
         trees = [shell.transform_ast(shell.compile.ast_parse(text, name)) for text in (source, before)]
@@ -182,7 +288,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                 raise
             print(f"gpuprof could not show what it measured: {type(error).__name__}: {error}")
 
-    def _store(self, result: Profile | Timing, options: Mapping[str, Any]) -> None:
+    def _store(self, result: measure.Result, options: Mapping[str, Any]) -> None:
         """Under the name that -v gives; as the newest result, `measure` has kept it."""
         if "v" in options:
             self.shell.user_ns[options["v"]] = result
@@ -196,6 +302,33 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         figure = profile.plot().figure
         display(figure)
         plt.close(figure)
+
+
+def _split_at_vs(text: str) -> tuple[str, str, str]:
+    """What is before and after a `--vs` that stands alone; nothing in Python looks like that."""
+    found = re.search(r"(?:^|\s)--vs(?:\s|$)", text)
+    if not found:
+        return text, "", ""
+    before, after = text[: found.start()], text[found.end() :]
+    if not after.strip():
+        raise UsageError("--vs needs a statement after it: %gpu_timeit x @ y --vs x.dot(y)")
+    return before, "--vs", after
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Tells, on one line that is wiped at the end, what is being measured."""
+    longest = 0
+
+    def tell(text: str) -> None:
+        nonlocal longest
+        longest = max(longest, len(text) + 12)
+        print(f"\rmeasuring: {text}".ljust(longest), end="", flush=True, file=real)
+
+    real = sys.stdout
+    yield tell
+    if longest:
+        print("\r" + " " * longest + "\r", end="", flush=True, file=real)
 
 
 def _parsed(line: str, known: Mapping[str, Reader | None]) -> tuple[dict[str, Any], str]:

@@ -1,0 +1,64 @@
+"""What a statement prints, shown once: it is run hundreds of times."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from io import TextIOBase
+from types import TracebackType
+from typing import Any, TextIO
+
+
+class Output:
+    """While entered, what is printed passes through until `hide()`; from then on it is only counted."""
+
+    def __init__(self) -> None:
+        self.hidden = 0
+        """Pieces of output that were not shown."""
+        self._hiding = False
+        self._stack = ExitStack()
+
+    def hide(self) -> None:
+        """Show no more."""
+        self._hiding = True
+
+    def passes(self) -> bool:
+        """Whether output may be shown now; counts it where it may not."""
+        self.hidden += self._hiding
+        return not self._hiding
+
+    def __enter__(self) -> Output:
+        self._stack.enter_context(redirect_stdout(_Through(sys.stdout, self)))
+        self._stack.enter_context(redirect_stderr(_Through(sys.stderr, self)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+class _Through(TextIOBase):
+    """A stdout or stderr in front of the real one."""
+
+    def __init__(self, real: TextIO, output: Output) -> None:
+        super().__init__()
+        self._real = real
+        self._output = output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)  # `buffer`, and what else a real one has
+
+    def fileno(self) -> int:
+        """The real one's."""
+        return self._real.fileno()
+
+    def write(self, text: str, /) -> int:
+        """Pass it on, or not."""
+        if self._output.passes():
+            self._real.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the real one."""
+        self._real.flush()

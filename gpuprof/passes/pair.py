@@ -1,0 +1,158 @@
+"""Two statements in turns: quartets ABBA and BAAB, so that what drifts cancels; one look, planned from a pilot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from gpuprof.judge.ratio import Ratio, decide, log_ratio, needed, orders, planned, trimmed_interval
+from gpuprof.judge.stats import trimmed
+from gpuprof.passes.device import DevicePass
+from gpuprof.passes.host import HostPass
+from gpuprof.passes.subject import Subject
+
+_PILOT = 12  # quartets, the first third of which only warms up
+_MOST = 400
+_SEED = 20_251
+# a difference below this is not looked for: it would be one of memory addresses, or of the host's mood
+_LEAST_FLOOR = {"device": 0.005, "host": 0.01, "throughput": 0.01}
+_BATCH_S = 1e-3  # short batches: what both see alike is then nearer in time
+_FRESH_QUARTETS = 8
+
+Until = Callable[[], bool]
+Take = Callable[[], float]
+"""Measures one batch: seconds a call."""
+
+
+class Runner:
+    """One of the two: how its host or device time is taken, one batch at a time."""
+
+    def __init__(self, subject: Subject, number: int | None) -> None:
+        host = HostPass(subject, number)
+        host.warm_up()
+        for _ in range(_PILOT):
+            host.take()
+        between = host.between()  # of batches as long as they were
+        host.number = max(1, int(host.number * min(1.0, _BATCH_S / max(host.number * subject.usual, 1e-9))))
+        self.subject = subject
+        self.host_s = float(np.median(host.host))
+        self._host = host
+        self._device = DevicePass(subject, self.host_s, between) if subject.clock.on_device else None
+        self._size = 0
+
+    def host(self) -> float:
+        """Host seconds a call, of one batch."""
+        return self._host.batch()
+
+    def gated(self) -> str:
+        """Find out whether it can be gated; why not, or ""."""
+        if self._device is None:
+            return "there is no GPU in it"
+        why = self._device.refusal()
+        self._size = self._device.fitting(None)
+        return why or ("" if all(self._device.gated(self._size)[1] for _ in range(4)) else "its gate does not hold")
+
+    def device(self) -> float:
+        """Device seconds a call, of one gated batch; NaN where the gate opened too early."""
+        assert self._device is not None
+        seconds, whole = self._device.gated(self._size)
+        return seconds if whole else math.nan
+
+    def pace(self) -> float:
+        """Seconds a call of calls one after another, all work done: what is compared where no gate is possible."""
+        return self.subject.finished(self._host.number) / self._host.number
+
+
+def compared(quantity: str, a: Take, b: Take, copies: Sequence[Take], until: Until) -> Ratio:
+    """A against B in quartets, and A against copies of itself for the floor.
+
+    `until` says when time is up; fewer quartets than planned are then taken.
+    """
+    rng = np.random.default_rng(_SEED)
+    floor = max(_LEAST_FLOOR[quantity], _spread_of_copies(a, copies, rng))
+    pilot, times = _quartets(a, b, orders(_PILOT, rng), until)
+    settled = pilot[_PILOT // 3 :]
+    wanted = min(_MOST, max(_PILOT, planned(settled, floor / 2))) if len(settled) >= 3 else _PILOT
+    values, more = _quartets(a, b, orders(wanted, rng), until)
+    estimate = trimmed_interval(values)
+    middle = np.median(np.array(times + more), axis=0) if times + more else (math.nan, math.nan)
+    ratio, low, high = (math.exp(end) for end in estimate)
+    return Ratio(
+        quantity,
+        ratio,
+        low,
+        high,
+        floor,
+        decide(estimate, floor),
+        len(values),
+        needed(values, estimate, floor),
+        a=float(middle[0]),
+        b=float(middle[1]),
+    )
+
+
+def _spread_of_copies(a: Take, copies: Sequence[Take], rng: np.random.Generator) -> float:
+    """How far copies of A over other memory are from A: 2.5 standard deviations, what chance adds taken off."""
+    squares = []
+    for copy in copies:
+        values, _ = _quartets(a, copy, orders(_FRESH_QUARTETS, rng), lambda: False)
+        if len(values) >= 3:
+            found = trimmed(np.array(values), 0.25)
+            squares.append(found.value**2 - found.error**2)
+    return 2.5 * math.sqrt(max(0.0, float(np.median(squares)))) if squares else 0.0
+
+
+def _quartets(a: Take, b: Take, order: list[str], until: Until) -> tuple[list[float], list[tuple[float, float]]]:
+    """The log ratio of each quartet, and its two middle times; a quartet with a batch that failed is left out."""
+    values, times = [], []
+    for letters in order:
+        if until():
+            break
+        taken = [a() if letter == "A" else b() for letter in letters]
+        if all(seconds > 0 for seconds in taken):
+            values.append(log_ratio(letters, taken))
+            of = {name: [s for s, letter in zip(taken, letters, strict=True) if letter == name] for name in "AB"}
+            times.append((sum(of["A"]) / 2, sum(of["B"]) / 2))
+    return values, times
+
+
+@dataclass
+class Pair:
+    """A, B and copies of A, each ready to be run; what was compared so far is in `ratios`."""
+
+    a: Runner
+    b: Runner
+    copies: list[Runner]
+    ratios: list[Ratio] = field(default_factory=list)
+    why: str = ""
+    """Why the device times were not compared."""
+
+    def run(self, allowed: float) -> None:
+        """Compare host and device, or the pace of calls one after another where there is no gate."""
+        everyone = [self.a, self.b, *self.copies]
+        on_device = self.a.subject.clock.on_device
+        self.why = next(filter(None, (runner.gated() for runner in everyone)), "") if on_device else ""
+        if on_device:
+            quantity, take = ("throughput", Runner.pace) if self.why else ("device", Runner.device)
+            self._compare(quantity, take, allowed / 2)
+        self._compare("host", Runner.host, allowed / (2 if on_device else 1))
+
+    def _compare(self, quantity: str, take: Callable[[Runner], float], allowed: float) -> None:
+        host = self.a.subject.clock.host
+        end = host() + allowed * 1e9
+        a, b, *copies = (partial(take, runner) for runner in (self.a, self.b, *self.copies))
+        self.ratios.append(compared(quantity, a, b, copies, lambda: host() > end))
+
+    @property
+    def deciding(self) -> str:
+        """The quantity that sets the pace of calls one after another."""
+        names = {ratio.quantity: ratio for ratio in self.ratios}
+        device = names.get("device") or names.get("throughput")
+        if not device:
+            return "host"
+        host_bound = device.quantity == "device" and device.a < self.a.host_s and device.b < self.b.host_s
+        return "host" if host_bound and "host" in names else device.quantity
