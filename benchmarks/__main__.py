@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("overhead", "pooling", "accuracy")
+NAMES = ("timing", "ab", "hostile", "coverage", "overhead", "pooling", "accuracy")
 
 
 def main(names: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import functools
 import os
 import platform
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import Any
 
 INSTALL = 'pip install "ipython-gpuprof[cuda13,kernels13]" (driver 580 or newer) or "[cuda12,kernels12]" (525 or newer)'
@@ -67,12 +69,22 @@ def info() -> str:
         ("driver", here.get("driver", "none found")),
         ("CUDA", here.get("cuda", "none found")),
         ("CuPy", here.get("cupy", "not installed")),
-        ("kernel records", version("cupti-python") and f"cupti-python {version('cupti-python')} is installed"),
+        ("kernel records", libcupti() or f"none: libcupti was not found; {INSTALL}"),
         ("NumPy", f"{here['numpy']} · {blas()}"),
         ("Python", f"{here['python']} · {here['processor']} · {here['system']}"),
         ("gpuprof", here.get("gpuprof", "run from its source") + shadow()),
     ]
     return "\n".join(f"{name:<15}{value or '–'}" for name, value in lines)
+
+
+def libcupti() -> str:
+    """Where kernel records would come from: NVIDIA's wheel with its version, or the CUDA toolkit; "" for nowhere."""
+    for wheel in ("nvidia-cuda-cupti", "nvidia-cuda-cupti-cu12"):
+        if found := version(wheel):
+            return f"libcupti of {wheel} {found}"
+    if ctypes.util.find_library("cupti") or next(Path("/usr/local").glob("cuda*/**/libcupti.so.1?"), None):
+        return "libcupti of the CUDA toolkit"
+    return ""
 
 
 def missing_gpu() -> str:

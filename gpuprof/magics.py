@@ -47,6 +47,7 @@ _TIMEIT: dict[str, Reader | None] = {
     "flops": words,
     "over": words,
 }
+_VS = re.compile(r"""'[^']*'|"[^"]*"|(?P<vs>(?:^|(?<=\s))--vs(?=\s|$))""")
 _MAGICS = {"line": ("gpu_timeit", "gpu_info"), "cell": ("gpu_timeit", "layertime")}
 
 
@@ -98,8 +99,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         statements in turns and says which is faster. --over goes over the values of a variable: a list, a range, or
         a:b, doubling from a to b. A statement that begins with a minus goes after `--`.
         """
-        options, rest = _parsed(line, _TIMEIT)
-        before, _, other = _split_at_vs(rest)
+        first, other = _split_at_vs(line)
+        options, before = _parsed(first, _TIMEIT)
         statement, setup = (cell, before) if cell is not None else (before, "pass")
         if not statement.strip():
             raise UsageError("%gpu_timeit needs a statement: %gpu_timeit x + 1")
@@ -304,15 +305,15 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         plt.close(figure)
 
 
-def _split_at_vs(text: str) -> tuple[str, str, str]:
-    """What is before and after a `--vs` that stands alone; nothing in Python looks like that."""
-    found = re.search(r"(?:^|\s)--vs(?:\s|$)", text)
+def _split_at_vs(text: str) -> tuple[str, str]:
+    """What is before and after a `--vs` that stands alone, outside of strings; nobody writes Python like that."""
+    found = next((match for match in _VS.finditer(text) if match["vs"]), None)
     if not found:
-        return text, "", ""
-    before, after = text[: found.start()], text[found.end() :]
-    if not after.strip():
+        return text, ""
+    after = text[found.end() :].strip()
+    if not after:
         raise UsageError("--vs needs a statement after it: %gpu_timeit x @ y --vs x.dot(y)")
-    return before, "--vs", after
+    return text[: found.start()].rstrip(), after
 
 
 @contextmanager

@@ -195,6 +195,7 @@ def compare(
     *,
     setup: str = "pass",
     globals: dict[str, Any] | None = None,  # noqa: A002 - as in timeit
+    quantity: str = "",
     clock: Clock | None = None,
 ) -> Comparison:
     """Whether `second` is faster than `first`: two functions without arguments, or two statements.
@@ -202,14 +203,15 @@ def compare(
     They are run in turns (ABBA and BAAB quartets at random), on the GPU behind a gate for the device's time and
     without for the host's; one look is taken at a number of quartets that a pilot has planned, in about 4 s. How far
     `first` is from copies of itself over other memory is the floor: nothing below it, nor below 0.5 %, is called
-    faster. Whether the two come to the same value is part of the answer. Ctrl-C returns what there is.
+    faster. Whether the two come to the same value is part of the answer. `quantity` "host" or "device" compares that
+    alone. Ctrl-C returns what there is.
     """
     if callable(first) != callable(second):
         raise TypeError(
             f"expected two functions or two statements; got {type(first).__name__} and {type(second).__name__}"
         )
     codes = [from_function(s) if callable(s) else from_source(s, setup, globals) for s in (first, second)]
-    return compare_code(codes[0], codes[1], clock=clock)
+    return compare_code(codes[0], codes[1], clock=clock, quantity=quantity)
 
 
 def compare_code(
@@ -220,31 +222,29 @@ def compare_code(
     progress: Progress | None = None,
     output: Output | None = None,
     number: int | None = None,
+    quantity: str = "",
     allowed: float = _ALLOWED_S,
 ) -> Comparison:
     """`compare` for what is compiled already, in `allowed` seconds."""
     clock = clock or clock_for(first.objects, second.objects, guess=bool(first.objects or second.objects))
+    known = ["", "host", *(["device"] if clock.on_device else [])]
+    if quantity not in known:
+        raise ValueError(f"quantity must be one of {', '.join(map(repr, known))} here; got {quantity!r}")
     _refuse_in_a_capture(clock)
     with _one_at_a_time(), nullcontext(output) if output else Output() as printed, _collecting_nothing():
         subjects = [Subject(code, clock, progress) for code in (first, second)]
         printed.hide()
         subjects += [Subject(first.fresh(), clock, progress) for _ in range(_COPIES)]
         agreed = agreement(first.value(), second.value())
-        ours, theirs, *others = (Runner(subject, number) for subject in subjects)
-        pair = Pair(ours, theirs, others)
-        stopped = ""
-        try:
-            pair.run(max(allowed, 40 * subjects[0].usual))
-        except KeyboardInterrupt:
-            if not pair.ratios:
-                raise
-            stopped = "interrupted"
+        ours, theirs = (Runner(subject, number) for subject in subjects[:2])
+        pair = Pair(ours, theirs, [Runner(subject, ours.number) for subject in subjects[2:]])
+        pair.run(max(allowed, 40 * subjects[0].usual))
     result = Comparison(
         names=(first.text, second.text),
         ratios=tuple(pair.ratios),
         deciding=pair.deciding,
         agreement=agreed,
-        stopped=stopped,
+        stopped="interrupted" if pair.interrupted else "",
         clock=clock.name,
         warnings=tuple(filter(None, (pair.why and f"no device time of its own: {pair.why}", _printing(printed)))),
         about=machine(),

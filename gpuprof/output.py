@@ -55,7 +55,7 @@ class _Through(TextIOBase):
 
     def write(self, text: str, /) -> int:
         """Pass it on, or not."""
-        if self._output.passes():
+        if text and self._output.passes():
             self._real.write(text)
         return len(text)
 

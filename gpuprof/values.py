@@ -60,9 +60,9 @@ def _error(x: Any, y: Any) -> float:
         return math.inf
     wide = np.complex128 if "c" in (x.dtype.kind, y.dtype.kind) else np.float64
     x, y = x.astype(wide), y.astype(wide)
-    if not np.array_equal(np.isfinite(x), np.isfinite(y)):
-        return math.inf
     finite = np.isfinite(x)
+    if not np.array_equal(finite, np.isfinite(y)) or not np.array_equal(x[~finite], y[~finite], equal_nan=True):
+        return math.inf
     scale = max(float(np.abs(x[finite]).max(initial=0)), float(np.abs(y[finite]).max(initial=0)))
     return float(np.abs(x - y)[finite].max(initial=0)) / scale if scale else 0.0
 

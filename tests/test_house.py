@@ -23,7 +23,7 @@ GPUPROF = [
     ["record.log"],
     ["hooks.methods"],
     ["judge.stats"],
-    ["judge.ratio"],
+    ["judge.ratio", "judge.shape"],
     ["judge.account"],
     ["judge.pace"],
     ["judge.cost"],

@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuprof.judge.cost import Roof
-from gpuprof.judge.stats import Interval, batch_interval, drift, modes, outliers
+from gpuprof.judge.shape import drift, modes
+from gpuprof.judge.stats import Interval, batch_interval, outliers
 from gpuprof.units import seconds_text
+
+HOSTS_SHARE = 0.01
+"""Of the time between events: below it, a host that starts late does not show."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,8 @@ class Figures:
     """Why there was no gate."""
     waits: str = ""
     """Where the statement waits for the GPU inside; "" where it does not."""
+    escaped: float = 0.0
+    """Seconds for which its work ran on after its stream was done: that part is on another stream."""
     floor: Floor | None = None
     first: float = math.nan
     """The first call, synchronised, seconds: compiling and allocating included."""
@@ -210,7 +216,9 @@ class Figures:
 
     @property
     def resolved(self) -> bool:
-        """Whether the device time is three times the floor, so that it is about the kernels."""
+        """Whether the device time is about the kernels: three times the floor, or the host's share of it is small."""
+        if self.way == "events":
+            return self.host.median < HOSTS_SHARE * self.device.median
         return self.way == "gate" and self.device.median >= 3 * self.floor_s
 
     @property
@@ -220,6 +228,11 @@ class Figures:
             return math.nan
         expected = self.floor.expected(self.device_number, self.kernel_count, self.kernels.median)
         return self.device.median / expected - 1
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether work of it ran on a stream that `device` does not see."""
+        return self.escaped > 0 or self.agreement < -0.3
 
     @property
     def own(self) -> float:

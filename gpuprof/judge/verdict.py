@@ -25,9 +25,9 @@ def _sentences(f: Figures) -> Iterator[str]:
         return
     if f.waits:
         yield _waiting(f)
-    elif f.way and f.way != "gate":
+    elif f.way and f.way != "gate" and not f.resolved:
         yield _ungated(f)
-    elif f.device.samples and f.device.median >= f.host.median:
+    elif _gpu(f).median >= f.host.median:
         yield _gpu_bound(f)
     else:
         yield _launch_bound(f)
@@ -65,8 +65,13 @@ def _ungated(f: Figures) -> str:
     return f"the device time is the pace of calls one after another, not the GPU's own{idle} ({f.why})."
 
 
+def _gpu(f: Figures) -> Sample:
+    """The GPU's time as calls one after another see it; its kernels' where events do not see it all."""
+    return f.kernels if f.kernels.samples and (f.elsewhere or not f.device.samples) else f.device
+
+
 def _gpu_bound(f: Figures) -> str:
-    ahead = percent(1 - f.host.median / f.device.median)
+    ahead = percent(1 - f.host.median / _gpu(f).median) if f.host.median else "all"
     return f"GPU-bound: calls one after another keep the GPU busy, and the host is free for {ahead} of that time."
 
 
@@ -99,7 +104,12 @@ def _graph(f: Figures) -> str:
 
 def _lasting(f: Figures) -> str:
     found = f.lasting
-    if not found or abs(found.sustained / found.burst - 1) < max(0.01, f.device.width):
+    if (
+        not found
+        or f.way != "gate"
+        or f.device.median < f.host.median
+        or abs(found.sustained / found.burst - 1) < max(0.01, f.device.width)
+    ):
         return ""
     clocks = [f" at {mhz} MHz" if mhz else "" for mhz in (found.clock_before, found.clock_after)]
     first, later = (seconds_text(s, f.digits) for s in (found.burst, found.sustained))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gpuprof.judge.figures import HOSTS_SHARE
 from gpuprof.passes.host import launches_at_most
 from gpuprof.passes.subject import Subject, repeated
 from gpuprof.record.clocks import MISSING, DeviceClock
@@ -20,6 +21,7 @@ _QUEUE = 400  # launches behind a gate: at about a thousand the host has to wait
 _LONG_S = 10e-3  # device time behind a gate: more calls would not make it truer
 _LIMITS = (5e-3, 250e-3)  # seconds after which a gate opens by itself
 _TRIED = 6  # batches that decide whether calls of this number stay behind the gate
+_PLAIN_S = 0.2
 _SLOW_S = 50e-3  # beyond this the host's own share of the time between events is small, or the host is all there is
 
 
@@ -46,6 +48,9 @@ class DevicePass:
 
     def run(self, refused: str, number: int | None, repeat: int | None, precision: float, share: float) -> str:
         """Measure until it is enough; why it stopped. `refused` says why no gate may be used, if so."""
+        if not refused and self._needs_no_gate():
+            self.samples, self.way, self.number = list(self._between), "events", 1
+            return ""
         self.why = refused or self.refusal()
 
         def measured(take: Callable[[], Sequence[Sequence[float]]]) -> str:
@@ -98,6 +103,11 @@ class DevicePass:
         most = min(_MOST, _QUEUE / (launches_at_most(self._host) + 2), _LONG_S / max(length, 1e-9))
         most = min(most, _LIMITS[1] / 4 / max(self._host, 1e-9))
         return max(1, int(most if number is None else min(number, most)))
+
+    def _needs_no_gate(self) -> bool:
+        """Whether a call is so long that what the host adds to the time between events does not matter."""
+        length = float(np.median(self._between)) if self._between else 0.0
+        return length > _PLAIN_S and self._host < HOSTS_SHARE * length
 
     def refusal(self) -> str:
         """Why no gate may be used now; "" where it may."""

@@ -14,6 +14,8 @@ from gpuprof.record.memory import watched
 
 _COLD_CALLS = 4  # behind one gate, each with its own pair of events and its own flush
 _REST_S = 0.15
+_SHORT_S = 0.02  # a call longer than this is made once where others are made a few times
+_SLOW_S = 5e-3
 _LASTING = 0.25  # the share of the time for a run without a rest
 
 
@@ -75,10 +77,10 @@ def lasting(subject: Subject, sm_clock: Callable[[], int | None]) -> Lasting:
 
 
 def escaped_work(subject: Subject) -> float:
-    """Seconds for which the device worked on after the marked stream was done: the median of five calls."""
+    """Seconds for which the device worked on after the marked stream was done: the median of five calls, or one."""
     clock: DeviceClock = subject.clock  # type: ignore[assignment]
     longer = []
-    for _ in range(5):
+    for _ in range(5 if subject.usual < _SHORT_S else 1):
         run = subject.code.prepared(1)
         clock.wait()
         idle = _took(clock, clock.wait)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpuprof.judge.stats import halves_agree
+from gpuprof.judge.shape import halves_agree
 from gpuprof.passes.subject import Subject, repeated
 from gpuprof.record.clocks import MISSING
 
 _LAUNCH_S = 5e-6  # a launch from Python takes at least this, so this many can be in a call
 _QUEUE = 400  # launches in a batch: CUDA's queue holds about a thousand, then the host waits
+_LONG_S = 0.1  # the usual call is then not the first, which may have compiled
 _WARM = 0.1  # the share of the time for warming up
 
 
@@ -28,10 +29,10 @@ class HostPass:
         """Seconds for one call and all its work; empty on the host's clock."""
         self.number = number or self._fitting_number()
 
-    def warm_up(self) -> None:
+    def warm_up(self, share: float = _WARM) -> None:
         """Batches that are forgotten, until the later ones are as fast as the earlier ones."""
         if self._subject.usual < 0.05:
-            deadline = self._subject.deadline(_WARM)
+            deadline = self._subject.deadline(share)
             while self._clock.host() < deadline and not (len(self.host) >= 8 and halves_agree(self.host)):
                 self.take()
         if self.host:
@@ -75,7 +76,11 @@ class HostPass:
     def _fitting_number(self) -> int:
         """Calls that fill about 2 ms on a device, without filling its queue; 10 ms on the host."""
         most, fill = (100, 2e-3) if self._clock.on_device else (10_000_000, 10e-3)
+        if self._subject.usual > _LONG_S:
+            return 1
         number = 1
+        if self._subject.usual > fill:
+            return number
         while number < most and (took := self._subject.finished(number)) < fill / 2:
             number = min(most, max(number * 2, min(number * 10, int(number * fill / max(took, 1e-9)))))
         if self._clock.on_device and number > 1:

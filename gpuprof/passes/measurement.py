@@ -25,6 +25,7 @@ from gpuprof.units import seconds_text
 
 _LONG_S, _LONGEST_S = 1e-3, 0.05  # between these a call after a rest is compared with one after many others
 _ESCAPED_S = 50e-6  # work that ends later than this after its stream's last is on another stream
+_GRAPH_CALLS = 6  # that capturing, checking and comparing take at least
 _QUEUE = 800  # launches: CUDA's queue was seen to hold 1021
 _BOUND = 0.9  # a GPU that works less than this share of the host's time may gain by a graph
 
@@ -83,7 +84,8 @@ class Measurement:
         if not self._clock.on_device:
             self._asked_in_vain()
             return
-        self.found["memory"] = memory_of(self._subject)
+        if self._subject.has_time(1):
+            self.found["memory"] = memory_of(self._subject)
         self._graph()
         if self._wishes.cold:
             self._cold()
@@ -139,6 +141,7 @@ class Measurement:
         if taken.way == "gate":
             self.found["floor"] = floor_of(self._clock)
         if (escaped := escaped_work(self._subject)) > _ESCAPED_S:
+            self.found["escaped"] = escaped
             self._escaped(escaped)
 
     def _escaped(self, seconds: float) -> None:
@@ -177,9 +180,12 @@ class Measurement:
 
     def _graph(self) -> None:
         launch_bound = self.found["way"] == "gate" and self.found["device"].median < _BOUND * self._host_s
-        if not launch_bound or not self.found["library"]:
+        if not launch_bound or not self.found["library"] or "escaped" in self.found:
             return
-        taken = GraphPass(self._subject, self.found["library"])
+        if not self._subject.has_time(_GRAPH_CALLS):
+            self.found["graph_why"] = "not tried: no time was left"
+            return
+        taken = GraphPass(self._subject, self.found["library"], self.found["kernel_count"])
         try:
             taken.run(**self._asked(0.1))
         finally:

@@ -15,6 +15,8 @@ from gpuprof.passes.device import DevicePass
 from gpuprof.passes.host import HostPass
 from gpuprof.passes.subject import Subject
 
+_WARM = 0.02  # of the time that a statement measured alone has; quartets warm up what is left
+_FIRST = 6  # batches that show how long its host takes
 _PILOT = 12  # quartets, the first third of which only warms up
 _MOST = 400
 _SEED = 20_251
@@ -33,12 +35,14 @@ class Runner:
 
     def __init__(self, subject: Subject, number: int | None) -> None:
         host = HostPass(subject, number)
-        host.warm_up()
-        for _ in range(_PILOT):
+        host.warm_up(_WARM)
+        for _ in range(_FIRST):
             host.take()
         between = host.between()  # of batches as long as they were
-        host.number = max(1, int(host.number * min(1.0, _BATCH_S / max(host.number * subject.usual, 1e-9))))
+        if number is None:
+            host.number = max(1, int(host.number * min(1.0, _BATCH_S / max(host.number * subject.usual, 1e-9))))
         self.subject = subject
+        self.number = host.number
         self.host_s = float(np.median(host.host))
         self._host = host
         self._device = DevicePass(subject, self.host_s, between) if subject.clock.on_device else None
@@ -73,7 +77,7 @@ def compared(quantity: str, a: Take, b: Take, copies: Sequence[Take], until: Unt
     `until` says when time is up; fewer quartets than planned are then taken.
     """
     rng = np.random.default_rng(_SEED)
-    floor = max(_LEAST_FLOOR[quantity], _spread_of_copies(a, copies, rng))
+    floor = max(_LEAST_FLOOR[quantity], _spread_of_copies(a, copies, rng, until))
     pilot, times = _quartets(a, b, orders(_PILOT, rng), until)
     settled = pilot[_PILOT // 3 :]
     wanted = min(_MOST, max(_PILOT, planned(settled, floor / 2))) if len(settled) >= 3 else _PILOT
@@ -95,11 +99,11 @@ def compared(quantity: str, a: Take, b: Take, copies: Sequence[Take], until: Unt
     )
 
 
-def _spread_of_copies(a: Take, copies: Sequence[Take], rng: np.random.Generator) -> float:
+def _spread_of_copies(a: Take, copies: Sequence[Take], rng: np.random.Generator, until: Until) -> float:
     """How far copies of A over other memory are from A: 2.5 standard deviations, what chance adds taken off."""
     squares = []
     for copy in copies:
-        values, _ = _quartets(a, copy, orders(_FRESH_QUARTETS, rng), lambda: False)
+        values, _ = _quartets(a, copy, orders(_FRESH_QUARTETS, rng), until)
         if len(values) >= 3:
             found = trimmed(np.array(values), 0.25)
             squares.append(found.value**2 - found.error**2)
@@ -130,29 +134,40 @@ class Pair:
     ratios: list[Ratio] = field(default_factory=list)
     why: str = ""
     """Why the device times were not compared."""
+    interrupted: bool = False
+    """Whether Ctrl-C ended it early."""
 
-    def run(self, allowed: float) -> None:
-        """Compare host and device, or the pace of calls one after another where there is no gate."""
+    def run(self, allowed: float, only: str = "") -> None:
+        """Compare host and device, or the pace of calls one after another where there is no gate; or `only` one."""
         everyone = [self.a, self.b, *self.copies]
-        on_device = self.a.subject.clock.on_device
-        self.why = next(filter(None, (runner.gated() for runner in everyone)), "") if on_device else ""
-        if on_device:
+        wanted = [only] if only else ["device", "host"] if self.a.subject.clock.on_device else ["host"]
+        if "device" in wanted:
+            self.why = next(filter(None, (runner.gated() for runner in everyone)), "")
             quantity, take = ("throughput", Runner.pace) if self.why else ("device", Runner.device)
-            self._compare(quantity, take, allowed / 2)
-        self._compare("host", Runner.host, allowed / (2 if on_device else 1))
+            self._compare(quantity, take, allowed / len(wanted))
+        if "host" in wanted and not self.interrupted:
+            self._compare("host", Runner.host, allowed / len(wanted))
 
     def _compare(self, quantity: str, take: Callable[[Runner], float], allowed: float) -> None:
         host = self.a.subject.clock.host
         end = host() + allowed * 1e9
-        a, b, *copies = (partial(take, runner) for runner in (self.a, self.b, *self.copies))
-        self.ratios.append(compared(quantity, a, b, copies, lambda: host() > end))
+        a, b, *copies = (partial(self._taken, take, runner) for runner in (self.a, self.b, *self.copies))
+        self.ratios.append(compared(quantity, a, b, copies, lambda: self.interrupted or host() > end))
+
+    def _taken(self, take: Callable[[Runner], float], runner: Runner) -> float:
+        """One batch; NaN where Ctrl-C ended it, so that the quartets before it count."""
+        try:
+            return take(runner)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return math.nan
 
     @property
     def deciding(self) -> str:
         """The quantity that sets the pace of calls one after another."""
         names = {ratio.quantity: ratio for ratio in self.ratios}
         device = names.get("device") or names.get("throughput")
-        if not device:
-            return "host"
+        if not device or "host" not in names:
+            return next(iter(names))
         host_bound = device.quantity == "device" and device.a < self.a.host_s and device.b < self.b.host_s
-        return "host" if host_bound and "host" in names else device.quantity
+        return "host" if host_bound else device.quantity

@@ -11,7 +11,7 @@ from gpuprof.statement import Timed
 Progress = Callable[[str], None]
 
 _ALLOWED_S = 1.7  # for all passes of a statement that takes less than a tenth of this
-_CALLS = 9  # of a statement that takes longer, in all passes together
+_CALLS, _DEVICE_CALLS = 9, 6  # of a statement that takes longer, in all passes; on a device some make one at least
 _MOST_S = 60.0
 _QUIET_NS = 1_000_000_000  # no progress is told before this
 
@@ -34,12 +34,17 @@ class Subject:
     @property
     def allowed(self) -> float:
         """Seconds for all passes."""
-        return max(_ALLOWED_S, min(_CALLS * self.usual, _MOST_S))
+        calls = _DEVICE_CALLS if self.clock.on_device else _CALLS
+        return max(_ALLOWED_S, min(calls * self.usual, _MOST_S))
 
     def deadline(self, share: float) -> int:
         """The host's time, ns, by which a pass with this share of the whole has to end."""
         now, end = self.clock.host(), self._began + (self.first - self.usual + self.allowed) * 1e9
         return round(min(now + share * self.allowed * 1e9, end))
+
+    def has_time(self, calls: int) -> bool:
+        """Whether so many calls more fit into the time allowed."""
+        return self.clock.host() + calls * self.usual * 1e9 <= self.deadline(1.0)
 
     def finished(self, number: int) -> float:
         """Seconds for `number` calls and all their work."""

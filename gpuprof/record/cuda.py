@@ -90,7 +90,9 @@ class _EventClock(ABC, Generic[Event]):
 
     def no_gate(self) -> str:
         """Why no gate may be used now; "" where it may."""
-        return forbidden(self._address())
+        device, stream = self._here()
+        driver.enter(device)
+        return forbidden(self._stream_number(stream))
 
     def pending(self, mark: int) -> bool:
         """Whether the device has yet to reach a mark."""
@@ -120,6 +122,9 @@ class _EventClock(ABC, Generic[Event]):
         """The address of the stream in use, for the driver, which wants its context current on this thread."""
         device, stream = self._here()
         driver.enter(device)
+        with self._lock:
+            if device not in self._base:  # a first mark would wait for the device, behind the gate too
+                self._begin(device, stream)
         return self._stream_number(stream)
 
     def _begin(self, device: int, stream: Any) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ _LAYOUTS: dict[int, dict[str, tuple[str, int]]] = {
 _COPIES = {1: "copy to the device", 2: "copy to the host", 8: "copy on the device", 10: "copy between devices"}
 
 _Requested = CFUNCTYPE(None, POINTER(c_void_p), POINTER(c_size_t), POINTER(c_size_t))
+_Called = CFUNCTYPE(None, c_void_p, c_int, c_uint32, c_void_p)
 _Completed = CFUNCTYPE(None, c_void_p, c_uint32, c_void_p, c_size_t, c_size_t)
 
 
@@ -65,12 +67,14 @@ class _Log:
         self._free: list[ctypes.Array[Any]] = []
         self._out: dict[int, ctypes.Array[Any]] = {}
         self._full: list[tuple[ctypes.Array[Any], int]] = []
+        self._nobody = _Called(lambda *_: None)
         self._callbacks = (_Requested(self._requested), _Completed(self._completed))
         self.lock = threading.Lock()
 
     def begin(self) -> None:
-        """Subscribe and ask for records."""
+        """Subscribe, so that nobody else does, and ask for records."""
         self._full.clear()
+        self._call("cuptiSubscribe", byref(c_void_p()), self._nobody, None)
         self._call("cuptiActivityRegisterCallbacks", *self._callbacks)
         for kind in _LAYOUTS:
             self._call("cuptiActivityEnable", kind)
@@ -82,6 +86,7 @@ class _Log:
             self._call("cuptiActivityDisable", kind)
         dropped = c_size_t()
         self.cupti.cuptiActivityGetNumDroppedRecords(None, 0, byref(dropped))
+        self._call("cuptiFinalize")  # else something of it stays on every launch
         parts = [part for buffer, size in self._full for part in self._decoded(buffer, size)]
         self._free += [buffer for buffer, _ in self._full]
         self._full = []
@@ -100,7 +105,9 @@ class _Log:
         buffer[0], size[0], most[0] = address, _BUFFER, 0
 
     def _completed(self, _context: Any, _stream: int, address: int, _size: int, valid: int) -> None:
-        self._full.append((self._out.pop(address), valid))
+        block = self._out.pop(address, None)  # another tool in this process may have been handed one of its own
+        if block is not None:
+            self._full.append((block, valid))
 
     def _decoded(self, block: ctypes.Array[Any], valid: int) -> Iterator[dict[str, Any]]:
         """The records of one buffer by kind: their addresses first, then all fields of a kind in one go."""
@@ -118,6 +125,8 @@ class _Log:
 
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self.cupti, name)(*arguments)
+        if status == _HELD_BY_ANOTHER:
+            raise NoRecordsError("another tool in this process holds CUPTI (a profiler, a debugger)")
         if status:
             text = c_char_p()
             self.cupti.cuptiGetResultString(status, byref(text))
@@ -167,6 +176,8 @@ def recording() -> Iterator[Recording]:
     log = _log()
     if isinstance(log, str):
         raise NoRecordsError(log)
+    if _torch_profiles():
+        raise NoRecordsError("torch.profiler is recording in this process, and CUPTI serves one at a time")
     if not log.lock.acquire(blocking=False):
         raise NoRecordsError("another thread of this process is taking kernel records")
     found = Recording(log)
@@ -178,6 +189,12 @@ def recording() -> Iterator[Recording]:
             found.records = log.end()
     finally:
         log.lock.release()
+
+
+def _torch_profiles() -> bool:
+    """Whether a `torch.profiler` session is open."""
+    torch: Any = sys.modules.get("torch")
+    return bool(torch and getattr(torch.autograd.profiler, "_is_profiler_enabled", False))
 
 
 def _joined(parts: list[dict[str, Any]], dropped: int) -> Records:

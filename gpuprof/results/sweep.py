@@ -12,6 +12,7 @@ import numpy as np
 from gpuprof.results.files import read_json, write_json
 from gpuprof.results.timing import Timing
 from gpuprof.units import column_unit, digits
+from gpuprof.views.grid import Cell, Grid
 
 _QUANTITIES = ("host", "device", "kernels", "latency")
 
@@ -29,9 +30,10 @@ class Sweep:
     @property
     def verdict(self) -> str:
         """Where launch-bound ends."""
-        bound = [point.device.samples and point.device.median < point.host.median for point in self.points]
-        if not any(point.device.samples for point in self.points):
-            return "Host time; no array on a GPU was found in it."
+        gpu = [point.device if point.device.samples else point.kernels for point in self.points]
+        bound = [sample.median < point.host.median for sample, point in zip(gpu, self.points, strict=True)]
+        if not any(sample.samples for sample in gpu):
+            return self.points[0].verdict if self.points else "nothing was measured."
         name, values = self.variable, self.values
         paces = [f"{value}" for value, point in zip(values, self.points, strict=True) if point.way not in ("", "gate")]
         if paces:
@@ -92,20 +94,35 @@ class Sweep:
         return f"<Sweep: {self.statement} over {len(self.values)} values of {self.variable}>"
 
     def __str__(self) -> str:
-        shown = [name for name in _QUANTITIES if any(getattr(point, name).samples for point in self.points)]
-        units = {name: column_unit(getattr(point, name).median for point in self.points) for name in shown}
-        rows = [[self.variable, *(f"{name} ({units[name][1]})" for name in shown), "kernels"]]
-        for value, point in zip(self.values, self.points, strict=True):
-            cells = [digits(getattr(point, name).median / units[name][0]) for name in shown]
-            if "device" in shown and not point.resolved:
-                cells[shown.index("device")] = f"≤ {cells[shown.index('device')]}"
-            rows.append([str(value), *cells, "" if point.kernel_count is None else digits(point.kernel_count)])
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([self.statement, *lines, self.verdict])
+        return "\n".join([self.statement, self._grid().text(), self.verdict])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("Sweep(...)" if cycle else str(self))
+
+    def _repr_html_(self) -> str:
+        from gpuprof.views.html import report
+
+        about = self.points[0].about if self.points else {}
+        notes = [self.statement, about.get("gpu", ""), self.stopped]
+        return report(self.verdict, self._grid(), [note for note in notes if note])
+
+    def _grid(self) -> Grid:
+        """A row a value; a quantity that no point has is left out."""
+        shown = [name for name in _QUANTITIES if any(getattr(point, name).samples for point in self.points)]
+        units = {name: column_unit(getattr(point, name).median for point in self.points) for name in shown}
+        counted = any(point.kernel_count for point in self.points)
+        rows = []
+        for value, point in zip(self.values, self.points, strict=True):
+            cells = [Cell(str(value)), *(Cell(_amount(point, name, units[name][0])) for name in shown)]
+            rows.append((*cells, *([Cell(f"{point.kernel_count or 0:.4g}")] if counted else [])))
+        head = (self.variable, *(f"{name} ({units[name][1]})" for name in shown), *(["launches"] if counted else []))
+        return Grid(head, tuple(rows))
+
+
+def _amount(point: Timing, name: str, size: float) -> str:
+    """A point's quantity in the column's unit; ≤ where the device time is not its own."""
+    bound = "≤ " if name == "device" and not point.resolved else ""
+    return bound + digits(getattr(point, name).median / size)
 
 
 def _plain(value: Any) -> Any:

@@ -114,6 +114,29 @@ def test_the_blas_and_its_threads_are_named() -> None:
     assert "thread" in device.blas() or device.blas() == "BLAS unknown"
 
 
+@pytest.mark.parametrize(
+    ("versions", "library", "says"),
+    [
+        ({"nvidia_cuda_cupti": "13.0.85"}, None, "libcupti of nvidia-cuda-cupti 13.0.85"),
+        ({"nvidia_cuda_cupti_cu12": "12.8.90"}, None, "libcupti of nvidia-cuda-cupti-cu12 12.8.90"),
+        ({}, "libcupti.so.13", "libcupti of the CUDA toolkit"),
+    ],
+)
+def test_where_kernel_records_come_from_is_named(
+    monkeypatch: pytest.MonkeyPatch, versions: dict, library: str | None, says: str
+) -> None:
+    installed(monkeypatch, **versions)
+    monkeypatch.setattr(device.ctypes.util, "find_library", lambda _: library)
+    assert device.libcupti() == says
+
+
+def test_without_libcupti_info_says_what_to_install(no_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "libcupti", lambda: "")
+    line = next(line for line in device.info().splitlines() if line.startswith("kernel records"))
+    assert "libcupti was not found" in line
+    assert "kernels13" in line
+
+
 def test_info_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     assert "NumPy" in capsys.readouterr().out

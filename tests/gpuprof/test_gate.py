@@ -342,6 +342,24 @@ def test_a_launch_bound_statement_is_captured_and_replayed_faster(cp) -> None:
     assert "CUDA graph" in timing.verdict
 
 
+def test_a_graph_that_would_miss_the_work_of_another_stream_is_not_offered(cp, spin) -> None:
+    x, other = cp.zeros(1000), cp.cuda.Stream(non_blocking=True)
+
+    def escapes() -> None:
+        x.fill(1)
+        with other:
+            spin(3)  # too short to be seen running on
+
+    timing = gpuprof.timeit(escapes)
+    assert not timing.graph.samples
+    assert "stream" in timing.graph_why
+
+
+def test_recording_kernels_leaves_next_to_nothing_on_a_launch(cp) -> None:
+    x = cp.zeros(1000, dtype=cp.float32)
+    assert abs(gpuprof.timeit("x + 1", globals={"x": x}).residue) < 2e-6
+
+
 def test_cublas_through_cupy_is_not_captured_and_the_reason_is_kept(cp) -> None:
     a = cp.random.random((128, 128), dtype=cp.float32)
     timing = gpuprof.timeit("a @ a", globals={"a": a})
@@ -374,7 +392,7 @@ def test_the_memory_of_a_call_is_told(cp) -> None:
 
 def test_a_large_copy_is_called_bandwidth_bound(cp) -> None:
     x = cp.zeros(1 << 28, dtype=cp.float32)
-    timing = gpuprof.timeit("x + 1", globals={"x": x})
+    timing = gpuprof.timeit("x.copy()", globals={"x": x})
     assert timing.roof.kind == "bandwidth"
     assert "copy rate" in timing.verdict
 

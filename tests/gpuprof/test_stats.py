@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -10,16 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from gpuprof.judge.shape import drift, halves_agree, modes
 from gpuprof.judge.stats import (
     batch_interval,
     batch_means,
-    drift,
     effective_number,
     enough,
-    halves_agree,
     looks,
     median_interval,
-    modes,
     outliers,
     t_quantile,
     tick_of,
@@ -223,14 +220,6 @@ def test_a_narrow_interval_is_enough_and_a_wide_one_or_few_samples_are_not() -> 
     assert enough(samples, 0.01)
     assert not enough(samples, 0.0005)
     assert not enough(samples[:20], 0.01)
-
-
-def test_asking_whether_2000_samples_are_enough_takes_under_two_milliseconds() -> None:
-    samples = np.random.default_rng(11).normal(1, 0.01, 2000)
-    started = time.process_time()
-    for _ in range(50):
-        enough(samples, 0.001)
-    assert time.process_time() - started < 50 * 0.002
 
 
 @pytest.mark.parametrize("kind", ["1 % normal", "5 % lognormal", "1 % alike", "1 % far out", "0.2 ticks", "1 ticks"])
