@@ -82,7 +82,8 @@ def libcupti() -> str:
     for wheel in ("nvidia-cuda-cupti", "nvidia-cuda-cupti-cu12"):
         if found := version(wheel):
             return f"libcupti of {wheel} {found}"
-    if ctypes.util.find_library("cupti") or next(Path("/usr/local").glob("cuda*/**/libcupti.so.1?"), None):
+    in_use = (ctypes.util.find_library("cupti") or "").endswith((".so", ".12", ".13"))  # what record/kernels.py reads
+    if in_use or next(Path("/usr/local").glob("cuda*/**/libcupti.so.1?"), None):
         return "libcupti of the CUDA toolkit"
     return ""
 

@@ -238,7 +238,7 @@ def compare_code(
         agreed = agreement(first.value(), second.value())
         ours, theirs = (Runner(subject, number) for subject in subjects[:2])
         pair = Pair(ours, theirs, [Runner(subject, ours.number) for subject in subjects[2:]])
-        pair.run(max(allowed, 40 * subjects[0].usual))
+        pair.run(max(allowed, 40 * subjects[0].usual), quantity)
     result = Comparison(
         names=(first.text, second.text),
         ratios=tuple(pair.ratios),

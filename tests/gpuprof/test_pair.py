@@ -267,3 +267,14 @@ def test_an_error_in_either_rises() -> None:
     clock = FakeClock()
     with pytest.raises(ZeroDivisionError):
         gpuprof.compare(lambda: clock.spend(1e-3), lambda: 1 / 0, clock=clock)
+
+
+def test_one_quantity_may_be_asked_for_alone() -> None:
+    clock = FakeClock(device=True, launch_cost=1e-5)
+    found = gpuprof.compare(lambda: clock.launch(2e-5), lambda: clock.launch(1e-5), quantity="device", clock=clock)
+    assert [ratio.quantity for ratio in found.ratios] == ["device"]
+
+
+def test_a_quantity_that_cannot_be_had_is_answered_with_those_that_can() -> None:
+    with pytest.raises(ValueError, match="quantity must be one of '', 'host' here; got 'device'"):
+        gpuprof.compare("1", "2", quantity="device", clock=FakeClock())
