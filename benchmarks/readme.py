@@ -1,7 +1,7 @@
-"""What the README shows of measurements, made from benchmarks/results and from nothing else.
+"""What the README and docs/timing.md show of measurements, made from benchmarks/results and from nothing else.
 
-`python -m benchmarks.readme` writes the table between the README's markers and docs/layertime.png; the tests check
-that both are what this makes of the files.
+`python -m benchmarks.readme` writes the blocks between the pages' markers, <!-- measured: NAME --> and
+<!-- /measured: NAME -->, and docs/layertime.png; the tests check that all are what this makes of the files.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import re
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from benchmarks import pages, scenes, simulated
 from benchmarks.results import load
 from gpuprof.results.profile import Profile
 from gpuprof.units import percent, seconds_text
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+TIMING = ROOT / "docs" / "timing.md"
 PICTURE = ROOT / "docs" / "layertime.png"
-MARKED = re.compile(r"(?<=<!-- measured -->\n).*(?=\n<!-- /measured -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured: \2 -->)", re.DOTALL)
 CELL = "%%layertime lm\nlm.training(1, n_batch=8, steps=300, show_error=False)"
 
 
@@ -28,14 +30,14 @@ def shown_profile() -> Profile:
     return Profile.load(ROOT / "benchmarks" / "results" / "profile_article_8.json.gz")
 
 
-def table() -> str:
-    """The README's table and the lines under it, Markdown."""
-    pooling, accuracy, overhead = load("pooling"), load("accuracy"), load("overhead")
+def pooling() -> str:
+    """The README's table of the slow line and the lines under it, Markdown."""
+    measured, accuracy, overhead = load("pooling"), load("accuracy"), load("overhead")
     lines = [
         "| n_batch | a step with the slow line | bound by | foretold: mending it gains | a step once mended | gained |",
         "|---|---|---|---|---|---|",
     ]
-    runs = {(run["n_batch"], run["route"]): run for run in pooling["runs"]}
+    runs = {(run["n_batch"], run["route"]): run for run in measured["runs"]}
     for n_batch in sorted({n for n, _ in runs}):
         slow, mended = runs[n_batch, "article"], runs[n_batch, "first"]
         row = next(r for r in slow["table"] if (r["path"], r["phase"]) == ("Pool1", "backward"))
@@ -51,9 +53,9 @@ def table() -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        f"Measured on one {pooling['machine']['gpu']} (driver {pooling['machine']['driver']}, CuPy "
-        f"{pooling['machine']['cupy']}), commit {pooling['commit']}: medians of {len(slow['plain_s'])} turns without a "
-        "profiler, beside what one profile of the slow network foretold (`gpu_gain`). "
+        f"Measured on one {measured['machine']['gpu']} (driver {measured['machine']['driver']}, CuPy "
+        f"{measured['machine']['cupy']}), commit {measured['commit']}: medians of {len(slow['plain_s'])} turns without "
+        "a profiler, beside what one profile of the slow network foretold (`gpu_gain`). "
         f"Five epochs of the whole of MNIST at n_batch 8: {100 * accuracy['median_test_accuracy']:.2f} % of the test "
         f"images right (median of {len(accuracy['runs'])} seeds, last epoch; commit {accuracy['commit']}). "
         f"Profiling a step of {seconds_text(_median(overhead['plain_s']))} made it "
@@ -95,17 +97,42 @@ def _median(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def updated(text: str) -> str:
-    """The README with the table as it has to be."""
-    found: Any = MARKED.search(text)
-    if not found:
-        raise ValueError("README.md has no <!-- measured --> … <!-- /measured --> to fill")
-    return text[: found.start()] + table() + text[found.end() :]
+BLOCKS: dict[str, Callable[[], str]] = {
+    block.__name__: block
+    for block in (
+        pooling,
+        pages.example,
+        pages.timers,
+        pages.claims,
+        pages.spins,
+        pages.calls,
+        pages.graphs,
+        pages.pairs,
+        pages.runs,
+        scenes.hostile,
+        pages.walls,
+        simulated.coverage,
+        simulated.stopping,
+        simulated.shapes,
+        simulated.ratios,
+    )
+}
+
+
+def updated(page: Path) -> str:
+    """The page's text with its blocks as they have to be."""
+    text = page.read_text(encoding="utf-8")
+    names = {name for _, name, _ in MARKED.findall(text)}
+    if not names or not names <= BLOCKS.keys():
+        raise ValueError(f"{page.name}: expected blocks of {', '.join(BLOCKS)}; got {', '.join(names) or 'none'}")
+    results = "../benchmarks/results" if page.parent.name == "docs" else "benchmarks/results"
+    return MARKED.sub(lambda found: found[1] + BLOCKS[found[2]]().replace("{results}", results) + "\n" + found[3], text)
 
 
 def main() -> None:
-    """Write both."""
-    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write both pages and the picture."""
+    for page in (README, TIMING):
+        page.write_text(updated(page), encoding="utf-8")
     PICTURE.parent.mkdir(exist_ok=True)
     draw(shown_profile(), PICTURE)
 

@@ -81,6 +81,8 @@ def _launch_bound(f: Figures) -> str:
     if not math.isnan(f.busy):
         launches = f", for {_count(count)} of {f.own_text} in all" if count else ""
         return f"launch-bound: the GPU idles {percent(1 - f.busy)} of the {host} that a call takes the host{launches}."
+    if not f.floor:
+        return f"launch-bound: a call takes the host {host}, the GPU at most {f.device.text(f.digits)}."
     floor = seconds_text(f.floor_s, f.digits)
     return (
         f"launch-bound: a call takes the host {host}, the GPU at most {f.device.text(f.digits)}, which is too short "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from gpuprof.passes.kernels import KernelPass
 from gpuprof.passes.subject import Subject
 from gpuprof.passes.sync import waits_inside
 from gpuprof.passes.whatif import GraphPass
+from gpuprof.record.gate import GateTakenError
 from gpuprof.units import seconds_text
 
 _LONG_S, _LONGEST_S = 1e-3, 0.05  # between these a call after a rest is compared with one after many others
@@ -139,7 +141,8 @@ class Measurement:
             self.found |= {"device": _sample(taken.samples), "device_number": taken.number}
             self.found |= {"way": taken.way, "why": taken.why}
         if taken.way == "gate":
-            self.found["floor"] = floor_of(self._clock)
+            with suppress(GateTakenError):
+                self.found["floor"] = floor_of(self._clock)
         if (escaped := escaped_work(self._subject)) > _ESCAPED_S:
             self.found["escaped"] = escaped
             self._escaped(escaped)
@@ -200,6 +203,8 @@ class Measurement:
                     self._warnings.append("no cold figure: the gate opened by itself before the calls were queued")
             else:
                 self._warnings.append(f"no cold figure without a gate: {self.found['why']}")
+        except GateTakenError as error:
+            self._warnings.append(f"no cold figure without a gate: {error}")
         finally:
             self.found["cold"] = _sample(taken.samples)
 

@@ -4,6 +4,7 @@ import functools
 import gc
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ import gpuprof
 from gpuprof.judge.cost import Roof
 from gpuprof.judge.figures import Floor, Kernel, Lasting, Memory, Sample
 from gpuprof.record.clocks import _within
-from gpuprof.record.gate import CAPTURING
+from gpuprof.record.gate import CAPTURING, GateTakenError
 from gpuprof.record.graphs import NotCapturableError
 from gpuprof.results.timing import Timing
 from gpuprof.statement import from_function
@@ -307,6 +308,33 @@ def test_without_a_gate_there_is_no_cold_figure_and_it_says_why() -> None:
     timing = gpuprof.timeit(clock.launch, 2e-5, number=1, repeat=6, cold=True, clock=clock)
     assert timing.cold.samples == ()
     assert "no cold figure without a gate: no gate today" in timing.cautions
+
+
+def test_a_gate_that_another_thread_takes_later_leaves_the_figures_there_are() -> None:
+    clock = FakeClock(device=True, launch_cost=1e-5)
+    gate = clock.gate
+
+    def taken_later(limit: float) -> object:
+        if len(clock.gates) > 6:
+            raise GateTakenError("another thread of this process holds the gate")
+        return gate(limit)
+
+    clock.gate = taken_later
+    timing = gpuprof.timeit(clock.launch, 2e-5, number=1, repeat=6, cold=True, clock=clock)
+    assert (len(timing.device.samples), timing.floor, timing.cold.samples) == (6, None, ())
+    assert timing.cautions == ["no cold figure without a gate: another thread of this process holds the gate"]
+
+
+def test_a_cold_gate_that_opens_by_itself_is_told() -> None:
+    clock = FakeClock(device=True, launch_cost=1e-5)
+
+    def flush() -> None:
+        clock.spend(6e-3)
+
+    clock.flushing = lambda: nullcontext(flush)
+    timing = gpuprof.timeit(clock.launch, 2e-5, number=1, repeat=6, cold=True, clock=clock)
+    assert timing.cold.samples == ()
+    assert timing.cautions == ["no cold figure: the gate opened by itself before the calls were queued"]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,11 @@ def test_below_three_times_the_floor_nothing_is_claimed_of_the_gpu() -> None:
     )
 
 
+def test_without_a_floor_nothing_is_said_of_one() -> None:
+    found = verdict(figures(100, 5, floor=None))
+    assert found == "launch-bound: a call takes the host 100 µs, the GPU at most 5.00 µs."
+
+
 def test_from_three_times_the_floor_on_the_device_time_will_do() -> None:
     assert verdict(figures(100, 6)) == "launch-bound: the GPU idles 94 % of the 100 µs that a call takes the host."
 
