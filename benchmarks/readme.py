@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 TIMING = ROOT / "docs" / "timing.md"
 PICTURE = ROOT / "docs" / "layertime.png"
-MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured: \2 -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(?=<!-- /measured: \2 -->)", re.DOTALL)
 CELL = "%%layertime lm\nlm.training(1, n_batch=8, steps=300, show_error=False)"
 
 
@@ -122,11 +122,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
 def updated(page: Path) -> str:
     """The page's text with its blocks as they have to be."""
     text = page.read_text(encoding="utf-8")
-    names = {name for _, name, _ in MARKED.findall(text)}
+    names = {name for _, name in MARKED.findall(text)}
     if not names or not names <= BLOCKS.keys():
         raise ValueError(f"{page.name}: expected blocks of {', '.join(BLOCKS)}; got {', '.join(names) or 'none'}")
     results = "../benchmarks/results" if page.parent.name == "docs" else "benchmarks/results"
-    return MARKED.sub(lambda found: found[1] + BLOCKS[found[2]]().replace("{results}", results) + "\n" + found[3], text)
+    return MARKED.sub(lambda found: found[1] + BLOCKS[found[2]]().replace("{results}", results) + "\n", text)
 
 
 def main() -> None:

@@ -23,9 +23,10 @@ from IPython.core.magic import (
 )
 from IPython.display import display
 
-from gpuprof import device, measure
+from gpuprof import device, measure, timer
 from gpuprof.footprint import evaluated
 from gpuprof.hooks.methods import NoLayersError
+from gpuprof.latest import Result
 from gpuprof.options import Reader, parse, points, positive, share, variable, words
 from gpuprof.output import Output
 from gpuprof.passes.measurement import Wishes
@@ -83,7 +84,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
     @line_cell_magic  # type: ignore[untyped-decorator]
     def gpu_timeit(
         self, line: str = "", cell: str | None = None, local_ns: dict[str, Any] | None = None
-    ) -> measure.Result | None:
+    ) -> Result | None:
         """Time a statement on the host and on the GPU.
 
             %gpu_timeit [-n N] [-r R] [-p P] [-q] [-o] [-v NAME] [--width 1%] [--cold] [--bytes B] [--flops F] STATEMENT
@@ -159,9 +160,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             raise UsageError(f"%gpu_info takes no arguments; got {line.strip()!r}")
         print(device.info())
 
-    def _timed(
-        self, statement: str, setup: str, other: str, options: dict[str, Any], names: dict[str, Any]
-    ) -> measure.Result:
+    def _timed(self, statement: str, setup: str, other: str, options: dict[str, Any], names: dict[str, Any]) -> Result:
         """Compile and measure: one statement, two in turns, or one over the values of a variable."""
         try:
             code = self._compiled(statement, setup, names)
@@ -170,10 +169,10 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                 told: dict[str, Any] = {"progress": progress, "output": output}
                 if other:
                     second = self._compiled(other, setup, names)
-                    return measure.compare_code(code, second, number=wishes.number, **told)
+                    return timer.compare_code(code, second, number=wishes.number, **told)
                 if "over" in options:
                     variable, values = self._points(options["over"], names)
-                    return measure.sweep_code(
+                    return timer.sweep_code(
                         lambda value: self._compiled(statement, setup, names | {variable: value}),
                         variable,
                         values,
@@ -181,7 +180,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                         wishes=wishes,
                         **told,
                     )
-                return measure.time_code(code, wishes, **told)
+                return timer.time_code(code, wishes, **told)
         except CaptureError as error:
             raise UsageError(str(error)) from None
 
@@ -289,7 +288,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                 raise
             print(f"gpuprof could not show what it measured: {type(error).__name__}: {error}")
 
-    def _store(self, result: measure.Result, options: Mapping[str, Any]) -> None:
+    def _store(self, result: Result, options: Mapping[str, Any]) -> None:
         """Under the name that -v gives; as the newest result, `measure` has kept it."""
         if "v" in options:
             self.shell.user_ns[options["v"]] = result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -54,7 +55,7 @@ def _value(text: str) -> tuple[str, str]:
             quote = "" if letter == quote else quote
         elif letter in "'\"":
             quote = letter
-        elif letter == " " and depth <= 0:
+        elif letter.isspace() and depth <= 0:
             return text[:place], text[place + 1 :]
         else:
             depth += (letter in "([{") - (letter in ")]}")
@@ -90,7 +91,8 @@ def share(text: str) -> float:
 
 def words(text: str) -> str:
     """The text itself, without the quotes around it; ValueError for nothing."""
-    stripped = text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+    quoted = re.fullmatch(r"""'[^']*'|"[^"]*\"""", text)
+    stripped = text[1:-1] if quoted else text
     if not stripped.strip():
         raise ValueError("expected an expression; got nothing")
     return stripped

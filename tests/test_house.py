@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ GPUPROF = [
     ["device"],
     ["environment"],
     ["record.driver"],
-    ["record.cache", "record.gate", "record.graphs", "record.kernels", "record.memory"],
+    ["record.cache", "record.gate", "record.graphs", "record.memory"],
+    ["record.kernels"],
     ["record.clocks"],
     ["record.cuda", "record.jax"],
     ["record.log"],
@@ -47,6 +49,8 @@ GPUPROF = [
     ["passes.device"],
     ["passes.pair"],
     ["passes.measurement"],
+    ["latest"],
+    ["timer"],
     ["measure"],
     ["magics"],
     ["testing"],
@@ -71,6 +75,7 @@ CNN = [
 HEAVY = ("numpy", "pandas", "matplotlib", "cupy", "torch", "IPython", "tqdm", "pooch", "threadpoolctl")
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """The dotted names that a file imports, those inside functions too."""
     found: set[str] = set()

@@ -1,4 +1,4 @@
-"""The README: its figures come from benchmarks/results, its code runs."""
+"""The README and docs/timing.md: their figures come from benchmarks/results, the code runs, what they name is there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import readme
+from benchmarks import pages, readme
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_table_is_what_the_results_say() -> None:
-    assert readme.updated(TEXT) == TEXT, "run python -m benchmarks.readme"
+PAGES = pytest.mark.parametrize("page", [readme.README, readme.TIMING], ids=lambda page: page.name)
+
+
+@PAGES
+def test_the_tables_are_what_the_results_say(page: Path) -> None:
+    assert readme.updated(page) == page.read_text(encoding="utf-8"), "run python -m benchmarks.readme"
+
+
+def test_every_block_is_on_a_page() -> None:
+    text = TEXT + readme.TIMING.read_text(encoding="utf-8")
+    assert {name for _, name in readme.MARKED.findall(text)} == readme.BLOCKS.keys()
+
+
+def test_a_page_with_an_unknown_block_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- measured: wishes -->\n<!-- /measured: wishes -->\n")
+    with pytest.raises(ValueError, match="got wishes"):
+        readme.updated(page)
 
 
 def test_the_picture_is_drawn_from_the_kept_profile(tmp_path: Path) -> None:
@@ -26,10 +42,32 @@ def test_the_picture_is_drawn_from_the_kept_profile(tmp_path: Path) -> None:
             assert picture.info["Description"] == readme.fingerprint(profile), "run python -m benchmarks.readme"
 
 
-def test_every_file_it_links_to_is_there() -> None:
-    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", TEXT)
+@PAGES
+def test_every_file_it_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", page.read_text(encoding="utf-8"))
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_test_that_the_pitfalls_name_is_there() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", readme.TIMING.read_text(encoding="utf-8"))
+    tests = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "tests" / "gpuprof").glob("test_*.py")}
+    assert named
+    assert [test for file, test in named if f"def {test}(" not in tests.get(file, "")] == []
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_what_was_reached_is_computed(monkeypatch: pytest.MonkeyPatch, reached: bool) -> None:
+    same = [{"word": "SAME" if reached else "FASTER", "seconds": 1.0}] * 400
+    changed = [{"word": "SLOWER" if i % 4 < 2 else "FASTER", "seconds": 1.0} for i in range(100)]
+    monkeypatch.setattr(pages, "load", lambda _: {"same": same, "changed": changed})
+    assert [claim.reached for claim in pages._ab_claims()] == ["yes" if reached else "**no**"] * 2 + ["yes"] * 2
+
+
+def test_too_few_pairs_are_not_called_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"same": [{"word": "SAME", "seconds": 1.0}] * 27, "changed": [{"word": "SLOWER", "seconds": 1.0}] * 2}
+    monkeypatch.setattr(pages, "load", lambda _: found)
+    assert [claim.reached for claim in pages._ab_claims()][:3] == ["too few: 27 of 400"] * 2 + ["too few: 2 of 100"]
 
 
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))

@@ -35,7 +35,7 @@ def drift(samples: ArrayLike) -> float:
     n, time = len(means), np.arange(len(means))
     slope = theil_sen(means)
     around = correlation(means - slope * time) + 1 / n  # a line takes up one more share of it than a mean does
-    worth = n / excess(cautious(around, n))
+    worth = n / excess(cautious(around, n)) if mad(means - slope * time) > 1e-3 * abs(slope * n) else n
     rho = spearman(means)
     if worth < 4 or abs(rho) * math.sqrt((worth - 2) / (1 - rho**2)) < t_quantile(0.9975, worth - 2):
         return 0.0

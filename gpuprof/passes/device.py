@@ -94,7 +94,7 @@ class DevicePass:
     def _slope(self) -> Sequence[Sequence[float]]:
         """Seconds a call from N and 2 N calls: what a single call costs besides cancels."""
         once, twice = (self._subject.finished(self.number * n) for n in (1, 2))
-        self.samples.append(max(0.0, twice - once) / self.number)
+        self.samples.append((twice - once) / self.number)
         return [self.samples]
 
     def fitting(self, number: int | None) -> int:

@@ -136,7 +136,9 @@ class Measurement:
             f"it waits for the GPU inside, at {waits}" if waits and waits != "inside" else waits and "it waits inside"
         )
         try:
-            taken.run(refused, self._wishes.number, **self._asked(0.3))
+            stopped = taken.run(refused, self._wishes.number, **self._asked(0.3))
+            if stopped and stopped != self.found["stopped"]:
+                self.found["stopped"] = f"host: {self.found['stopped']}; device: {stopped}"
         finally:
             self.found |= {"device": _sample(taken.samples), "device_number": taken.number}
             self.found |= {"way": taken.way, "why": taken.why}
@@ -216,6 +218,9 @@ class Measurement:
         if not (given or bound):
             return None
         own = self.found["kernels"] if self.found["kernels"].samples else device
+        if not self.found["kernels"].samples and self.found["way"] != "gate":
+            self._warnings.append("bytes and flops are held against nothing: the GPU's own time could not be taken")
+            return None
         value = self._subject.code.value()
         cost = Cost(wishes.bytes, wishes.flops, "given") if given else inferred(self._subject.code, value)
         dtype = computed_in(self._subject.code, value)

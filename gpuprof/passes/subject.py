@@ -94,4 +94,4 @@ def repeated(
         if count >= most:
             return f"{most} batches are enough"
         if subject.clock.host() >= deadline:
-            return f"{subject.allowed:.3g} s were allowed"
+            return f"its share of {subject.allowed:.3g} s was up"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ from gpuprof.statement import Timed
 
 _SPIN_S = 2e-3
 _LONGEST_S = 0.25
-_OURS = str(Path(__file__).parent.parent)
+_OURS = f"{Path(__file__).parent.parent}{os.sep}"
 
 
 def waits_inside(subject: Subject, host: float) -> str:

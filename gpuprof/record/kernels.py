@@ -12,13 +12,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_size_t, c_uint32, c_uint64, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gpuprof.record.gate import injected_tool
 
 _BUFFER = 4 << 20
 _COPY, _FILL, _KERNEL = 1, 2, 10  # CUPTI_ACTIVITY_KIND_MEMCPY, _MEMSET, _CONCURRENT_KERNEL
@@ -34,7 +36,6 @@ _LAYOUTS: dict[int, dict[str, tuple[str, int]]] = {
 _COPIES = {1: "copy to the device", 2: "copy to the host", 8: "copy on the device", 10: "copy between devices"}
 
 _Requested = CFUNCTYPE(None, POINTER(c_void_p), POINTER(c_size_t), POINTER(c_size_t))
-_Called = CFUNCTYPE(None, c_void_p, c_int, c_uint32, c_void_p)
 _Completed = CFUNCTYPE(None, c_void_p, c_uint32, c_void_p, c_size_t, c_size_t)
 
 
@@ -67,14 +68,12 @@ class _Log:
         self._free: list[ctypes.Array[Any]] = []
         self._out: dict[int, ctypes.Array[Any]] = {}
         self._full: list[tuple[ctypes.Array[Any], int]] = []
-        self._nobody = _Called(lambda *_: None)
         self._callbacks = (_Requested(self._requested), _Completed(self._completed))
         self.lock = threading.Lock()
 
     def begin(self) -> None:
-        """Subscribe, so that nobody else does, and ask for records."""
+        """Ask for records."""
         self._full.clear()
-        self._call("cuptiSubscribe", byref(c_void_p()), self._nobody, None)
         self._call("cuptiActivityRegisterCallbacks", *self._callbacks)
         for kind in _LAYOUTS:
             self._call("cuptiActivityEnable", kind)
@@ -176,8 +175,8 @@ def recording() -> Iterator[Recording]:
     log = _log()
     if isinstance(log, str):
         raise NoRecordsError(log)
-    if _torch_profiles():
-        raise NoRecordsError("torch.profiler is recording in this process, and CUPTI serves one at a time")
+    if holder := "torch.profiler" if _torch_profiles() else injected_tool():
+        raise NoRecordsError(f"{holder} is recording in this process, and CUPTI serves one at a time")
     if not log.lock.acquire(blocking=False):
         raise NoRecordsError("another thread of this process is taking kernel records")
     found = Recording(log)

@@ -181,7 +181,7 @@ def test_a_cell_with_await_is_refused_with_the_reason(ip) -> None:
 def clock(ip, monkeypatch) -> FakeClock:
     """A clock that every %gpu_timeit runs on; the user has it as `clock`."""
     fake = FakeClock()
-    monkeypatch.setattr("gpuprof.measure.clock_for", lambda *objects, **how: fake)
+    monkeypatch.setattr("gpuprof.timer.clock_for", lambda *objects, **how: fake)
     ip.user_ns["clock"] = fake
     return fake
 
@@ -415,7 +415,7 @@ def test_magics_inside_the_statement_keep_their_meaning(ip, clock) -> None:
 def test_inside_a_capture_it_is_refused_with_what_to_do(ip, monkeypatch) -> None:
     fake = FakeClock(device=True)
     fake.refusal = CAPTURING
-    monkeypatch.setattr("gpuprof.measure.clock_for", lambda *objects, **how: fake)
+    monkeypatch.setattr("gpuprof.timer.clock_for", lambda *objects, **how: fake)
     with pytest.raises(UsageError, match="end the capture"):
         ip.run_line_magic("gpu_timeit", "1")
 

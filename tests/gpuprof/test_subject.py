@@ -96,7 +96,7 @@ def test_as_many_as_were_asked_for_are_taken_whatever_they_are() -> None:
 
 
 def test_samples_that_are_never_enough_end_with_the_time() -> None:
-    assert taking(FakeClock(), [1.0, 2.0, 4.0], precision=1e-6) == ("1.7 s were allowed", 850)
+    assert taking(FakeClock(), [1.0, 2.0, 4.0], precision=1e-6) == ("its share of 1.7 s was up", 850)
 
 
 def test_samples_end_at_the_most_there_may_be() -> None:
@@ -120,7 +120,7 @@ def test_every_quantity_must_be_narrow_enough() -> None:
         clock.spend(0.01)
         return [ones, wide]
 
-    assert repeated(spending(clock, 0.0, 0.0), "graph", take, share=0.5) == "1.7 s were allowed"
+    assert repeated(spending(clock, 0.0, 0.0), "graph", take, share=0.5) == "its share of 1.7 s was up"
 
 
 def test_samples_that_are_known_only_later_are_never_enough() -> None:

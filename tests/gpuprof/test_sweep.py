@@ -190,7 +190,7 @@ def test_an_error_at_a_point_rises_and_the_points_before_are_kept() -> None:
 
 def test_wishes_go_to_every_point() -> None:
     clock = FakeClock()
-    found = gpuprof.measure.sweep_code(
+    found = gpuprof.timer.sweep_code(
         lambda n: gpuprof.statement.from_function(clock.spend, n * 1e-3),
         "n",
         [1, 2],

@@ -82,7 +82,7 @@ def test_batches_end_when_time_is_up() -> None:
     clock = FakeClock()
     lengths = iter(range(10**6))
     timing = gpuprof.timeit(lambda: clock.spend(1e-2 * (1 + next(lengths) % 7)), number=1, clock=clock)
-    assert timing.stopped == "1.7 s were allowed"
+    assert timing.stopped == "its share of 1.7 s was up"
 
 
 @pytest.mark.parametrize(("length", "batches"), [(0.5, 7), (1.0, 7), (3.0, 7), (30.0, 1)])
