@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 from gpuprof import device
+from gpuprof.results.comparison import Comparison
+from gpuprof.results.files import kind_of
 from gpuprof.results.profile import Profile
+from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
 
 
@@ -16,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gpuprof", description="GPU time, told truthfully")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="this machine: GPU, driver, versions, clocks")
-    show = commands.add_parser("show", help="print a saved profile or timing")
+    show = commands.add_parser("show", help="print a saved profile, timing, comparison or sweep")
     show.add_argument("file", type=Path)
     options = parser.parse_args(arguments)
     if options.command == "info":
@@ -30,13 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _load(path: Path) -> Profile | Timing:
-    try:
-        return Profile.load(path)
-    except ValueError as error:
-        if "'timing'" not in str(error):
-            raise
-        return Timing.load(path)
+def _load(path: Path) -> Profile | Timing | Comparison | Sweep:
+    """The result in the file, of whatever kind it says it is."""
+    kinds = {"profile": Profile, "timing": Timing, "comparison": Comparison, "sweep": Sweep}
+    kind = kind_of(path)
+    if kind not in kinds:
+        raise ValueError(f"{path} should hold a gpuprof {', '.join(kinds)}; it holds {kind!r}")
+    found: Profile | Timing | Comparison | Sweep = kinds[kind].load(path)  # type: ignore[attr-defined] # all have it
+    return found
 
 
 if __name__ == "__main__":

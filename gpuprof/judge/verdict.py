@@ -9,7 +9,9 @@ from gpuprof.judge.figures import Figures, Sample
 from gpuprof.units import digits, percent, seconds_text
 
 _BUSY_HOST = 5e-4  # a call that keeps the host this long, and leaves nothing to do, may be waiting inside
+_BOUND = {"bandwidth": "bandwidth-bound", "compute": "compute-bound"}
 _RESIDUE_S = 3e-7
+_AS_THEY_ARE = ("launch-bound", "synchronises", "bound by", *_BOUND.values())
 _WORTH = 1.1  # a graph is mentioned where it saves a tenth
 _DISAGREE = 0.15  # events and kernel records differ by more than this: one of them sees something else
 
@@ -72,7 +74,8 @@ def _gpu(f: Figures) -> Sample:
 
 def _gpu_bound(f: Figures) -> str:
     ahead = percent(1 - f.host.median / _gpu(f).median) if f.host.median else "all"
-    return f"GPU-bound: calls one after another keep the GPU busy, and the host is free for {ahead} of that time."
+    word = _BOUND.get(f.roof.kind if f.roof else "", "GPU-bound")
+    return f"{word}: calls one after another keep the GPU busy, and the host is free for {ahead} of that time."
 
 
 def _launch_bound(f: Figures) -> str:
@@ -152,5 +155,5 @@ def _disagreement(share: float) -> str:
 
 def _upper(sentence: str) -> str:
     """A sentence's first letter as a capital, but for the words that begin a verdict."""
-    as_it_is = sentence.startswith(("launch-bound", "synchronises", "bound by"))
+    as_it_is = sentence.startswith(_AS_THEY_ARE)
     return sentence if as_it_is else sentence[:1].upper() + sentence[1:]

@@ -34,11 +34,7 @@ def _without_nan(value: Any) -> Any:
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:
     """What `write_json` wrote. ValueError says what the file is instead."""
-    data = path.read_bytes()
-    try:
-        content = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is not a gpuprof {kind}, or it is cut off: {error}") from None
+    content = _parsed(path, kind)
     if not isinstance(content, dict) or content.get("gpuprof") != kind:
         found = content.get("gpuprof") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} should hold a gpuprof {kind}; it holds {found!r}")
@@ -47,6 +43,20 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
             f"{path} has schema {content.get('schema')}; this gpuprof reads schema {SCHEMA}: update gpuprof"
         )
     return content
+
+
+def kind_of(path: Path) -> str:
+    """What the file at `path` says it holds: "profile", "timing"; ValueError where it is no result at all."""
+    content = _parsed(path, "result")
+    return str(content.get("gpuprof")) if isinstance(content, dict) else type(content).__name__
+
+
+def _parsed(path: Path, kind: str) -> Any:
+    data = path.read_bytes()
+    try:
+        return json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} is not a gpuprof {kind}, or it is cut off: {error}") from None
 
 
 def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gpuprof.judge.cost import bytes_text
+from gpuprof.judge.cost import bytes_text, rate_text
 from gpuprof.judge.figures import Figures, Sample
 from gpuprof.units import digits, percent, seconds_text
 
@@ -54,7 +54,7 @@ def spread(f: Figures) -> str:
 
 def small_print(f: Figures) -> list[str]:
     """The machine, the clocks, the memory, what was cross-checked, why it stopped."""
-    notes = [f.about.get("gpu", ""), _clocks(f)]
+    notes = [f.about.get("gpu", ""), _clocks(f), _floor(f), *_rates(f)]
     if not math.isnan(f.agreement):
         notes.append(f"events and kernel records agree to {percent(abs(f.agreement))}")
     notes.append(_memory(f))
@@ -103,6 +103,20 @@ def _detail(f: Figures, name: str) -> str:
 
 def _way(f: Figures) -> str:
     return f", gated by {f.device_number}" if f.way == "gate" else ""
+
+
+def _floor(f: Figures) -> str:
+    if not f.floor or math.isnan(f.floor_s):
+        return ""
+    pair, launch = seconds_text(f.floor.pair), seconds_text(f.floor.launch)
+    return f"floor: {pair} a pair of events, {launch} a launch"
+
+
+def _rates(f: Figures) -> Iterator[str]:
+    if f.roof and f.roof.bytes_per_s:
+        yield rate_text(f.roof.bytes_per_s, "B/s")
+    if f.roof and f.roof.flops_per_s:
+        yield rate_text(f.roof.flops_per_s, "FLOP/s")
 
 
 def _memory(f: Figures) -> str:

@@ -37,6 +37,11 @@ class Timing(Figures):
         """What disturbed the measurement, or limits what can be claimed."""
         return cautions(self)
 
+    @property
+    def samples(self) -> dict[str, tuple[float, ...]]:
+        """Every batch of each quantity measured, seconds a call."""
+        return {p.name: p.sample.samples for p in parts(self)}
+
     @cached_property
     def table(self) -> Any:
         """A DataFrame with a row a quantity: median_us, low_us, high_us, samples, outliers."""

@@ -177,6 +177,25 @@ def test_a_stream_named_in_the_statement_is_the_one_that_is_timed(cp, spin) -> N
     assert timing.device.median == pytest.approx(103e-6, abs=4e-6)
 
 
+def test_anything_that_stands_for_a_stream_says_which_is_timed(cp, spin) -> None:
+    class Mine:
+        def __init__(self, stream) -> None:
+            self.stream = stream
+
+        def __cuda_stream__(self) -> tuple[int, int]:
+            return 0, self.stream.ptr
+
+    mine = Mine(cp.cuda.Stream(non_blocking=True))
+    x = cp.ones(10)
+
+    def run(mine: Mine) -> None:
+        with mine.stream:
+            x.fill(1)
+            spin(100)
+
+    assert gpuprof.timeit(run, mine).device.median == pytest.approx(103e-6, abs=4e-6)
+
+
 def test_a_cooperative_kernel_is_timed_behind_the_gate(cp) -> None:
     code = r"""#include <cooperative_groups.h>
         extern "C" __global__ void together(int* out) {

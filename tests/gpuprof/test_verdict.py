@@ -121,8 +121,13 @@ def test_a_long_call_that_leaves_work_is_not(latency: float) -> None:
 
 
 def test_the_roof_has_its_sentence() -> None:
-    roof = Roof("bandwidth", 0.9, 1e12, None, "bandwidth-bound: 90 % of the copy rate")
-    assert verdict(figures(10, 100, roof=roof)).endswith("Bandwidth-bound: 90 % of the copy rate.")
+    roof = Roof("bandwidth", 0.9, 1e12, None, "the nearest roof is memory: 90 % of the copy rate")
+    assert verdict(figures(10, 100, roof=roof)).endswith("The nearest roof is memory: 90 % of the copy rate.")
+
+
+@pytest.mark.parametrize(("kind", "word"), [("bandwidth", "bandwidth-bound"), ("compute", "compute-bound")])
+def test_the_roof_that_is_near_names_what_bounds(kind: str, word: str) -> None:
+    assert verdict(figures(10, 100, roof=Roof(kind, 0.9, 1e12, None, ""))).startswith(f"{word}: ")
 
 
 def test_a_roof_without_a_sentence_is_silent() -> None:
