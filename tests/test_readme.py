@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import pages, readme
+from benchmarks.results import load
+from gpuprof.results.comparison import BETWEEN_RUNS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,3 +80,11 @@ def test_its_python_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_it_names_the_two_commands() -> None:
     assert "make demo" in TEXT
     assert "make test" in TEXT
+
+
+def test_what_separate_runs_may_differ_by_is_no_less_than_was_measured() -> None:
+    measured: dict[str, float] = {}
+    for quantities in load("ab")["between"].values():
+        for name, found in quantities.items():
+            measured[name] = max(measured.get(name, 0.0), found["spread"])
+    assert {name for name, spread in measured.items() if spread > BETWEEN_RUNS[name]} == set()

@@ -23,11 +23,13 @@ class Sample:
     """Repeated measurements of one quantity, seconds a call. Each is the mean of a batch of calls."""
 
     samples: tuple[float, ...]
+    tick: float = 0.0
+    """The steps of the clock they were read from, seconds a call; 0 where it is to be seen from the samples."""
 
     @cached_property
     def interval(self) -> Interval:
         """The middle and its 95 % interval (`judge.stats.batch_interval`); NaN ends for fewer than 6 samples."""
-        middle, low, high = batch_interval(self.samples)
+        middle, low, high = batch_interval(self.samples, tick=self.tick)
         if math.isnan(low):
             return Interval(middle, low, high)
         return Interval(middle, max(low, min(self.samples)), min(high, max(self.samples)))
@@ -65,7 +67,7 @@ class Sample:
     @cached_property
     def modes(self) -> tuple[tuple[float, float], ...]:
         """(seconds, share of the batches) of two modes; () where there is one."""
-        return modes(self.samples)
+        return modes(self.samples, self.tick)
 
     @property
     def apart(self) -> float:
@@ -75,7 +77,7 @@ class Sample:
     @cached_property
     def outliers(self) -> tuple[bool, ...]:
         """Which batches lie far out (beyond 3 interquartile ranges); they are kept, and counted."""
-        return tuple(outliers(self.samples).tolist())
+        return tuple(outliers(self.samples, self.tick).tolist())
 
     def text(self, figures: int = 3) -> str:
         """The median such as "12.3 µs"."""
@@ -107,6 +109,8 @@ class Floor(NamedTuple):
     """A kernel that does nothing, in a row of them."""
     record: float = math.nan
     """What the kernel record of such a kernel reads; NaN without records."""
+    tick: float = 0.0
+    """The least difference between two readings that differ: the steps of the device's clock."""
 
     def of(self, number: int, launches: float) -> float:
         """For one of `number` calls between two events, each with so many launches."""

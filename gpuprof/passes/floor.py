@@ -33,9 +33,11 @@ def floor_of(clock: DeviceClock) -> Floor:
 
 
 def _measured(clock: DeviceClock) -> Floor:
-    pair = float(np.median([_batch(clock, 0) for _ in range(_TIMES)]))
+    pairs = [_batch(clock, 0) for _ in range(_TIMES)]
+    pair = float(np.median(pairs))
     many = float(np.median([_batch(clock, _LAUNCHES) for _ in range(_TIMES)]))
-    return Floor(pair, max(0.0, many - pair) / _LAUNCHES)
+    steps = np.diff(np.unique(pairs))
+    return Floor(pair, max(0.0, many - pair) / _LAUNCHES, tick=float(steps.min()) if len(steps) else 0.0)
 
 
 def _batch(clock: DeviceClock, launches: int) -> float:

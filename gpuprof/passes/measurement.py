@@ -208,7 +208,7 @@ class Measurement:
         except GateTakenError as error:
             self._warnings.append(f"no cold figure without a gate: {error}")
         finally:
-            self.found["cold"] = _sample(taken.samples)
+            self.found["cold"] = _sample(taken.samples, self.found["floor"].tick if "floor" in self.found else 0.0)
 
     def _roof(self) -> Roof | None:
         """How near the statement comes to this device's measured ceilings, where that can be known."""
@@ -231,8 +231,8 @@ class Measurement:
         return roof(cost, own.median, dtype, limits) if limits else None
 
 
-def _sample(values: Sequence[float]) -> Sample:
-    return Sample(tuple(values)) if values else NOTHING
+def _sample(values: Sequence[float], tick: float = 0.0) -> Sample:
+    return Sample(tuple(values), tick) if values else NOTHING
 
 
 def _sm_clock() -> int | None:

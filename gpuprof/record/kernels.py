@@ -229,6 +229,8 @@ def _places() -> Iterator[str]:
         yield from {line.split()[-1] for line in lines if "libcupti.so" in line}
     if spec := find_spec("nvidia"):
         for folder in spec.submodule_search_locations or ():
-            yield from map(str, sorted(Path(folder).glob("*/lib/libcupti.so.*"), reverse=True))
+            yield from map(
+                str, sorted(Path(folder).glob("*/lib/libcupti.so.*"), key=lambda file: file.suffix, reverse=True)
+            )
     yield from ("libcupti.so.13", "libcupti.so.12", "libcupti.so")
     yield from map(str, sorted(Path("/usr/local").glob("cuda*/**/libcupti.so.1?"), reverse=True))

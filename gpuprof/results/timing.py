@@ -135,13 +135,15 @@ class Timing(Figures):
 
 def _plain(value: Any) -> Any:
     """A field as JSON has it."""
-    return list(value.samples) if isinstance(value, Sample) else value
+    if not isinstance(value, Sample):
+        return value
+    return {"samples": list(value.samples), "tick": value.tick} if value.tick else list(value.samples)
 
 
 def _revived(name: str, value: Any) -> Any:
     """A field from what JSON had; None stands for NaN where a number is expected."""
     if name in _SAMPLES:
-        return Sample(tuple(value))
+        return Sample(tuple(value["samples"]), value["tick"]) if isinstance(value, dict) else Sample(tuple(value))
     if name in ("first", "residue") and value is None:
         return math.nan
     if name == "kernel_list":

@@ -159,15 +159,6 @@ def test_show_prints_a_saved_timing(tmp_path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("content", [None, "no json"])
-def test_show_prints_a_saved_comparison_and_a_saved_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    clock = FakeClock()
-    comparison = gpuprof.compare(lambda: clock.spend(2e-3), lambda: clock.spend(1e-3), clock=clock)
-    sweep = gpuprof.sweep(clock.spend, {"n": [1e-3, 2e-3]}, clock=clock)
-    for result in (comparison, sweep):
-        assert main(["show", str(result.save(tmp_path / "r.json"))]) == 0
-        assert capsys.readouterr().out == f"{result}\n"
-
-
 def test_show_says_what_is_wrong_with_a_file(tmp_path, capsys: pytest.CaptureFixture[str], content: str | None) -> None:
     file = tmp_path / "x.json"
     if content:
@@ -183,3 +174,12 @@ def test_the_gpu_is_named() -> None:
     found = device.machine()
     assert "NVIDIA" in found["gpu"]
     assert found["clock_sm"].endswith("MHz")
+
+
+def test_show_prints_a_saved_comparison_and_a_saved_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock()
+    comparison = gpuprof.compare(lambda: clock.spend(2e-3), lambda: clock.spend(1e-3), clock=clock)
+    sweep = gpuprof.sweep(clock.spend, {"n": [1e-3, 2e-3]}, clock=clock)
+    for result in (comparison, sweep):
+        assert main(["show", str(result.save(tmp_path / "r.json"))]) == 0
+        assert capsys.readouterr().out == f"{result}\n"
