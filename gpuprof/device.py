@@ -23,6 +23,7 @@ def machine() -> dict[str, str]:
         **_driver(gpu_id()),
         "cuda": _cuda_runtime(),
         "cupy": version("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+        **{name: version(name) for name in ("torch", "jax") if name in sys.modules},
         "numpy": version("numpy"),
         "gpuprof": version(_OURS),
         "python": platform.python_version(),
@@ -129,7 +130,8 @@ def blas() -> str:
 def _cuda_runtime() -> str:
     cupy: Any = sys.modules.get("cupy")
     if cupy is None:
-        return ""
+        torch: Any = sys.modules.get("torch")
+        return str(torch.version.cuda or "") if torch else ""
     number = cupy.cuda.runtime.runtimeGetVersion()
     return f"{number // 1000}.{number % 1000 // 10}"
 

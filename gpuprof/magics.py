@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -27,12 +28,12 @@ from gpuprof import device, measure, timer
 from gpuprof.footprint import evaluated
 from gpuprof.hooks.methods import NoLayersError
 from gpuprof.latest import Result
+from gpuprof.notebook import NotebookOutput, progress, users_part
 from gpuprof.options import Reader, parse, points, positive, share, variable, words
-from gpuprof.output import Output
 from gpuprof.passes.measurement import Wishes
-from gpuprof.passes.subject import Progress
 from gpuprof.record.gate import CaptureError
 from gpuprof.results.profile import Profile
+from gpuprof.results.sweep import Sweep
 from gpuprof.statement import Timed, from_tree
 
 _TIMEIT: dict[str, Reader | None] = {
@@ -49,30 +50,8 @@ _TIMEIT: dict[str, Reader | None] = {
     "over": words,
 }
 _VS = re.compile(r"""'[^']*'|"[^"]*"|(?P<vs>(?:^|(?<=\s))--vs(?=\s|$))""")
+_OURS = f"{Path(__file__).parent}{os.sep}"
 _MAGICS = {"line": ("gpu_timeit", "gpu_info"), "cell": ("gpu_timeit", "layertime")}
-
-
-class NotebookOutput(Output):
-    """What a statement prints and displays, shown once."""
-
-    def __init__(self, shell: Any) -> None:
-        super().__init__()
-        self._shell = shell
-
-    def __enter__(self) -> NotebookOutput:
-        super().__enter__()
-        publisher = self._shell.display_pub
-        publish, others = publisher.publish, "publish" in vars(publisher)
-
-        def once(*args: Any, **keywords: Any) -> Any:
-            return publish(*args, **keywords) if self.passes() else None
-
-        publisher.publish = once
-        if others:
-            self._stack.callback(setattr, publisher, "publish", publish)
-        else:
-            self._stack.callback(vars(publisher).pop, "publish", None)
-        return self
 
 
 @magics_class
@@ -162,27 +141,32 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
 
     def _timed(self, statement: str, setup: str, other: str, options: dict[str, Any], names: dict[str, Any]) -> Result:
         """Compile and measure: one statement, two in turns, or one over the values of a variable."""
+        __tracebackhide__ = True
+        code = self._compiled(statement, setup, names)
+        output = partial(NotebookOutput, self.shell)
         try:
-            code = self._compiled(statement, setup, names)
-            wishes = self._wishes(options, names)
-            with _progress() as progress, NotebookOutput(self.shell) as output:
-                told: dict[str, Any] = {"progress": progress, "output": output}
+            with progress() as tell:
                 if other:
                     second = self._compiled(other, setup, names)
-                    return timer.compare_code(code, second, number=wishes.number, **told)
+                    return timer.compare_code(code, second, number=options.get("n"), progress=tell, output=output())
                 if "over" in options:
-                    variable, values = self._points(options["over"], names)
-                    return timer.sweep_code(
-                        lambda value: self._compiled(statement, setup, names | {variable: value}),
-                        variable,
-                        values,
-                        statement,
-                        wishes=wishes,
-                        **told,
-                    )
-                return timer.time_code(code, wishes, **told)
+                    return self._swept(statement, setup, options, names, progress=tell, output=output)
+                return timer.time_code(code, self._wishes(options, names), progress=tell, output=output())
         except CaptureError as error:
             raise UsageError(str(error)) from None
+        except Exception as error:
+            raise error.with_traceback(users_part(error.__traceback__, _OURS)) from error.__cause__
+
+    def _swept(self, statement: str, setup: str, options: dict[str, Any], names: dict[str, Any], **told: Any) -> Sweep:
+        variable, values = self._points(options["over"], names)
+        return timer.sweep_code(
+            lambda value: self._compiled(statement, setup, names | {variable: value}),
+            variable,
+            values,
+            statement,
+            wishes=lambda value: self._wishes(options, names | {variable: value}),
+            **told,
+        )
 
     def _wishes(self, options: Mapping[str, Any], names: dict[str, Any]) -> Wishes:
         cost = {}
@@ -313,22 +297,6 @@ def _split_at_vs(text: str) -> tuple[str, str]:
     if not after:
         raise UsageError("--vs needs a statement after it: %gpu_timeit x @ y --vs x.dot(y)")
     return text[: found.start()].rstrip(), after
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Tells, on one line that is wiped at the end, what is being measured."""
-    longest = 0
-
-    def tell(text: str) -> None:
-        nonlocal longest
-        longest = max(longest, len(text) + 12)
-        print(f"\rmeasuring: {text}".ljust(longest), end="", flush=True, file=real)
-
-    real = sys.stdout
-    yield tell
-    if longest:
-        print("\r" + " " * longest + "\r", end="", flush=True, file=real)
 
 
 def _parsed(line: str, known: Mapping[str, Reader | None]) -> tuple[dict[str, Any], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -100,7 +101,7 @@ def words(text: str) -> str:
 
 def variable(text: str) -> str:
     """The name of a variable; ValueError for anything else."""
-    if not text.isidentifier():
+    if not _is_name(text):
         raise ValueError(f"expected a variable's name; got {text!r}")
     return text
 
@@ -112,11 +113,12 @@ def points(text: str, namespace: Mapping[str, Any]) -> tuple[str, list[Any]]:
     """
     name, equals, values = text.partition("=")
     name = name.strip()
-    if not (equals and name.isidentifier() and values.strip()):
+    if not (equals and _is_name(name) and values.strip()):
         raise ValueError(f"expected n=2**10:2**20 or n=[1, 2, 3]; got {text!r}")
     try:
         tree = ast.parse(f"x[{values.strip()}]", mode="eval").body
-        assert isinstance(tree, ast.Subscript)
+        if not (isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Name)):
+            raise ValueError(f"expected n=2**10:2**20 or n=[1, 2, 3]; got {text!r}")
         if isinstance(tree.slice, ast.Slice):
             return name, _doubled(tree.slice, namespace)
         found = list(_evaluated(tree.slice, namespace))
@@ -147,3 +149,8 @@ def _doubled(ends: ast.Slice, namespace: Mapping[str, Any]) -> list[Any]:
 def _evaluated(tree: ast.expr, namespace: Mapping[str, Any]) -> Any:
     code = compile(ast.Expression(tree), "<--over>", "eval")
     return eval(code, dict(namespace))  # noqa: S307 - the user's own words
+
+
+def _is_name(text: str) -> bool:
+    """Whether a variable may be called that."""
+    return text.isidentifier() and not keyword.iskeyword(text)

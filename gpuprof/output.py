@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+import threading
+from contextlib import ExitStack
 from io import TextIOBase
 from types import TracebackType
 from typing import Any, TextIO
 
 
 class Output:
-    """While entered, what is printed passes through until `hide()`; from then on it is only counted."""
+    """While entered, what this thread prints passes through until `hide()`; from then on it is only counted."""
 
     def __init__(self) -> None:
         self.hidden = 0
         """Pieces of output that were not shown."""
         self._hiding = False
+        self._thread = threading.get_ident()
         self._stack = ExitStack()
 
     def hide(self) -> None:
@@ -24,18 +26,27 @@ class Output:
 
     def passes(self) -> bool:
         """Whether output may be shown now; counts it where it may not."""
-        self.hidden += self._hiding
-        return not self._hiding
+        hiding = self._hiding and threading.get_ident() == self._thread  # other threads are none of the statement's
+        self.hidden += hiding
+        return not hiding
 
     def __enter__(self) -> Output:
-        self._stack.enter_context(redirect_stdout(_Through(sys.stdout, self)))
-        self._stack.enter_context(redirect_stderr(_Through(sys.stderr, self)))
+        for name in ("stdout", "stderr"):
+            before, ours = getattr(sys, name), _Through(getattr(sys, name), self)
+            setattr(sys, name, ours)
+            self._stack.callback(_put_back, name, ours, before)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+
+def _put_back(name: str, ours: object, before: object) -> None:
+    """Unless another has taken its place meanwhile, which will put back what it found."""
+    if getattr(sys, name) is ours:
+        setattr(sys, name, before)
 
 
 class _Through(TextIOBase):

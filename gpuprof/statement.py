@@ -9,7 +9,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from types import CodeType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 from gpuprof.arrays import copies
@@ -50,8 +50,8 @@ class Timed(ABC):
     def prepared(self, number: int) -> Callable[[], None]:
         """Run the setup; calling the result calls the statement `number` times, adding under 0.1 µs to each."""
         steps = self._loop(itertools.repeat(None, number))
-        next(steps)
-        return partial(next, steps)
+        _advanced(steps)
+        return partial(_advanced, steps)
 
     @abstractmethod
     def value(self) -> object:
@@ -69,8 +69,9 @@ class Timed(ABC):
     def fresh(self) -> Timed:
         """The same over copies of the arrays it names directly: other memory, the same sizes, strides and contents.
 
-        The rest is shared, and so are the arrays of the setup's own, what a copy would change (strides with gaps) and
-        PyTorch tensors that require gradients. The user's namespace stays as it is. Raises where memory is short.
+        A function's are those in its arguments, closure, defaults and globals. The rest is shared, and so are the arrays
+        of the setup's own, what a copy would change (strides with gaps) and PyTorch tensors that require gradients. The
+        user's namespace stays as it is. Raises where memory is short.
         """
 
 
@@ -101,7 +102,7 @@ class _Function(Timed):
         return {f"args[{i}]": arg for i, arg in enumerate(self._args)}
 
     def fresh(self) -> Timed:
-        return _Function(self._function, tuple(copies(self._args)))
+        return _Function(_over_copies(self._function), tuple(copies(self._args)))
 
 
 class _Source(Timed):
@@ -130,7 +131,7 @@ class _Source(Timed):
 
     def named(self) -> dict[str, object]:
         steps = self._loop(())
-        next(steps)
+        _advanced(steps)
         local = inspect.getgeneratorlocals(steps)
         steps.close()
         found = {**self._globals(), **local}
@@ -148,11 +149,26 @@ class _Source(Timed):
 
     def _made(self, template: str, statement: list[ast.stmt]) -> dict[str, Any]:
         """What the template defines, with the setup and this statement in it."""
-        tree = _Fill(statement, self._setup).visit(ast.parse(template))
+        tree = ast.parse(template)
+        for node in ast.walk(tree):  # its lines are the statement's, so that a traceback finds the statement's text
+            if isinstance(node, (ast.stmt, ast.expr)):
+                node.lineno = node.end_lineno = 1
+        tree = _Fill(statement, self._setup).visit(tree)
+        tree.body[0].end_lineno = max([1, *(part.end_lineno or 1 for part in (*statement, *self._setup))])
         code = compile(ast.fix_missing_locations(tree), self.filename, "exec", self._flags, dont_inherit=True)
         made: dict[str, Any] = {}
         exec(code, self._namespace, made)  # noqa: S102 - running the user's statement is what this is for
         return made
+
+
+def _advanced(steps: Iterator[None]) -> None:
+    """Run to the next yield; a StopIteration of the statement's own rises as itself, not as a generator's error."""
+    try:
+        next(steps)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, StopIteration):
+            raise error.__cause__ from None
+        raise
 
 
 def from_function(function: Callable[..., Any], *args: Any) -> Timed:
@@ -197,6 +213,35 @@ class _Fill(ast.NodeTransformer):
         if isinstance(node.value, ast.Name) and node.value.id in self._bodies:
             return self._bodies[node.value.id]
         return node
+
+
+def _over_copies(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A plain function over copies of the arrays in its closure, its defaults and the globals it names; else itself."""
+    if not isinstance(function, FunctionType):
+        return function
+    names = {name: value for name, value in function.__globals__.items() if name in function.__code__.co_names}
+    cells = [cell for cell in function.__closure__ or () if _filled(cell)]
+    made = copies([*names.values(), *(cell.cell_contents for cell in cells)])
+    overlay = {**function.__globals__, **dict(zip(names, made, strict=False))}
+    fresh = {id(cell): _cell(cell, value) for cell, value in zip(cells, made[len(names) :], strict=True)}
+    closure = tuple(fresh.get(id(cell), cell) for cell in function.__closure__ or ())
+    defaults = tuple(copies(function.__defaults__ or ()))
+    copy = FunctionType(function.__code__, overlay, function.__name__, defaults, closure)
+    copy.__kwdefaults__, copy.__qualname__ = function.__kwdefaults__, function.__qualname__
+    return copy
+
+
+def _filled(cell: CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - asking is what tells
+    except ValueError:
+        return False
+    return True
+
+
+def _cell(cell: CellType, value: object) -> CellType:
+    """A cell for `value`; the same cell where it holds that very object, for the function may assign to it."""
+    return cell if cell.cell_contents is value else CellType(value)
 
 
 def _returning(body: list[ast.stmt]) -> list[ast.stmt]:

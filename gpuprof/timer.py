@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from gpuprof.device import machine
@@ -26,6 +26,7 @@ _ALLOWED_S = 4.0
 _COPIES = 3  # of the first statement, over other memory
 _measuring = threading.RLock()
 _PATIENCE_S = 30.0
+_CROWD = "another thread of this process was measuring at the same time"
 
 
 def time_code(
@@ -38,16 +39,16 @@ def time_code(
 ) -> Timing:
     """`timeit` for what is compiled already.
 
-    `progress` is told what is going on once it has taken a second; `output`, entered already, shows what it prints.
+    `progress` is told what is going on once it has taken a second; `output` is where what it prints goes.
     """
     clock = clock or clock_for(code.objects, guess=bool(code.objects))
     _refuse_in_a_capture(clock)
-    with _one_at_a_time() as alone, nullcontext(output) if output else Output() as printed:
+    with _one_at_a_time() as alone, output or Output() as printed:
         subject = Subject(code, clock, progress)
         printed.hide()
         measurement = Measurement(subject, wishes)
         if not alone:
-            measurement.warn("another thread of this process was measuring at the same time")
+            measurement.warn(_CROWD)
         try:
             with _collecting_nothing():
                 measurement.run()
@@ -80,27 +81,47 @@ def compare_code(
     if quantity not in known:
         raise ValueError(f"quantity must be one of {', '.join(map(repr, known))} here; got {quantity!r}")
     _refuse_in_a_capture(clock)
-    with _one_at_a_time(), nullcontext(output) if output else Output() as printed, _collecting_nothing():
-        agreed = agreement(first.fresh().value(), second.fresh().value())  # from the same start, were they to change it
-        printed.hide()
+    with _one_at_a_time() as alone, output or Output() as printed, _collecting_nothing():
         subjects = [Subject(code, clock, progress) for code in (first, second)]
-        subjects += [Subject(first.fresh(), clock, progress) for _ in range(_COPIES)]
-        ours, theirs = (Runner(subject, number) for subject in subjects[:2])
-        pair = Pair(ours, theirs, [Runner(subject, ours.number) for subject in subjects[2:]])
+        printed.hide()
+        copies, short = _copies(first)
+        subjects += [Subject(copy, clock, progress) for copy in copies]
+        agreed, shorter = _agreed(first, second)
+        ours, theirs = (Runner(subject, number, number) for subject in subjects[:2])
+        pair = Pair(ours, theirs, [Runner(subject, ours.number, number) for subject in subjects[2:]])
         about = {"names": (first.text, second.text), "agreement": agreed, "clock": clock.name, "about": machine()}
+        notes = [short or shorter, "" if alone else _CROWD]
         try:
             pair.run(max(allowed, 40 * subjects[0].usual), quantity)
         except Exception as error:
             if pair.ratios:
-                _compared(pair, printed, f"{type(error).__name__}: {error}", about)
+                _compared(pair, printed, f"{type(error).__name__}: {error}", about, notes)
                 error.add_note("What gpuprof had compared until then is in gpuprof.last.")
             raise
-        return _compared(pair, printed, "interrupted" if pair.interrupted else "", about)
+        return _compared(pair, printed, "interrupted" if pair.interrupted else "", about, notes)
 
 
-def _compared(pair: Pair, printed: Output, stopped: str, about: dict[str, Any]) -> Comparison:
+def _copies(code: Timed) -> tuple[list[Timed], str]:
+    """The statement over other memory, three times or as often as there is room; and a note where there is not."""
+    found: list[Timed] = []
+    try:
+        found.extend(code.fresh() for _ in range(_COPIES))
+    except (MemoryError, RuntimeError):
+        return found, f"there was memory for {len(found)} of {_COPIES} copies: the floor is less sure"
+    return found, ""
+
+
+def _agreed(first: Timed, second: Timed) -> tuple[str, str]:
+    """Whether the two come to the same, each from copies, as they may change what they work on; a note if not seen."""
+    try:
+        return agreement(first.fresh().value(), second.fresh().value()), ""
+    except (MemoryError, RuntimeError) as error:
+        return "", f"whether the two come to the same could not be seen: {error}"
+
+
+def _compared(pair: Pair, printed: Output, stopped: str, about: dict[str, Any], notes: list[str]) -> Comparison:
     """The result, made the newest."""
-    warnings = (pair.why and f"no device time of its own: {pair.why}", _printing(printed))
+    warnings = (pair.why and f"no device time of its own: {pair.why}", _printing(printed), *notes)
     result = Comparison(
         ratios=tuple(pair.ratios),
         deciding=pair.deciding,
@@ -118,10 +139,10 @@ def sweep_code(
     values: Sequence[Any],
     text: str,
     *,
-    wishes: Wishes | None = None,
+    wishes: Callable[[Any], Wishes] = lambda _: Wishes(),
     clock: Clock | None = None,
     progress: Progress | None = None,
-    output: Output | None = None,
+    output: Callable[[], Output] = Output,
 ) -> Sweep:
     """`sweep` where `code(value)` gives what to time."""
     if not values:
@@ -134,8 +155,9 @@ def sweep_code(
         return result
 
     try:
-        for value in values:
-            points.append(time_code(code(value), wishes or Wishes(), clock=clock, progress=progress, output=output))
+        for k, value in enumerate(values, 1):
+            tell = _at(f"{variable} = {value} ({k} of {len(values)}), ", progress)
+            points.append(time_code(code(value), wishes(value), clock=clock, progress=tell, output=output()))
             if points[-1].stopped == "interrupted":
                 return so_far("interrupted")
     except KeyboardInterrupt:
@@ -148,6 +170,11 @@ def sweep_code(
             error.add_note("The points that gpuprof had measured until then are in gpuprof.last.")
         raise
     return so_far("")
+
+
+def _at(place: str, progress: Progress | None) -> Progress | None:
+    """`progress` told where in the sweep it is."""
+    return (lambda text: progress(place + text)) if progress else None
 
 
 def _kept(measurement: Measurement, printed: Output, stopped: str = "") -> Timing:

@@ -52,6 +52,7 @@ GPUPROF = [
     ["latest"],
     ["timer"],
     ["measure"],
+    ["notebook"],
     ["magics"],
     ["testing"],
     ["__main__"],

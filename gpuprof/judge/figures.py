@@ -32,7 +32,7 @@ class Sample:
         middle, low, high = batch_interval(self.samples, tick=self.tick)
         if math.isnan(low):
             return Interval(middle, low, high)
-        return Interval(middle, max(low, min(self.samples)), min(high, max(self.samples)))
+        return Interval(middle, max(low, min(self.samples) - self.tick), min(high, max(self.samples) + self.tick))
 
     @property
     def median(self) -> float:
@@ -152,6 +152,7 @@ class Figures:
     """All that `timeit` measured. What was not measured has no samples, and a NaN median, or is None."""
 
     statement: str
+    """As it was written; of a function, its name and the types of its arguments."""
     host: Sample
     """Until the call returned. On a GPU the work may not be done by then."""
     device: Sample = NOTHING
@@ -168,6 +169,8 @@ class Figures:
     """Plain calls one after another, all work done, taken in turns with `graph`."""
     kernel_count: float | None = None
     """Kernels, copies and fills a call."""
+    working: float = math.nan
+    """Seconds a call in which at least one of its kernels ran: less than `kernels` where they overlap."""
     kernel_list: tuple[Kernel, ...] = ()
     """The same by name, the longest first."""
     number: int = 1
@@ -201,6 +204,8 @@ class Figures:
     clock: str = "host clock"
     stopped: str = ""
     """Why no more batches were run."""
+    source: bool = True
+    """Whether the statement is source text, not a function."""
     warnings: tuple[str, ...] = ()
     """What disturbed the measurement, or limits what it can say."""
     about: dict[str, str] = field(default_factory=dict)
@@ -236,7 +241,18 @@ class Figures:
     @property
     def elsewhere(self) -> bool:
         """Whether work of it ran on a stream that `device` does not see."""
-        return self.escaped > 0 or self.agreement < -0.3
+        return self.escaped > 0 or (self.way == "gate" and self.work > 1.3 * self.device.median)
+
+    @property
+    def work(self) -> float:
+        """Seconds a call in which the GPU runs its kernels, by kernel records; NaN without."""
+        return self.kernels.median if math.isnan(self.working) else self.working
+
+    @property
+    def gpu(self) -> float:
+        """Seconds a call of the GPU as calls one after another see it: device, or its work where device sees less."""
+        seen = self.device.samples and not (self.elsewhere and self.kernels.samples)
+        return self.device.median if seen else self.work
 
     @property
     def own(self) -> float:
@@ -252,7 +268,7 @@ class Figures:
     def busy(self) -> float:
         """The share of the host's time a call in which the GPU works, were calls to follow one another; NaN unknown."""
         if self.kernels.samples:
-            work = self.kernels.median
+            work = self.work
         elif self.resolved:
             work = self.device.median
         else:

@@ -116,11 +116,12 @@ def decide(estimate: Estimate, floor: float) -> str:
 
     Faster or slower by more than `floor` all along the interval (0.005 is 0.5 %), the same within it.
     """
-    if estimate.low > floor:
+    limit = math.log1p(floor)
+    if estimate.low > limit:
         return "FASTER"
-    if estimate.high < -floor:
+    if estimate.high < -limit:
         return "SLOWER"
-    if -floor < estimate.low and estimate.high < floor:
+    if -limit < estimate.low and estimate.high < limit:
         return "SAME"
     return "UNCLEAR"
 
@@ -131,7 +132,7 @@ def needed(values: ArrayLike, estimate: Estimate, floor: float) -> int:
     The interval shrinks with √n, until it no longer reaches from the estimate to the nearer end of ± `floor`.
     """
     count = len(np.asarray(values))
-    room = abs(abs(estimate.value) - floor)
+    room = abs(abs(estimate.value) - math.log1p(floor))
     half = (estimate.high - estimate.low) / 2
     if math.isnan(half) or half >= room * math.sqrt(MOST / count):
         return MOST

@@ -11,7 +11,7 @@ from gpuprof.units import digits, percent, seconds_text
 _BUSY_HOST = 5e-4  # a call that keeps the host this long, and leaves nothing to do, may be waiting inside
 _BOUND = {"bandwidth": "bandwidth-bound", "compute": "compute-bound"}
 _RESIDUE_S = 3e-7
-_AS_THEY_ARE = ("launch-bound", "synchronises", "bound by", *_BOUND.values())
+_AS_THEY_ARE = ("launch-bound", "synchronises", "bound by", "too short", *_BOUND.values())
 _WORTH = 1.1  # a graph is mentioned where it saves a tenth
 _DISAGREE = 0.15  # events and kernel records differ by more than this: one of them sees something else
 
@@ -29,8 +29,10 @@ def _sentences(f: Figures) -> Iterator[str]:
         yield _waiting(f)
     elif f.way and f.way != "gate" and not f.resolved:
         yield _ungated(f)
-    elif _gpu(f).median >= f.host.median:
+    elif f.gpu >= f.host.median and (f.resolved or f.kernels.samples):
         yield _gpu_bound(f)
+    elif f.gpu >= f.host.median:
+        yield _unresolved(f)
     else:
         yield _launch_bound(f)
     if f.roof and f.roof.sentence:
@@ -67,15 +69,15 @@ def _ungated(f: Figures) -> str:
     return f"the device time is the pace of calls one after another, not the GPU's own{idle} ({f.why})."
 
 
-def _gpu(f: Figures) -> Sample:
-    """The GPU's time as calls one after another see it; its kernels' where events do not see it all."""
-    return f.kernels if f.kernels.samples and (f.elsewhere or not f.device.samples) else f.device
-
-
 def _gpu_bound(f: Figures) -> str:
-    ahead = percent(1 - f.host.median / _gpu(f).median) if f.host.median else "all"
+    ahead = percent(1 - f.host.median / f.gpu) if f.host.median else "all"
     word = _BOUND.get(f.roof.kind if f.roof else "", "GPU-bound")
     return f"{word}: calls one after another keep the GPU busy, and the host is free for {ahead} of that time."
+
+
+def _unresolved(f: Figures) -> str:
+    most, floor = f.device.text(f.digits), seconds_text(f.floor_s, f.digits)
+    return f"too short to resolve: the GPU takes at most {most}, and {floor} of that is the floor; kernel records tell."
 
 
 def _launch_bound(f: Figures) -> str:
@@ -128,6 +130,8 @@ def cautions(f: Figures) -> list[str]:
         found += _unsteady(name, getattr(f, name), f.digits)
     if not math.isnan(f.agreement) and abs(f.agreement) > _DISAGREE:
         found.append(_disagreement(f.agreement))
+    if f.records and f.device.samples:
+        found.append(f"no kernel records: {f.records}")
     if f.residue > _RESIDUE_S:
         found.append(f"recording kernels left {seconds_text(f.residue, 2)} on every launch of this process")
     return found

@@ -81,8 +81,8 @@ class HostPass:
         number = 1
         if self._subject.usual > fill:
             return number
-        while number < most and (took := self._subject.finished(number)) < fill / 2:
-            number = min(most, max(number * 2, min(number * 10, int(number * fill / max(took, 1e-9)))))
+        while number < most and 0 < (took := self._subject.finished(number)) < fill / 2:
+            number = min(most, max(number * 2, min(number * 10, int(number * fill / took))))
         if self._clock.on_device and number > 1:
             number = max(1, min(number, int(_QUEUE * _LAUNCH_S * number / max(self._subject.finished(number), 1e-9))))
         return number

@@ -30,6 +30,8 @@ class KernelPass:
         self.samples: list[float] = []
         self.count = 0.0
         """Kernels, copies and fills a call."""
+        self.working = math.nan
+        """Seconds a call in which at least one of them ran."""
         self.kernels: tuple[Kernel, ...] = ()
         """The same by name."""
         self.empty = math.nan
@@ -70,6 +72,8 @@ class KernelPass:
             empties = inside.pop(0)
             self.empty = float(np.median(lengths[empties])) if len(empties) else math.nan
         self.samples = [float(lengths[rows].sum()) / self._number for rows in inside]
+        busy = [_union(records.start[rows], records.end[rows]) for rows in inside]
+        self.working = float(np.median(busy)) * 1e-9 / self._number if busy else math.nan
         rows, calls = np.concatenate([[], *inside]).astype(int), self._number * len(inside)
         self.count = len(rows) / max(1, calls)
         self.kernels = _by_name(records, rows, lengths, calls)
@@ -84,6 +88,14 @@ class KernelPass:
         if len(sizes) > 1:
             low, high = (digits(size / self._number) for size in (min(sizes), max(sizes)))
             self.warnings.append(f"not every call launched the same: {low} to {high} kernels a call")
+
+
+def _union(start: Any, end: Any) -> float:
+    """The length of what intervals, in the order of their starts, cover together."""
+    if not len(start):
+        return 0.0
+    reached = np.maximum.accumulate(end)
+    return float((reached - np.maximum(start, np.concatenate([start[:1], reached[:-1]]))).clip(min=0).sum())
 
 
 def _by_name(records: Records, rows: Any, lengths: Any, calls: int) -> tuple[Kernel, ...]:

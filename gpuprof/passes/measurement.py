@@ -17,11 +17,12 @@ from gpuprof.judge.figures import NOTHING, Sample
 from gpuprof.passes.device import DevicePass
 from gpuprof.passes.extras import ColdPass, escaped_work, lasting, memory_of
 from gpuprof.passes.floor import floor_of, launch_cost
-from gpuprof.passes.host import HostPass
+from gpuprof.passes.host import HostPass, launches_at_most
 from gpuprof.passes.kernels import KernelPass
 from gpuprof.passes.subject import Subject
 from gpuprof.passes.sync import waits_inside
 from gpuprof.passes.whatif import GraphPass
+from gpuprof.record.cache import NoRoomError
 from gpuprof.record.gate import GateTakenError
 from gpuprof.units import seconds_text
 
@@ -69,6 +70,7 @@ class Measurement:
         self._warnings: list[str] = []
         self.found: dict[str, Any] = {
             "statement": subject.code.text,
+            "source": bool(subject.code.tree),
             "clock": subject.clock.name,
             "first": subject.first,
             "digits": wishes.digits,
@@ -132,19 +134,18 @@ class Measurement:
         waits = waits_inside(self._subject, self._host_s)
         self.found["waits"] = waits
         taken = DevicePass(self._subject, self._host_s, self._between)
-        refused = (
-            f"it waits for the GPU inside, at {waits}" if waits and waits != "inside" else waits and "it waits inside"
-        )
+        refused = waits and ("it waits inside" if waits == "inside" else f"it waits for the GPU inside, at {waits}")
         try:
             stopped = taken.run(refused, self._wishes.number, **self._asked(0.3))
             if stopped and stopped != self.found["stopped"]:
                 self.found["stopped"] = f"host: {self.found['stopped']}; device: {stopped}"
         finally:
-            self.found |= {"device": _sample(taken.samples), "device_number": taken.number}
-            self.found |= {"way": taken.way, "why": taken.why}
+            self.found |= {"device_number": taken.number, "way": taken.way, "why": taken.why}
+            self.found["device"] = _sample(taken.samples)
         if taken.way == "gate":
             with suppress(GateTakenError):
-                self.found["floor"] = floor_of(self._clock)
+                self.found["floor"] = floor = floor_of(self._clock)
+                self.found["device"] = _sample(taken.samples, floor.tick / taken.number)
         if (escaped := escaped_work(self._subject)) > _ESCAPED_S:
             self.found["escaped"] = escaped
             self._escaped(escaped)
@@ -163,25 +164,29 @@ class Measurement:
             if self._clock.on_device and not taken.why:
                 self.found["residue"] = launch_cost(self._clock) - before
         finally:
-            self._fills_the_queue(taken.count)
+            self._fills_the_queue(taken.count if taken.samples else launches_at_most(self._host_s), bool(taken.samples))
             self._warnings += taken.warnings
             self.found |= {"kernels": _sample(taken.samples), "kernel_list": taken.kernels, "records": taken.why}
+            self.found["working"] = taken.working
             self.found["kernel_count"] = taken.count if taken.samples else None
             if "floor" in self.found:
                 self.found["floor"] = self.found["floor"]._replace(record=taken.empty)
 
-    def _fills_the_queue(self, launches: float) -> None:
+    def _fills_the_queue(self, launches: float, counted: bool) -> None:
         """Behind the probe's spin, a call that fills CUDA's queue waits as one does that synchronises."""
-        if self.found.get("waits") and launches > _QUEUE:
-            self.found |= {
-                "waits": "",
-                "why": f"its {launches:.0f} launches fill CUDA's queue, so the host waits there",
-            }
+        if not self.found.get("waits") or launches < _QUEUE:
+            return
+        why = f"its {launches:.0f} launches fill CUDA's queue, so the host waits there"
+        if not counted:
+            why = f"it waits inside ({self.found['waits']}), or its launches fill CUDA's queue of about a thousand"
+        self.found |= {"waits": "", "why": why}
 
     def _asked_in_vain(self) -> None:
         wishes = {"cold": self._wishes.cold, "bytes": self._wishes.bytes, "flops": self._wishes.flops}
         if asked := [name for name, wish in wishes.items() if wish]:
-            self._warnings.append(f"{' and '.join(asked)} had no effect: no array on a GPU was found in it")
+            alone = getattr(self._clock, "asynchronous", False)
+            why = "JAX queues on streams of its own" if alone else "no array on a GPU was found in it"
+            self._warnings.append(f"{' and '.join(asked)} had no effect: {why}")
 
     def _graph(self) -> None:
         launch_bound = self.found["way"] == "gate" and self.found["device"].median < _BOUND * self._host_s
@@ -205,8 +210,8 @@ class Measurement:
                     self._warnings.append("no cold figure: the gate opened by itself before the calls were queued")
             else:
                 self._warnings.append(f"no cold figure without a gate: {self.found['why']}")
-        except GateTakenError as error:
-            self._warnings.append(f"no cold figure without a gate: {error}")
+        except (GateTakenError, NoRoomError) as error:
+            self._warnings.append(f"no cold figure: {error}")
         finally:
             self.found["cold"] = _sample(taken.samples, self.found["floor"].tick if "floor" in self.found else 0.0)
 
@@ -214,11 +219,11 @@ class Measurement:
         """How near the statement comes to this device's measured ceilings, where that can be known."""
         wishes, device = self._wishes, self.found["device"]
         given = wishes.bytes is not None or wishes.flops is not None
-        bound = self.found["way"] == "gate" and device.median >= self._host_s
+        bound = self.found["way"] in ("gate", "events") and device.median >= self._host_s
         if not (given or bound):
             return None
         own = self.found["kernels"] if self.found["kernels"].samples else device
-        if not self.found["kernels"].samples and self.found["way"] != "gate":
+        if not self.found["kernels"].samples and self.found["way"] == "throughput":
             self._warnings.append("bytes and flops are held against nothing: the GPU's own time could not be taken")
             return None
         value = self._subject.code.value()
@@ -232,7 +237,8 @@ class Measurement:
 
 
 def _sample(values: Sequence[float], tick: float = 0.0) -> Sample:
-    return Sample(tuple(values), tick) if values else NOTHING
+    known = tuple(value for value in values if math.isfinite(value))
+    return Sample(known, tick) if known else NOTHING
 
 
 def _sm_clock() -> int | None:

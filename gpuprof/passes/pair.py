@@ -16,6 +16,7 @@ from gpuprof.passes.host import HostPass
 from gpuprof.passes.subject import Subject
 
 _WARM = 0.02  # of the time that a statement measured alone has; quartets warm up what is left
+_SLOW_S = 0.05
 _FIRST = 6  # batches that show how long its host takes
 _PILOT = 12  # quartets, the first third of which only warms up
 _MOST = 400
@@ -33,10 +34,10 @@ Take = Callable[[], float]
 class Runner:
     """One of the two: how its host or device time is taken, one batch at a time."""
 
-    def __init__(self, subject: Subject, number: int | None) -> None:
+    def __init__(self, subject: Subject, number: int | None, asked: int | None = None) -> None:
         host = HostPass(subject, number)
         host.warm_up(_WARM)
-        for _ in range(_FIRST):
+        for _ in range(_FIRST if subject.usual < _SLOW_S else 2):
             host.take()
         between = host.between()  # of batches as long as they were
         if number is None:
@@ -46,6 +47,7 @@ class Runner:
         self.host_s = float(np.median(host.host))
         self._host = host
         self._device = DevicePass(subject, self.host_s, between) if subject.clock.on_device else None
+        self._asked = asked
         self._size = 0
 
     def host(self) -> float:
@@ -57,7 +59,7 @@ class Runner:
         if self._device is None:
             return "there is no GPU in it"
         why = self._device.refusal()
-        self._size = self._device.fitting(None)
+        self._size = self._device.fitting(self._asked)
         return why or ("" if all(self._device.gated(self._size)[1] for _ in range(4)) else "its gate does not hold")
 
     def device(self) -> float:
@@ -147,6 +149,8 @@ class Pair:
             self._compare(quantity, take, allowed / len(wanted))
         if "host" in wanted and not self.interrupted:
             self._compare("host", Runner.host, allowed / len(wanted))
+        if self._bound() == "both" and not self.interrupted:
+            self._compare("throughput", Runner.pace, allowed / len(wanted))
 
     def _compare(self, quantity: str, take: Callable[[Runner], float], allowed: float) -> None:
         host = self.a.subject.clock.host
@@ -165,9 +169,16 @@ class Pair:
     @property
     def deciding(self) -> str:
         """The quantity that sets the pace of calls one after another."""
-        names = {ratio.quantity: ratio for ratio in self.ratios}
-        device = names.get("device") or names.get("throughput")
-        if not device or "host" not in names:
-            return next(iter(names))
-        host_bound = device.quantity == "device" and device.a < self.a.host_s and device.b < self.b.host_s
-        return "host" if host_bound else device.quantity
+        names = [ratio.quantity for ratio in self.ratios]
+        if "throughput" in names:
+            return "throughput"
+        return self._bound() if self._bound() in names else names[0]
+
+    def _bound(self) -> str:
+        """What is longer in A and in B: "host", "device", or in one this and in the other that: "both"; "" unknown."""
+        found = {ratio.quantity: ratio for ratio in self.ratios}
+        if not found.keys() >= {"device", "host"}:
+            return ""
+        host, device = found["host"], found["device"]
+        longer = {"device" if d >= h else "host" for d, h in ((device.a, host.a), (device.b, host.b))}
+        return longer.pop() if len(longer) == 1 else "both"

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import c_uint64
 
 from gpuprof.record import driver
 
 
-def flush(stream: int) -> None:
-    """Queue it on a stream of the current context. Written lines are dirty, so reading pushes them out beforehand."""
-    address, words = _buffer(driver.context())
-    half = words // 2
-    driver.fill(address, half, stream)
-    whole = (c_uint64(address + 4 * half), c_uint64(words - half), c_uint64(address))
-    driver.launch("gpuprof_sweep", stream, *whole, blocks=1024, threads=256)
-
-
-@functools.cache
-def _buffer(_context: int) -> tuple[int, int]:
-    """Address and number of words: what is written and what is read are twice the cache each."""
-    size = 4 * max(driver.l2_bytes(), 1 << 20)
-    return driver.allocate(size), size // 4
+class NoRoomError(RuntimeError):
+    """The device has no memory left for the flush."""
 
 
 @contextmanager
-def emptied() -> Iterator[None]:
-    """Gives the buffer back afterwards: it is no part of anyone's memory."""
+def flushing(stream: Callable[[], int]) -> Iterator[Callable[[], None]]:
+    """A function that queues the flush on the stream that `stream()` names; its buffer lives as long as the `with`.
+
+    Written lines are dirty, so reading pushes them out beforehand: what is written and what is read are twice the
+    cache each. Raises NoRoomError.
+    """
+    size = 4 * max(driver.l2_bytes(), 1 << 20)
     try:
-        yield
+        address, words = driver.allocate(size), size // 4
+    except RuntimeError as error:
+        raise NoRoomError(f"no room for the {size >> 20} MiB that empty the L2 cache ({error})") from None
+    half = words // 2
+
+    def flush() -> None:
+        driver.fill(address, half, stream())
+        whole = (c_uint64(address + 4 * half), c_uint64(words - half), c_uint64(address))
+        driver.launch("gpuprof_sweep", stream(), *whole, blocks=1024, threads=256)
+
+    try:
+        flush()  # loads what it launches: behind a gate that would wait
+        yield flush
     finally:
-        if _buffer.cache_info().currsize:
-            driver.free(_buffer(driver.context())[0])
-            _buffer.cache_clear()
+        driver.free(address)

@@ -154,7 +154,7 @@ def clock_for(*groups: Iterable[object], guess: bool = False) -> Clock:
     The first group that shows arrays decides: on a GPU through CuPy, PyTorch or JAX, or NumPy's. Looked at are the
     objects, their attributes and items, three levels deep. One stream among the objects themselves (anything with
     `__cuda_stream__`) is the stream that is marked. Where no group shows any array, `guess` takes CUDA events if CuPy
-    holds memory, for the arrays may be passed in later.
+    or PyTorch holds memory, for the arrays may be passed in later.
     """
     from gpuprof.record.cuda import CupyClock, TorchClock
     from gpuprof.record.jax import JaxClock
@@ -171,12 +171,18 @@ def clock_for(*groups: Iterable[object], guess: bool = False) -> Clock:
             return JaxClock()
         if "numpy" in found:
             return HostClock()
-    return CupyClock() if guess and _cupy_in_use() else HostClock()
+    if guess and _cupy_in_use():
+        return CupyClock()
+    torch: Any = sys.modules.get("torch")
+    in_use = guess and torch is not None and torch.cuda.is_initialized() and torch.cuda.memory_allocated() > 0
+    return TorchClock() if in_use else HostClock()
 
 
 def _library(value: object) -> str:
     """Through which library `value` shows that work is done: "cupy", "torch", "jax" (on a GPU) or "numpy"; else ""."""
     if isinstance(value, ModuleType):
+        if value.__name__ == "torch":
+            return "torch" if sys.modules["torch"].cuda.is_initialized() else ""
         return "cupy" if value.__name__ == "cupy" and _usable(value) else ""
     if isinstance(value, np.ndarray):
         return "numpy" if value.size >= _DATA else ""

@@ -19,7 +19,7 @@ from gpuprof.record.kernels import recording
 Event = TypeVar("Event")
 
 _READ_AT = 512  # marks waiting before a block of them is read
-_REBASE_NS = 1_000_000_000  # event differences are float32 ms: beyond a second they lose more than 0.06 µs
+_REBASE_NS = 8_000_000  # event differences are float32 ms: of 8 ms they lose 1 ns, of a second 60 ns
 
 
 class _EventClock(ABC, Generic[Event]):
@@ -45,6 +45,10 @@ class _EventClock(ABC, Generic[Event]):
         self._base: dict[int, tuple[Event, int]] = {}
         self.lost = 0
         """Marks that CUDA could not read, such as one taken while a stream was capturing."""
+
+    def __del__(self) -> None:
+        for device, (base, _) in getattr(self, "_base", {}).items():
+            self.pool[device].append(base)
 
     def mark(self) -> int:
         """The number of an event recorded now on the current stream of the current device."""
@@ -112,8 +116,9 @@ class _EventClock(ABC, Generic[Event]):
     @contextmanager
     def flushing(self) -> Iterator[Callable[[], None]]:
         """A function that queues the writing, then the reading, of twice the L2 cache."""
-        with cache.emptied():
-            yield lambda: cache.flush(self._address())
+        self._address()  # the context has to be this thread's
+        with cache.flushing(self._address) as flush:
+            yield flush
 
     recording = staticmethod(recording)
     rest = staticmethod(time.sleep)

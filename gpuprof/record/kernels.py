@@ -11,7 +11,7 @@ import functools
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_size_t, c_uint32, c_uint64, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,12 +28,12 @@ _HELD_BY_ANOTHER = 39  # CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED
 _START = {"start": ("<u8", 16), "end": ("<u8", 24)}
 _LAYOUTS: dict[int, dict[str, tuple[str, int]]] = {
     _KERNEL: _START
-    | {"device": ("<u4", 40), "stream": ("<u4", 48), "correlation": ("<u4", 92), "name": ("<u8", 104)}
-    | {"registers": ("<u2", 6), "grid": ("(3,)<i4", 52), "block": ("(3,)<i4", 64)},
-    _COPY: _START | {"device": ("<u4", 32), "stream": ("<u4", 40), "correlation": ("<u4", 44), "copy": ("u1", 4)},
-    _FILL: _START | {"device": ("<u4", 32), "stream": ("<u4", 40), "correlation": ("<u4", 44)},
+    | {"device": ("<u4", 40), "stream": ("<u4", 48), "name": ("<u8", 104)}
+    | {"grid": ("(3,)<i4", 52), "block": ("(3,)<i4", 64)},
+    _COPY: _START | {"device": ("<u4", 32), "stream": ("<u4", 40), "copy": ("u1", 4)},
+    _FILL: _START | {"device": ("<u4", 32), "stream": ("<u4", 40)},
 }
-_COPIES = {1: "copy to the device", 2: "copy to the host", 8: "copy on the device", 10: "copy between devices"}
+_COPIES = {1: "copy to the device", 2: "copy to the host", 8: "copy on the device"}  # CUpti_ActivityMemcpyKind
 
 _Requested = CFUNCTYPE(None, POINTER(c_void_p), POINTER(c_size_t), POINTER(c_size_t))
 _Completed = CFUNCTYPE(None, c_void_p, c_uint32, c_void_p, c_size_t, c_size_t)
@@ -72,24 +72,34 @@ class _Log:
         self.lock = threading.Lock()
 
     def begin(self) -> None:
-        """Ask for records."""
+        """Ask for records; where one kind of them cannot be had, for none."""
         self._full.clear()
         self._call("cuptiActivityRegisterCallbacks", *self._callbacks)
-        for kind in _LAYOUTS:
-            self._call("cuptiActivityEnable", kind)
+        try:
+            for kind in _LAYOUTS:
+                self._call("cuptiActivityEnable", kind)
+        except NoRecordsError:
+            self.detach()
+            raise
 
     def end(self) -> Records:
-        """Stop, and what was recorded. All work must be done."""
-        self._call("cuptiActivityFlushAll", 1)
-        for kind in _LAYOUTS:
-            self._call("cuptiActivityDisable", kind)
+        """What was recorded; all work must be done. Raises NoRecordsError where it cannot be had; detaches anyway."""
         dropped = c_size_t()
-        self.cupti.cuptiActivityGetNumDroppedRecords(None, 0, byref(dropped))
-        self._call("cuptiFinalize")  # else something of it stays on every launch
-        parts = [part for buffer, size in self._full for part in self._decoded(buffer, size)]
+        try:
+            self._call("cuptiActivityFlushAll", 1)
+            self.cupti.cuptiActivityGetNumDroppedRecords(None, 0, byref(dropped))
+            parts = [part for buffer, size in self._full for part in self._decoded(buffer, size)]
+        finally:
+            self.detach()
         self._free += [buffer for buffer, _ in self._full]
         self._full = []
         return _joined(parts, dropped.value)
+
+    def detach(self) -> None:
+        """Take CUPTI off the process, else something of it stays on every launch; whatever state it is in."""
+        for kind in _LAYOUTS:
+            self.cupti.cuptiActivityDisable(kind)
+        self.cupti.cuptiFinalize()
 
     def now(self) -> int:
         """The time on CUPTI's clock, ns."""
@@ -184,8 +194,11 @@ def recording() -> Iterator[Recording]:
         log.begin()
         try:
             yield found
-        finally:
-            found.records = log.end()
+        except BaseException:
+            with suppress(NoRecordsError):  # the error of the code inside is the one to tell
+                found.records = log.end()
+            raise
+        found.records = log.end()
     finally:
         log.lock.release()
 

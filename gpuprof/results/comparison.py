@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gpuprof.judge.figures import Figures
+from gpuprof.judge.figures import Figures, Sample
 from gpuprof.judge.ratio import Estimate, Ratio, decide
 from gpuprof.results.files import read_json, write_json
 from gpuprof.units import digits, percent, seconds_text
@@ -56,7 +56,8 @@ class Comparison:
     def verdict(self) -> str:
         """The answer in a sentence or two."""
         first = self[self.deciding]
-        parts = [f"{_answer(first)} ({self.deciding}, 99 % interval)"]
+        interval = "99 % interval" if self.interleaved else "between the ends of 95 % intervals"
+        parts = [f"{_answer(first)} ({self.deciding}, {interval})"]
         parts += [f"{ratio.quantity} {_answer(ratio)}" for ratio in self.ratios if ratio is not first]
         text = " · ".join(parts)
         if not self.interleaved:
@@ -112,7 +113,8 @@ class Comparison:
 
     def __str__(self) -> str:
         lines = [self.verdict, *(f"{letter}: {name}" for letter, name in zip("AB", self.names, strict=True))]
-        return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
+        notes = [*self.warnings, *([self.stopped] if self.stopped else [])]
+        return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("Comparison(...)" if cycle else str(self))
@@ -139,15 +141,18 @@ class Comparison:
 
 def compare_stored(new: Figures, old: Figures) -> Comparison:
     """Two results that were measured apart: held to how far separate runs of the same statement differ."""
-    ratios = tuple(_stored(name, old, new) for name in BETWEEN_RUNS if _both(name, old, new))
+    ratios = [_stored(name, getattr(old, name), getattr(new, name)) for name in BETWEEN_RUNS if _both(name, old, new)]
     if not ratios:
         raise ValueError("the two timings have no quantity in common")
-    host_bound = all(t.device.samples and t.host.median > t.device.median for t in (old, new))
+    longer = {_longer(old), _longer(new)}
+    if len(longer) == 2:  # the one bound by the host, the other by the GPU
+        ratios.append(_stored("throughput", getattr(old, _longer(old)), getattr(new, _longer(new))))
     names = [ratio.quantity for ratio in ratios]
+    wanted = "throughput" if len(longer) == 2 else longer.pop()
     return Comparison(
         names=(old.statement, new.statement),
-        ratios=ratios,
-        deciding="device" if "device" in names and not host_bound else "host",
+        ratios=tuple(ratios),
+        deciding=wanted if wanted in names else names[0],
         interleaved=False,
         clock=new.clock,
         warnings=tuple(_differences(old, new)),
@@ -155,19 +160,25 @@ def compare_stored(new: Figures, old: Figures) -> Comparison:
     )
 
 
+def _longer(f: Figures) -> str:
+    """The quantity that sets the pace of calls one after another."""
+    gpu = "kernels" if f.kernels.samples and (f.elsewhere or not f.device.samples) else "device"
+    return gpu if getattr(f, gpu).samples and f.gpu >= f.host.median else "host"
+
+
 def _both(name: str, old: Figures, new: Figures) -> bool:
     """Whether both have this quantity, measured in the same way."""
-    same_way = name != "device" or (old.way, new.way) == ("gate", "gate")
+    same_way = name != "device" or all(f.way == "gate" or f.resolved for f in (old, new))
     return bool(getattr(old, name).samples and getattr(new, name).samples) and same_way
 
 
-def _stored(name: str, old: Figures, new: Figures) -> Ratio:
-    first, second = getattr(old, name), getattr(new, name)
+def _stored(name: str, first: Sample, second: Sample) -> Ratio:
     low, middle, high = (
         math.log(x / y) if x > 0 and y > 0 else math.nan
         for x, y in ((first.low, second.high), (first.median, second.median), (first.high, second.low))
     )
-    floor = BETWEEN_RUNS[name] + max(first.width, second.width, 0)
+    widths = [sample.width for sample in (first, second) if not math.isnan(sample.width)]
+    floor = BETWEEN_RUNS.get(name, BETWEEN_RUNS["host"]) + max(widths, default=0.0)
     word = decide(Estimate(middle, low, high), floor)
     ratio, least, most = (math.exp(end) for end in (middle, low, high))
     return Ratio(name, ratio, least, most, floor, word, 0, 0, first.median, second.median)
@@ -177,7 +188,7 @@ def _differences(old: Figures, new: Figures) -> list[str]:
     """What else changed between the two besides the statement."""
     found = [
         f"{name} was {old.about.get(name)} and is {new.about.get(name)}"
-        for name in ("gpu", "driver", "cuda", "cupy", "numpy", "python", "processor")
+        for name in ("gpu", "driver", "cuda", "cupy", "torch", "jax", "numpy", "python", "processor")
         if old.about.get(name) != new.about.get(name)
     ]
     before, now = (t.after.get("clock_sm_mhz") for t in (old, new))

@@ -62,8 +62,8 @@ def small_print(f: Figures) -> list[str]:
         notes.append(f"first call {seconds_text(f.first)}")
     far = sum(sum(p.sample.outliers) for p in parts(f))
     if far:
-        notes.append(f"{far} batches lay far out, and are kept")
-    notes += [f.stopped, f.records and f"no kernel records: {f.records}"]
+        notes.append(f"{far} batches lay far out: in .samples, but not in the intervals")
+    notes += [f.graph_why and f"not captured into a graph: {f.graph_why}", f.stopped]
     return [note for note in notes if note]
 
 
@@ -71,21 +71,32 @@ def snippet(f: Figures) -> str:
     """Code that captures the statement into a CUDA graph and replays it; "" where that was not done."""
     if not f.graph.samples:
         return ""
-    body = "\n".join(f"    {text}" for text in f.statement.strip().splitlines())
+    body = "\n".join(f"    {text}" for text in _kept(f).splitlines())
     if f.library == "torch":
         return (
             "graph = torch.cuda.CUDAGraph()\n"
             f"with torch.cuda.graph(graph):  # after some warm-up calls on a side stream\n{body}\n"
-            "graph.replay()  # does it all again, on the same tensors"
+            "graph.replay()  # does it all again, on the same tensors; result has what it computes"
         )
     return (
-        "stream = cupy.cuda.Stream(non_blocking=True)\n"
-        "with stream:\n"
+        "stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()\n"
+        "with stream, cupy.cuda.using_allocator(pool.malloc):  # memory that nothing else is given\n"
         "    stream.begin_capture()\n"
         f"{body}\n"
         "    graph = stream.end_capture()\n"
-        "graph.launch(stream)  # does it all again, on the same arrays"
+        "graph.launch(stream)  # does it all again, on the same arrays; result has what it computes"
     )
+
+
+def _kept(f: Figures) -> str:
+    """The statement so that what it comes to stays alive, for a replay writes there; a function's call by its name."""
+    if not f.source:
+        return f"result = {f.statement.partition('(')[0].rpartition('.')[2]}(...)"
+    try:
+        compile(f.statement.strip(), "<statement>", "eval")
+    except SyntaxError:
+        return f.statement.strip()
+    return f"result = {f.statement.strip()}"
 
 
 def _detail(f: Figures, name: str) -> str:
@@ -124,7 +135,8 @@ def _memory(f: Figures) -> str:
         return ""
     misses = f", {f.memory.misses} of them from the driver" if f.memory.misses else ""
     plural = "" if f.memory.allocations == 1 else "s"
-    return f"{f.memory.allocations} allocation{plural}{misses}, at most {bytes_text(f.memory.peak)} more in use"
+    kept = f", {bytes_text(f.memory.retained)} kept" if f.memory.retained > 0 else ""
+    return f"{f.memory.allocations} allocation{plural}{misses}, at most {bytes_text(f.memory.peak)} more in use{kept}"
 
 
 def _clocks(f: Figures) -> str:

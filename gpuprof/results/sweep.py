@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +12,10 @@ import numpy as np
 
 from gpuprof.results.files import read_json, write_json
 from gpuprof.results.timing import Timing
-from gpuprof.units import column_unit, digits
+from gpuprof.units import column_unit, digits, percent
 from gpuprof.views.grid import Cell, Grid
 
-_QUANTITIES = ("host", "device", "kernels", "latency")
+_QUANTITIES = ("host", "device", "kernels", "cold", "latency")
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,9 +36,9 @@ class Sweep:
         if not any(sample.samples for sample in gpu):
             return self.points[0].verdict if self.points else "nothing was measured."
         name, values = self.variable, self.values
-        paces = [f"{value}" for value, point in zip(values, self.points, strict=True) if point.way not in ("", "gate")]
-        if paces:
-            why = next(point.why for point in self.points if point.way not in ("", "gate"))
+        without = [(value, point.why) for value, point in zip(values, self.points, strict=True) if point.why]
+        if without:
+            paces, why = [f"{value}" for value, _ in without], without[0][1]
             return f"no device time of its own at {name} = {', '.join(paces)} ({why})."
         if all(bound):
             return f"launch-bound up to {name} = {values[-1]}: the host takes longer than the GPU all along."
@@ -94,7 +95,8 @@ class Sweep:
         return f"<Sweep: {self.statement} over {len(self.values)} values of {self.variable}>"
 
     def __str__(self) -> str:
-        return "\n".join([self.statement, self._grid().text(), self.verdict])
+        stopped = [f"note: {self.stopped}"] if self.stopped else []
+        return "\n".join([self.statement, self._grid().text(), self.verdict, *stopped])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("Sweep(...)" if cycle else str(self))
@@ -111,12 +113,16 @@ class Sweep:
         shown = [name for name in _QUANTITIES if any(getattr(point, name).samples for point in self.points)]
         units = {name: column_unit(getattr(point, name).median for point in self.points) for name in shown}
         counted = any(point.kernel_count for point in self.points)
+        roofs = any(point.roof and not math.isnan(point.roof.share) for point in self.points)
         rows = []
         for value, point in zip(self.values, self.points, strict=True):
             cells = [Cell(str(value)), *(Cell(_amount(point, name, units[name][0])) for name in shown)]
-            rows.append((*cells, *([Cell(f"{point.kernel_count or 0:.4g}")] if counted else [])))
-        head = (self.variable, *(f"{name} ({units[name][1]})" for name in shown), *(["launches"] if counted else []))
-        return Grid(head, tuple(rows))
+            cells += [Cell(f"{point.kernel_count or 0:.4g}")] if counted else []
+            cells += [Cell(percent(point.roof.share) if point.roof else "")] if roofs else []
+            rows.append(tuple(cells))
+        head = [self.variable, *(f"{name} ({units[name][1]})" for name in shown)]
+        head += (["launches"] if counted else []) + (["of the roof"] if roofs else [])
+        return Grid(tuple(head), tuple(rows))
 
 
 def _amount(point: Timing, name: str, size: float) -> str:

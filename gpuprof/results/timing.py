@@ -144,7 +144,7 @@ def _revived(name: str, value: Any) -> Any:
     """A field from what JSON had; None stands for NaN where a number is expected."""
     if name in _SAMPLES:
         return Sample(tuple(value["samples"]), value["tick"]) if isinstance(value, dict) else Sample(tuple(value))
-    if name in ("first", "residue") and value is None:
+    if name in ("first", "residue", "working") and value is None:
         return math.nan
     if name == "kernel_list":
         return tuple(Kernel(*row) for row in value)

@@ -50,7 +50,7 @@ def test_a_batch_never_fills_the_devices_queue() -> None:
 
 
 def test_a_call_that_takes_no_time_has_a_number_too() -> None:
-    assert passed(FakeClock(device=True), lambda: None).number == 100
+    assert passed(FakeClock(device=True), lambda: None).number == 1
 
 
 def test_a_batch_begins_on_a_drained_device() -> None:

@@ -143,8 +143,17 @@ def test_what_sets_the_pace_decides(cost: float, deciding: str) -> None:
     assert pair(FakeClock(device=True, launch_cost=cost), 2e-4, 1e-4).deciding == deciding
 
 
-def test_where_one_of_them_is_gpu_bound_the_device_decides() -> None:
-    assert pair(FakeClock(device=True, launch_cost=1.5e-4), 2e-4, 1e-4).deciding == "device"
+def test_where_one_is_bound_by_the_host_and_one_by_the_gpu_their_pace_decides() -> None:
+    clock = FakeClock(device=True, launch_cost=5e-6)
+
+    def many() -> None:
+        for _ in range(10):
+            clock.launch(1.5e-6)
+
+    found = gpuprof.compare(many, lambda: clock.launch(30e-6), clock=clock)
+    assert (found.deciding, found.word) == ("throughput", "FASTER")
+    assert found["device"].word == "SLOWER"
+    assert found.ratio == pytest.approx(50 / 30, rel=0.03)
 
 
 def test_without_a_gate_the_pace_is_compared_and_the_reason_kept() -> None:

@@ -195,7 +195,7 @@ def test_wishes_go_to_every_point() -> None:
         "n",
         [1, 2],
         "f(n)",
-        wishes=Wishes(**SHORT),
+        wishes=lambda n: Wishes(**SHORT),
         clock=clock,
     )
     assert [len(point.host.samples) for point in found.points] == [2, 2]

@@ -322,7 +322,7 @@ def test_a_gate_that_another_thread_takes_later_leaves_the_figures_there_are() -
     clock.gate = taken_later
     timing = gpuprof.timeit(clock.launch, 2e-5, number=1, repeat=6, cold=True, clock=clock)
     assert (len(timing.device.samples), timing.floor, timing.cold.samples) == (6, None, ())
-    assert timing.cautions == ["no cold figure without a gate: another thread of this process holds the gate"]
+    assert timing.cautions == ["no cold figure: another thread of this process holds the gate"]
 
 
 def test_a_cold_gate_that_opens_by_itself_is_told() -> None:
