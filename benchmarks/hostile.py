@@ -40,7 +40,8 @@ def outcome(name: str, make: Callable[[], Timing | str]) -> dict[str, Any]:
     CupyClock().wait()
     if isinstance(found, str):
         return {"scene": name, "seconds": seconds, "way": "", "says": found}
-    label = found.why or "; ".join(found.cautions) or found.stopped
+    ended = found.stopped if found.stopped == "interrupted" else ""
+    label = ended or found.why or "; ".join(found.cautions) or found.stopped
     figures = {
         q: getattr(found, q).median for q in ("host", "device", "kernels", "latency") if getattr(found, q).samples
     }

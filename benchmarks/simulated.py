@@ -14,7 +14,7 @@ def simulated_claims() -> list[Claim]:
     groups = [
         ("a fixed number of samples", found["coverage"]),
         ("where sampling stops by itself", found["stopped"]),
-        ("its tick not told but read from ties, as a result's is", found["unaided"]),
+        ("its tick not told but read from ties, as host and kernel times' are", found["unaided"]),
     ]
     claimed = [_covering(name, rows) for name, rows in groups]
     flagged = min(row["share"] for row in found["shapes"] if row["what"] == "flagged")

@@ -33,8 +33,9 @@ def run(notebook: Path, target: Path, timeout: int = 600) -> Any:
 
 def tables(notebook: Any) -> list[str]:
     """The text of each layer table in the notebook's outputs."""
-    shown = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
-    return [output["data"]["text/plain"] for output in shown if "<table>" in output["data"].get("text/html", "")]
+    shown = [output["data"] for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    texts = [data["text/plain"] for data in shown if "<table>" in data.get("text/html", "")]
+    return [text for text in texts if "\nlayer " in text]
 
 
 def write_html(notebook: Any, target: Path) -> Path | None:

@@ -40,6 +40,7 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._hiding = False  # whoever still writes here, through what another has put back, is shown
         self._stack.close()
 
 

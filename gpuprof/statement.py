@@ -69,8 +69,8 @@ class Timed(ABC):
     def fresh(self) -> Timed:
         """The same over copies of the arrays it names directly: other memory, the same sizes, strides and contents.
 
-        A function's are those in its arguments, closure, defaults and globals. The rest is shared, and so are the arrays
-        of the setup's own, what a copy would change (strides with gaps) and PyTorch tensors that require gradients. The
+        A function's are those in its arguments, closure, defaults and globals. The rest is shared, and so are arrays of
+        the setup's own, what a copy would change (strides with gaps) and PyTorch tensors that require gradients. The
         user's namespace stays as it is. Raises where memory is short.
         """
 

@@ -134,4 +134,5 @@ def _amount(point: Timing, name: str, size: float) -> str:
 def _plain(value: Any) -> Any:
     """A value as JSON has it, NumPy's numbers as Python's."""
     value = value.item() if isinstance(value, np.generic) else value
-    return value if isinstance(value, (int, float, str)) else repr(value)
+    endless = isinstance(value, float) and math.isinf(value)
+    return value if isinstance(value, (int, float, str)) and not endless else repr(value)

@@ -182,3 +182,26 @@ def test_what_else_changed_between_the_two_is_told() -> None:
 def test_a_clock_that_moved_by_less_than_a_hundredth_is_not_told() -> None:
     new, old = (timing(1e-3, after={"clock_sm_mhz": mhz}) for mhz in (1980, 1965))
     assert new.compare(old).warnings == ()
+
+
+def test_a_fused_statement_is_held_against_the_pace_of_the_launch_bound_one() -> None:
+    found = timing(30e-6, 40e-6).compare(timing(100e-6, 15e-6))
+    assert (found.deciding, found.word) == ("throughput", "FASTER")
+    assert found.ratio == pytest.approx(2.5)
+
+
+def test_long_device_times_without_a_gate_are_compared_where_the_host_hardly_counts() -> None:
+    events = {"way": "events"}
+    found = timing(1e-4, 0.3, **events).compare(timing(1e-4, 0.6, **events))
+    assert (found.deciding, found.word) == ("device", "FASTER")
+
+
+def test_without_host_samples_another_quantity_decides() -> None:
+    old, new = (
+        Timing("f(x)", host=NOTHING, kernels=Sample((seconds,) * 30), kernel_count=1.0) for seconds in (2e-3, 1e-3)
+    )
+    assert str(new.compare(old)).startswith("FASTER")
+
+
+def test_an_interrupted_comparison_says_so() -> None:
+    assert str(comparison(ratio(), stopped="interrupted")).endswith("note: interrupted")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gpuprof.judge.figures import Kernel
-from gpuprof.passes.kernels import KernelPass
+from gpuprof.passes.kernels import KernelPass, _union
 from gpuprof.passes.subject import Subject
 from gpuprof.record.kernels import NoRecordsError, Records
 from gpuprof.statement import from_function
@@ -187,3 +187,19 @@ def test_after_an_error_nothing_is_recorded_any_more() -> None:
     with pytest.raises(ZeroDivisionError), clock.recording():
         1 / 0  # noqa: B018
     assert clock._recording is None
+
+
+@pytest.mark.parametrize(
+    ("spans", "together"),
+    [
+        ([], 0),
+        ([(0, 5)], 5),
+        ([(0, 5), (5, 7)], 7),
+        ([(0, 5), (8, 9)], 6),
+        ([(0, 9), (2, 3), (4, 12)], 12),
+        ([(0, 9), (1, 2), (20, 21)], 10),
+    ],
+)
+def test_intervals_that_overlap_cover_their_union(spans: list[tuple[int, int]], together: int) -> None:
+    start, end = (np.array([span[i] for span in spans], dtype=np.int64) for i in range(2))
+    assert _union(start, end) == together

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from contextlib import redirect_stdout
 
 import pytest
@@ -61,3 +62,24 @@ def test_what_else_a_stdout_has_is_the_real_ones(tmp_path) -> None:
         sys.stdout.flush()
         assert sys.stdout.fileno() == file.fileno()
         assert sys.stdout.buffer is file.buffer
+
+
+def test_what_other_threads_print_is_theirs(capsys) -> None:
+    with Output() as output:
+        output.hide()
+        thread = threading.Thread(target=print, args=("from elsewhere",))
+        thread.start()
+        thread.join()
+    assert "from elsewhere" in capsys.readouterr().out
+    assert output.hidden == 0
+
+
+def test_outputs_that_end_in_the_order_they_began_leave_the_real_one_in_use_at_last(capsys) -> None:
+    first, second = Output(), Output()
+    first.__enter__()
+    first.hide()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    print("shown")
+    assert "shown" in capsys.readouterr().out

@@ -113,8 +113,9 @@ def test_the_word_is_where_the_whole_interval_lies(low: float, high: float, word
 
 
 def test_a_clear_answer_takes_as_many_quartets_as_shrink_the_interval_to_the_floor() -> None:
-    assert needed([0.0] * 40, Estimate(0.007, 0.003, 0.011), FLOOR) == 159
-    assert needed([0.0] * 40, Estimate(0.003, -0.001, 0.007), FLOOR) == 159
+    above, below = math.log1p(FLOOR) + 0.002, math.log1p(FLOOR) - 0.002
+    assert needed([0.0] * 40, Estimate(above, above - 0.004, above + 0.004), FLOOR) == 160
+    assert needed([0.0] * 40, Estimate(below, below - 0.004, below + 0.004), FLOOR) == 160
     assert needed([0.0] * 40, Estimate(FLOOR, 0.0, 0.01), FLOOR) == MOST
 
 

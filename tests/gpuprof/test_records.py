@@ -49,10 +49,13 @@ class FakeCupti:
         self._failing = failing
         self._lengths: dict[int, list[int]] = {}
         self.enabled: list[int] = []
+        self.status: dict[str, int] = {}
+        self.called: list[str] = []
 
     def __getattr__(self, name: str) -> Callable[..., int]:
         if not name.startswith("cupti"):
             raise AttributeError(name)
+        self.called.append(name)
         return lambda *_: 0
 
     def cuptiActivityRegisterCallbacks(self, requested: object, completed: object) -> int:
@@ -68,6 +71,8 @@ class FakeCupti:
         return 0
 
     def cuptiActivityFlushAll(self, flag: int) -> int:
+        if "cuptiActivityFlushAll" in self.status:
+            return self.status["cuptiActivityFlushAll"]
         for rows in self._buffers:
             address, size, most = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
             self._requested(ctypes.pointer(address), ctypes.pointer(size), ctypes.pointer(most))
@@ -464,3 +469,18 @@ def test_marks_are_no_kernels() -> None:
 def test_without_a_device_there_are_no_records() -> None:
     with pytest.raises(NoRecordsError, match="without a device"), FakeClock().recording():
         pass
+
+
+def test_an_error_of_the_code_inside_is_not_hidden_by_one_of_the_recording(cupti) -> None:
+    cupti.status["cuptiActivityFlushAll"] = 1
+    with pytest.raises(ValueError, match="the user's"), recording():
+        raise ValueError("the user's")
+    with pytest.raises(NoRecordsError), recording():
+        pass
+
+
+def test_cupti_is_taken_off_whatever_happened(cupti) -> None:
+    cupti.status["cuptiActivityFlushAll"] = 1
+    with pytest.raises(NoRecordsError), recording():
+        pass
+    assert "cuptiFinalize" in cupti.called

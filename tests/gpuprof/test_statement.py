@@ -144,3 +144,41 @@ def test_arrays_on_a_gpu_are_copied_there() -> None:
     copied = from_source("x", namespace={"x": x}).fresh().value()
     assert copied.data.ptr != x.data.ptr
     assert copied.strides == x.strides
+
+
+def test_a_function_over_copies_has_other_arrays_in_its_closure_and_the_same_of_all_else() -> None:
+    array, box = np.arange(5), [1]
+
+    def run() -> tuple[object, object]:
+        return array, box
+
+    copied, same = from_function(run).fresh().value()
+    assert copied is not array
+    assert (copied == array).all()
+    assert same is box
+
+
+def test_a_function_over_copies_still_counts_in_its_own_closure() -> None:
+    array, calls = np.arange(5), 0
+
+    def run() -> object:
+        nonlocal calls
+        calls += 1
+        return array
+
+    from_function(run).fresh().value()
+    assert calls == 1
+
+
+def test_a_stop_iteration_of_the_statement_rises_as_itself() -> None:
+    run = from_source("next(numbers)", namespace={"numbers": iter([1, 2])}).prepared(3)
+    with pytest.raises(StopIteration):
+        run()
+
+
+def test_an_error_in_a_statement_points_at_its_line() -> None:
+    run = from_source("x = 1\ny = x / 0", filename="<cell>").prepared(1)
+    with pytest.raises(ZeroDivisionError) as caught:
+        run()
+    frames = [entry for entry in caught.traceback if str(entry.path).endswith("<cell>")]
+    assert [frame.lineno + 1 for frame in frames] == [2]

@@ -199,3 +199,9 @@ def test_wishes_go_to_every_point() -> None:
         clock=clock,
     )
     assert [len(point.host.samples) for point in found.points] == [2, 2]
+
+
+def test_a_value_without_an_end_is_saved(tmp_path) -> None:
+    clock = FakeClock()
+    found = gpuprof.sweep(lambda n: clock.spend(1e-3), {"n": [math.inf, 1]}, clock=clock)
+    assert Sweep.load(found.save(tmp_path / "s.json")).values[1] == 1

@@ -3,8 +3,8 @@
 import functools
 import gc
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +15,7 @@ from gpuprof.judge.figures import Floor, Kernel, Lasting, Memory, Sample
 from gpuprof.record.clocks import _within
 from gpuprof.record.gate import CAPTURING, GateTakenError
 from gpuprof.record.graphs import NotCapturableError
+from gpuprof.record.kernels import NoRecordsError
 from gpuprof.results.timing import Timing
 from gpuprof.statement import from_function
 from gpuprof.testing import FakeClock
@@ -582,3 +583,26 @@ def test_torch_tensors_on_a_gpu_are_timed_with_events_on_its_stream() -> None:
     timing = gpuprof.timeit(lambda: a @ a)
     assert timing.clock == "CUDA events"
     assert timing.device.median > 3 * timing.host.median
+
+
+def test_a_clock_that_stands_still_ends() -> None:
+    assert gpuprof.timeit(lambda: None, clock=FakeClock()).host.median == 0
+
+
+def test_many_launches_that_cannot_be_counted_are_not_called_a_wait_alone(monkeypatch) -> None:
+    clock = FakeClock(device=True, launch_cost=5e-6, queue=1000)
+    monkeypatch.setattr(clock, "recording", _no_records)
+
+    def many() -> None:
+        for _ in range(2000):
+            clock.launch(1e-6)
+
+    timing = gpuprof.timeit(many, repeat=3, clock=clock)
+    assert timing.waits == ""
+    assert "or its launches fill CUDA's queue" in timing.why
+
+
+@contextmanager
+def _no_records() -> Iterator[None]:
+    raise NoRecordsError("none here")
+    yield

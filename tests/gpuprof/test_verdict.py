@@ -254,3 +254,19 @@ def test_outliers_are_kept_and_counted() -> None:
     sample = Sample((1.0,) * 30 + (5.0,))
     assert sum(sample.outliers) == 1
     assert sample.median == pytest.approx(1.0)
+
+
+def test_kernels_that_overlap_count_once() -> None:
+    found = figures(50, 30, 80, working=30 * US)
+    assert not found.elsewhere
+    assert found.busy == pytest.approx(0.6)
+    assert verdict(found).startswith("launch-bound")
+
+
+def test_a_device_time_near_its_floor_is_not_called_gpu_bound() -> None:
+    assert verdict(figures(2, 3.5)).startswith("too short to resolve: the GPU takes at most 3.50 µs")
+
+
+def test_no_interval_excludes_its_own_middle() -> None:
+    middle, low, high = Sample((1.024e-6,) * 40, tick=1.28e-7).interval
+    assert low < middle < high
