@@ -119,8 +119,10 @@ def timeit(
     runs before each batch, untimed; names are looked up in `globals`. `cold` measures with an emptied L2 cache, too.
     `bytes` (read and written) and `flops` of one call are held against what this device was measured to do.
 
-    The statement is called some hundred times. Raises what it raises; what was measured until then is in
-    `gpuprof.last`. Ctrl-C returns what has been measured, once there is a batch. RuntimeError inside a capture.
+    The statement is called as often as that takes: a fast one a million times. With `number` and `repeat` it is called
+    about ten times besides on a GPU (the first call, the probe for waits, memory, kernels). Raises what it raises; what
+    was measured until then is in `gpuprof.last`. Ctrl-C returns what has been measured, once there is a batch.
+    RuntimeError inside a capture.
     """
     if callable(statement):
         if setup != "pass" or globals is not None:
@@ -137,6 +139,7 @@ def compare(
     first: str | Callable[[], Any],
     second: str | Callable[[], Any],
     *,
+    number: int | None = None,
     setup: str = "pass",
     globals: dict[str, Any] | None = None,  # noqa: A002 - as in timeit
     quantity: str = "",
@@ -146,31 +149,36 @@ def compare(
 
     They are run in turns (ABBA and BAAB quartets at random), on the GPU behind a gate for the device's time and
     without for the host's; one look is taken at a number of quartets that a pilot has planned, in about 4 s. How far
-    `first` is from copies of itself over other memory is the floor: nothing below it, nor below 0.5 %, is called
-    faster. Whether the two come to the same value is part of the answer. `quantity` "host" or "device" compares that
-    alone. Ctrl-C returns what there is.
+    `first` is from copies of itself over other memory is the floor: nothing below it, nor below 0.5 % (1 % on the
+    host), is called faster. What sets the pace of calls one after another decides; where that is the host in one and
+    the GPU in the other, the pace itself is compared. Whether the two come to the same value is part of the answer.
+    `number`: calls in a batch. `quantity` "host" or "device" compares that alone. Ctrl-C returns what there is.
     """
     if callable(first) != callable(second):
         raise TypeError(
             f"expected two functions or two statements; got {type(first).__name__} and {type(second).__name__}"
         )
     codes = [from_function(s) if callable(s) else from_source(s, setup, globals) for s in (first, second)]
-    return compare_code(codes[0], codes[1], clock=clock, quantity=quantity)
+    return compare_code(codes[0], codes[1], clock=clock, number=number, quantity=quantity)
 
 
 def sweep(
     statement: str | Callable[[Any], Any],
     over: Mapping[str, Iterable[Any]],
     *,
+    number: int | None = None,
+    repeat: int | None = None,
     setup: str = "pass",
     globals: dict[str, Any] | None = None,  # noqa: A002 - as in timeit
+    precision: float = 0.01,
+    cold: bool = False,
     clock: Clock | None = None,
 ) -> Sweep:
     """`timeit` of a statement for each value of one variable: `sweep("f(x)", {"n": [1, 2, 4]}, setup="x = make(n)")`.
 
     `over` names the variable, which the statement and its setup may use, and its values; a function is called with
-    the value. Each point takes up to about a second. Ctrl-C returns the points there are. Raises ValueError for more
-    or fewer than one variable, or no values.
+    the value; the rest is as in `timeit`. Each point takes up to about 2 s. Ctrl-C returns the points there are.
+    Raises ValueError for more or fewer than one variable, or no values.
     """
     if len(over) != 1:
         raise ValueError(f"expected one variable to go over; got {', '.join(over) or 'none'}")
@@ -181,4 +189,6 @@ def sweep(
             return from_function(statement, value)
         return from_source(statement, setup, {**(globals or {}), variable: value})
 
-    return sweep_code(code, variable, values, statement if isinstance(statement, str) else code(0).text, clock=clock)
+    text = statement if isinstance(statement, str) else from_function(statement, ...).text.partition("(")[0]
+    wishes = Wishes(number, repeat, precision, cold=cold)
+    return sweep_code(code, variable, values, text, wishes=lambda _: wishes, clock=clock)
