@@ -79,6 +79,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         statements in turns and says which is faster. --over goes over the values of a variable: a list, a range, or
         a:b, doubling from a to b. A statement that begins with a minus goes after `--`.
         """
+        __tracebackhide__ = True
         first, other = _split_at_vs(line)
         options, before = _parsed(first, _TIMEIT)
         statement, setup = (cell, before) if cell is not None else (before, "pass")
