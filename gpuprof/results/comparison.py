@@ -77,7 +77,7 @@ class Comparison:
 
     def plot(self, ax: Any = None) -> Any:
         """Each quantity's interval around 1, the floor shaded, on the Axes returned."""
-        from gpuprof.views.plot import ratio
+        from gpuprof.views.charts import ratio
 
         rows = [
             {

@@ -69,7 +69,7 @@ class Sweep:
 
     def plot(self, ax: Any = None) -> Any:
         """Time against the variable, both logarithmic, on the Axes returned."""
-        from gpuprof.views.plot import sweep
+        from gpuprof.views.charts import sweep
 
         about = self.points[0].about if self.points else {}
         return sweep(self.table, self.variable, small_print=[self.statement, about.get("gpu", "host clock")], ax=ax)

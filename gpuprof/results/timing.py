@@ -75,7 +75,7 @@ class Timing(Figures):
 
     def plot(self, ax: Any = None) -> Any:
         """A histogram of each quantity's batches, on the Axes returned."""
-        from gpuprof.views.plot import histograms
+        from gpuprof.views.charts import histograms
 
         return histograms([(p.name, p.sample.samples) for p in parts(self)], small_print(self), ax=ax)
 

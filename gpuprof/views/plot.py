@@ -1,15 +1,12 @@
-"""Charts: a table in, an Axes out. Units on the axes; colours that the colour-blind can tell apart."""
+"""A profile's charts: a table in, an Axes out. Units on the axes; colours that the colour-blind can tell apart."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from gpuprof.units import digits, percent, seconds_text, unit_for
-from gpuprof.views.svg import GPU, HOST, OTHER, QUANTITIES, Bins, binned
+from gpuprof.units import unit_for
+from gpuprof.views.axes import axes, plain
 
 # Okabe and Ito, Color Universal Design (2008)
 COLOURS = {
@@ -21,13 +18,6 @@ COLOURS = {
     "": "#999999",
 }
 EVALUATION = {"evaluate": "#E69F00"}
-_FINE: dict[str, Any] = {"fontsize": "x-small", "color": "0.35"}
-_STYLES = {  # of a sweep's lines: told apart on grey paper, too
-    "host": (HOST, "o", "-"),
-    "device": (GPU, "s", "-"),
-    "kernels": ("#56B4E9", "^", "--"),
-    "latency": (QUANTITIES["latency"], "D", ":"),
-}
 
 
 def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: bool = False) -> Any:
@@ -36,13 +26,10 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
     Evaluations are left out: their calls take many more images. `clock` is named in the title, so that host-clock
     bars are never taken for GPU time.
     """
-    import matplotlib.pyplot as plt
-
     stepping = table[table["phase"].isin(COLOURS)]
     shown = [phase for phase in COLOURS if (stepping["phase"] == phase).any()]
     paths = [path for path in order if (stepping["path"] == path).any()]
-    if ax is None:
-        _, ax = plt.subplots(figsize=(7.5, 0.9 + 0.13 * len(paths) * max(1, len(shown))), layout="constrained")
+    ax = axes(ax, (7.5, 0.9 + 0.13 * len(paths) * max(1, len(shown))))
     size, unit = unit_for(stepping["median_us"].dropna() * 1e-6)
     height = 0.8 / max(1, len(shown))
     for i, phase in enumerate(shown):
@@ -52,7 +39,7 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
         error = [(median - low).fillna(0), (high - median).fillna(0)]
         style = {"color": COLOURS[phase], "label": phase or "(outside)", "error_kw": {"lw": 0.8}}
         ax.barh(position, median, height, xerr=error, **style)
-    ax.set_yticks(range(len(paths)), [_plain(path) for path in paths])
+    ax.set_yticks(range(len(paths)), [plain(path) for path in paths])
     ax.invert_yaxis()
     ax.set_xscale("log" if log else "linear")
     ax.set_xlabel(f"time a call ({unit}), median with 95 % interval")
@@ -62,20 +49,12 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
     return ax
 
 
-def _plain(path: str) -> str:
-    """A layer's name as it is: matplotlib takes what stands between two $ for mathematics."""
-    return path.replace("$", r"\$")
-
-
 def lanes(calls: Any, step: int, *, clock: str, ax: Any = None) -> Any:
     """One step as a timeline: the host's lane over the device's; what lies between bars is outside the layers.
 
     `calls` is a profile's `.calls`; on the host clock there is one lane. Bars wide enough carry their layer's name.
     """
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        _, ax = plt.subplots(figsize=(9, 2.2), layout="constrained")
+    ax = axes(ax, (9, 2.2))
     chosen = calls[calls["step"] == step]
     origin = chosen["host_start_us"].min()
     tracks = [("host", chosen["host_start_us"] - origin, chosen["host_us"])]
@@ -90,7 +69,7 @@ def lanes(calls: Any, step: int, *, clock: str, ax: Any = None) -> Any:
             ax.broken_barh([(left, width)], (y - 0.4, 0.8), color=colours[phase], edgecolor="white", lw=0.4)
             if length > 0.012 * len(path) * extent:
                 middle = {"ha": "center", "va": "center", "clip_on": True}
-                ax.text(left + width / 2, y, _plain(path), color="white", fontsize="small", **middle)
+                ax.text(left + width / 2, y, plain(path), color="white", fontsize="small", **middle)
     for phase in colours:
         if (chosen["phase"] == phase).any():
             ax.bar(0, 0, color=colours[phase], label=phase)
@@ -101,244 +80,3 @@ def lanes(calls: Any, step: int, *, clock: str, ax: Any = None) -> Any:
     ax.legend(frameon=False, fontsize="small", ncols=6, loc="lower right", bbox_to_anchor=(1, 1))
     ax.spines[["top", "right"]].set_visible(False)
     return ax
-
-
-def histograms(quantities: Sequence[tuple[str, Sequence[float]]], small_print: Sequence[str], ax: Any = None) -> Any:
-    """A histogram of each quantity's batches, one strip under the other, on the Axes returned (`ax`, or a new one).
-
-    `quantities` has names and samples in seconds; `small_print` goes below. Each strip has its own scale in its own
-    unit (they are the Axes' `child_axes`): of 14 µs ± 1 % beside 84 µs nothing could be seen on a common one. The
-    bars at the left compare the sizes.
-    """
-    drawn = [(name, binned(samples)) for name, samples in quantities if len(samples)]
-    ax = _axes(ax, (7.5, 0.2 + 0.95 * max(1, len(drawn))))
-    ax.set_axis_off()
-    longest = max((bins.middle for _, bins in drawn), default=0.0)
-    for i, (name, bins) in enumerate(drawn):
-        top, height = 1 - i / len(drawn), 1 / len(drawn)
-        _size_of(ax, name, bins, longest, top, height)
-        _strip(ax.inset_axes((0.28, top - 0.72 * height, 0.72, 0.68 * height)), name, bins)
-    _print_small(ax, small_print if drawn else ["nothing was measured", *small_print], 0)
-    return ax
-
-
-def _size_of(ax: Any, name: str, bins: Bins, longest: float, top: float, height: float) -> None:
-    """A quantity's name, its median, and a bar as long as it is beside the longest."""
-    colour, at = QUANTITIES.get(name, OTHER), {"transform": ax.transAxes}
-    size = sum(bins.counts) + bins.beyond
-    ax.text(0, top - 0.16 * height, _plain(name), va="center", **at)
-    ax.text(0.24, top - 0.16 * height, seconds_text(bins.middle), va="center", ha="right", weight="bold", **at)
-    ax.text(
-        0, top - 0.64 * height, f"median of {size} batches" if size > 1 else "one batch", va="center", **at, **_FINE
-    )
-    for length, shade in ((1.0, "0.9"), (bins.middle / longest if longest > 0 else 0.0, colour)):
-        ax.plot([0, 0.24 * length], [top - 0.4 * height] * 2, color=shade, lw=4, solid_capstyle="butt", **at)
-
-
-def _strip(ax: Any, name: str, bins: Bins) -> None:
-    """One quantity's histogram with its median, in its own unit."""
-    scale, unit = unit_for([bins.middle])
-    low, high = bins.low / scale, bins.high / scale
-    width = (high - low) or 1.0
-    edges = np.linspace(low, high, len(bins.counts) + 1) if high > low else [low - 0.03, low + 0.03]
-    ax.stairs(bins.counts, edges, fill=True, color=QUANTITIES.get(name, OTHER))
-    ax.axvline(bins.middle / scale, color="black", lw=1.4)
-    ax.set_xlim(edges[0] - 0.02 * width, edges[-1] + 0.02 * width)
-    ax.set_ylim(0, 1.12 * max(bins.counts))
-    ax.set_yticks([])
-    if high > low:
-        ax.locator_params(axis="x", nbins=7)
-        ax.ticklabel_format(axis="x", useOffset=False)
-    else:
-        ax.set_xlim(low - 0.5, low + 0.5)
-        ax.set_xticks([low], [digits(low)])
-    ax.tick_params(axis="x", labelsize="small")
-    ax.xaxis.set_label_text(unit, fontsize="small")
-    ax.xaxis.set_label_coords(1.015, 0.02)
-    ax.xaxis.label.set(ha="left", va="center")
-    if bins.beyond:
-        ax.text(1, 0.97, f"{bins.beyond} beyond →", ha="right", va="top", transform=ax.transAxes, **_FINE)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-
-
-def sweep(table: Any, variable: str, *, small_print: Sequence[str], ax: Any = None) -> Any:
-    """Time against `variable`, a line a quantity, on the Axes returned; "launch-bound" where the host takes longer.
-
-    `table` is a DataFrame with columns `variable`, host_us, device_us, kernels_us, latency_us; those missing or all
-    NaN are left out, and those with host_low_us and host_high_us and so on get a band. Both axes are logarithmic
-    where the values of `variable` are positive numbers; other numbers are on a linear axis, words side by side.
-    """
-    ax = _axes(ax, (7, 4.2))
-    x, words = _positions(table[variable])
-    for name, (colour, marker, line) in _STYLES.items():
-        if not _measured(table, f"{name}_us"):
-            continue
-        label = f"{name} (GPU)" if name in ("device", "kernels") else name
-        style = {"color": colour, "marker": marker, "ls": "" if words else line, "ms": 5}
-        ax.plot(x, table[f"{name}_us"] * 1e-6, label=label, **style)
-        if _measured(table, f"{name}_low_us") and _measured(table, f"{name}_high_us"):
-            low, high = (table[f"{name}_{end}_us"] * 1e-6 for end in ("low", "high"))
-            if words:
-                ax.vlines(x, low, high, color=colour, alpha=0.4, lw=4)
-            else:
-                ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (high / low) ** 0.1)  # room for a word above the lines
-    _time_ticks(ax.yaxis)
-    _ticks(ax, x, words)
-    _shade(ax, x, table, bool(words))
-    ax.set_xlabel(_plain(variable))
-    ax.set_ylabel("time a call")
-    ax.grid(which="major", color="0.9", lw=0.8)
-    ax.set_axisbelow(True)
-    ax.legend(frameon=False, fontsize="small", ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
-    ax.spines[["top", "right"]].set_visible(False)
-    _print_small(ax, small_print)
-    return ax
-
-
-def _measured(table: Any, column: str) -> bool:
-    return column in table and bool(table[column].notna().any())
-
-
-def _positions(values: Any) -> tuple[list[float], list[str]]:
-    """Where the values stand on the x axis; and their names, where they are no numbers."""
-    try:
-        return [float(value) for value in values], []
-    except (TypeError, ValueError):
-        return [float(i) for i in range(len(values))], [_plain(str(value)) for value in values]
-
-
-def _ticks(ax: Any, x: Sequence[float], words: Sequence[str]) -> None:
-    """The x axis: words side by side; positive numbers on a logarithmic axis, with powers of two as such."""
-    if words:
-        ax.set_xticks(x, words)
-    elif all(value > 0 for value in x) and len(set(x)) > 1:
-        binary = all(math.log2(value).is_integer() for value in x)
-        ax.set_xscale("log", base=2 if binary else 10)
-        if binary or len(set(x)) <= 12:
-            shown = sorted(set(x))[:: -(-len(set(x)) // 12)]
-            ax.set_xticks(shown, [_power(value) if binary and max(x) > 99_999 else _number(value) for value in shown])
-            ax.minorticks_off()
-
-
-def _power(value: float) -> str:
-    return f"$2^{{{math.log2(value):.0f}}}$"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.10g}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def _time_ticks(axis: Any) -> None:
-    """Ticks such as 20 µs and 1 ms on a logarithmic axis of seconds."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    low, high = axis.get_view_interval()
-    wide = high > 1000 * low
-    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=15))
-    axis.set_major_formatter(FuncFormatter(lambda seconds, _: _tick(seconds)))
-    axis.set_minor_locator(NullLocator())
-
-
-def _tick(seconds: float) -> str:
-    size, unit = unit_for([seconds * (1 + 1e-9)])
-    return f"{seconds / size:.3g} {unit}"
-
-
-def _shade(ax: Any, x: Sequence[float], table: Any, words: bool) -> None:
-    """Grey behind where the host's time exceeds the GPU's, by straight lines between the points as they are drawn."""
-    gpu = next((name for name in ("device_us", "kernels_us") if _measured(table, name)), None)
-    if gpu is None or not _measured(table, "host_us"):
-        return
-    known = table.assign(x=x).dropna(subset=["host_us", gpu]).sort_values("x")
-    over = np.log(known["host_us"].to_numpy(float) / known[gpu].to_numpy(float))
-    places = np.log(known["x"]) if ax.get_xscale() == "log" else known["x"].to_numpy(float)
-    margin = 0.5 if words else 0.0
-    fine = np.linspace(places.min() - margin, places.max() + margin, 2000)
-    bound = over[np.abs(fine[:, None] - np.asarray(places)).argmin(1)] if words else np.interp(fine, places, over)
-    if not (bound > 0).any():
-        return
-    fine = np.exp(fine) if ax.get_xscale() == "log" else fine
-    upright = {"transform": ax.get_xaxis_transform()}
-    ax.fill_between(fine, 0, 1, where=bound > 0, color="0.5", alpha=0.15, lw=0, zorder=0, **upright)
-    stretches = np.split(np.flatnonzero(bound > 0), np.flatnonzero(np.diff(np.flatnonzero(bound > 0)) > 1) + 1)
-    widest = max(stretches, key=len)
-    label = {"ha": "center", "va": "top", "fontsize": "small", "style": "italic", "color": "0.3"}
-    ax.text(fine[widest[len(widest) // 2]], 0.985, "launch-bound", **label, **upright)
-
-
-def ratio(names: tuple[str, str], quantities: Sequence[Mapping[str, Any]], *, floor: float, ax: Any = None) -> Any:
-    """How many times faster the second of `names` is: a dot and its interval a quantity, on the Axes returned.
-
-    Each of `quantities` has quantity, ratio (old / new: above 1 the second is faster), low, high, verdict; it may
-    have a floor of its own. `floor` (0.01 is 1 %) is the grey band around 1 in which nothing is claimed; what is not
-    wholly outside is drawn hollow.
-    """
-    rows = [row for row in quantities if math.isfinite(row["ratio"])]
-    ax = _axes(ax, (7.5, 1.1 + 0.42 * len(rows)))
-    ax.axvline(1, color="0.4", lw=1)
-    floors = [max(0.0, row.get("floor", floor)) for row in rows]  # NaN, where it is unknown, becomes 0
-    for y, (row, own) in enumerate(zip(rows, floors, strict=True)):
-        ax.fill_betweenx([y - 0.5, y + 0.5], 1 / (1 + own), 1 + own, color="0.5", alpha=0.25, lw=0)
-        _interval(ax, y, row, own)
-    ax.set_yticks(range(len(rows)), [_plain(row["quantity"]) for row in rows])
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    same = f"±{percent(floors[0])}, " if len(set(floors)) == 1 else ""
-    ax.set_xlabel(f"times faster (grey: {same}not told apart)")
-    _times_axis(ax, rows, max(floors, default=0.0))
-    _sides(ax, names)
-    ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    return ax
-
-
-def _times_axis(ax: Any, rows: Sequence[Mapping[str, Any]], floor: float) -> None:
-    """A logarithmic x axis about 1, wide enough for all intervals and three floors."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-    ax.set_xscale("log")
-    ends = [end for row in rows for end in (row["low"], row["high"], row["ratio"]) if end > 0 and math.isfinite(end)]
-    reach = 1.15 * max([abs(math.log(end)) for end in ends] + [3 * math.log1p(floor), 0.01])
-    ax.set_xlim(math.exp(-reach), math.exp(reach))
-    ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]) if reach < 1 else LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda times, _: f"{times:.4g}×"))
-    ax.xaxis.set_minor_locator(NullLocator())
-
-
-def _interval(ax: Any, y: int, row: Mapping[str, Any], floor: float) -> None:
-    """One quantity's dot and interval; what it comes to stands at the right."""
-    low, high = row["low"], row["high"]
-    sure = low > 1 + floor or high < 1 / (1 + floor)
-    colour = OTHER if not sure else GPU if row["ratio"] > 1 else HOST
-    if math.isfinite(low) and math.isfinite(high):
-        ax.plot([low, high], [y, y], color=colour, lw=3, solid_capstyle="butt")
-    ax.plot([row["ratio"]], [y], "o", ms=8, color=colour, mfc=colour if sure else "white", mew=2)
-    times = f"{row['ratio']:.3f}" if 0.95 < row["ratio"] < 1.05 else digits(row["ratio"])
-    words = f"{times}×  {row['verdict']}"
-    ax.text(
-        1.02, y, _plain(words), va="center", transform=ax.get_yaxis_transform(), weight="bold" if sure else "normal"
-    )
-
-
-def _sides(ax: Any, names: tuple[str, str]) -> None:
-    """Above the plot: which side is whose."""
-    old, new = (_plain(name if len(name) <= 32 else f"{name[:20]}…{name[-11:]}") for name in names)
-    ax.text(0, 1.02, f"← {old} is faster", ha="left", va="bottom", color=HOST, transform=ax.transAxes)
-    ax.text(1, 1.02, f"{new} is faster →", ha="right", va="bottom", color=GPU, transform=ax.transAxes)
-
-
-def _axes(ax: Any, size: tuple[float, float]) -> Any:
-    """`ax`, or the one of a new figure so many inches wide and high."""
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
-
-
-def _print_small(ax: Any, notes: Sequence[str], below: float = 34) -> None:
-    """The machine and the like, so many points below the Axes."""
-    text = _plain(" · ".join(filter(None, notes)))
-    if text:
-        at = {"xycoords": ("axes fraction", "axes fraction"), "textcoords": "offset points"}
-        ax.annotate(text, (0, 0), (0, -below), ha="left", va="top", **at, **_FINE)

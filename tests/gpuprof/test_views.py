@@ -13,7 +13,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from gpuprof.views import html, plot
+from gpuprof.views import charts, html
 from gpuprof.views.svg import binned, histogram
 
 SPREAD = tuple(1e-6 * (10 + 0.1 * (i % 7)) for i in range(60))
@@ -179,43 +179,43 @@ def test_a_comparison_has_a_row_a_quantity_and_escapes_it() -> None:
 
 
 def test_histograms_draws_a_strip_a_quantity_within_one_axes() -> None:
-    ax = plot.histograms([("host", SPREAD), ("device", (1e-6,)), ("kernels", (2e-6,) * 9)], ["NVIDIA H200"])
+    ax = charts.histograms([("host", SPREAD), ("device", (1e-6,)), ("kernels", (2e-6,) * 9)], ["NVIDIA H200"])
     assert isinstance(ax, Axes)
     assert len(ax.child_axes) == 3
     assert {"host", "10.3 µs", "median of 60 batches", "one batch", "NVIDIA H200"} <= set(texts(ax))
 
 
 def test_each_strip_names_its_own_unit() -> None:
-    ax = plot.histograms([("host", SPREAD), ("latency", (3e-3,) * 9)], [])
+    ax = charts.histograms([("host", SPREAD), ("latency", (3e-3,) * 9)], [])
     assert [strip.get_xlabel() for strip in ax.child_axes] == ["µs", "ms"]
 
 
 def test_histograms_tells_how_many_batches_lie_beyond() -> None:
-    assert "2 beyond →" in texts(plot.histograms([("host", (*SPREAD, 90e-6, 95e-6))], []))
+    assert "2 beyond →" in texts(charts.histograms([("host", (*SPREAD, 90e-6, 95e-6))], []))
 
 
 def test_histograms_of_nothing_says_so() -> None:
-    assert "nothing was measured" in texts(plot.histograms([("host", ())], []))
+    assert "nothing was measured" in texts(charts.histograms([("host", ())], []))
 
 
 def test_histograms_draws_where_it_is_told() -> None:
     _, ax = plt.subplots()
-    assert plot.histograms([("host", SPREAD)], [], ax=ax) is ax
+    assert charts.histograms([("host", SPREAD)], [], ax=ax) is ax
 
 
 def test_a_name_with_dollars_is_not_mathematics() -> None:
-    ax = plot.histograms([("$x$", SPREAD)], ["$y$"])
+    ax = charts.histograms([("$x$", SPREAD)], ["$y$"])
     ax.figure.canvas.draw()
     assert r"\$x\$" in texts(ax)
 
 
 def test_a_sweep_leaves_out_what_was_not_measured() -> None:
-    labels = plot.sweep(sweep_table(), "n", small_print=[]).get_legend_handles_labels()[1]
+    labels = charts.sweep(sweep_table(), "n", small_print=[]).get_legend_handles_labels()[1]
     assert labels == ["host", "device (GPU)", "latency"]
 
 
 def test_a_sweep_over_powers_of_two_has_them_as_ticks() -> None:
-    ax = plot.sweep(sweep_table(), "n", small_print=[])
+    ax = charts.sweep(sweep_table(), "n", small_print=[])
     assert ax.get_xscale() == "log"
     assert [label.get_text().replace("\N{NARROW NO-BREAK SPACE}", " ") for label in ax.get_xticklabels()] == [
         "256",
@@ -225,22 +225,22 @@ def test_a_sweep_over_powers_of_two_has_them_as_ticks() -> None:
 
 
 def test_a_sweep_over_other_numbers_is_linear() -> None:
-    assert plot.sweep(sweep_table(n=[0, 1, 2]), "n", small_print=[]).get_xscale() == "linear"
+    assert charts.sweep(sweep_table(n=[0, 1, 2]), "n", small_print=[]).get_xscale() == "linear"
 
 
 def test_a_sweep_over_words_names_them() -> None:
-    ax = plot.sweep(sweep_table(n=["float16", "float32", "$"]), "n", small_print=[])
+    ax = charts.sweep(sweep_table(n=["float16", "float32", "$"]), "n", small_print=[])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["float16", "float32", r"\$"]
 
 
 def test_a_sweep_has_its_times_in_readable_units() -> None:
-    ax = plot.sweep(sweep_table(latency_us=[25.0, 26, 2000]), "n", small_print=["NVIDIA H200"])
+    ax = charts.sweep(sweep_table(latency_us=[25.0, 26, 2000]), "n", small_print=["NVIDIA H200"])
     ax.figure.canvas.draw()
     assert {"10 µs", "1 ms"} <= {label.get_text() for label in ax.get_yticklabels()}
 
 
 def test_a_sweep_shades_where_the_host_takes_longer() -> None:
-    ax = plot.sweep(sweep_table(), "n", small_print=[])
+    ax = charts.sweep(sweep_table(), "n", small_print=[])
     (shade,) = ax.collections
     crossing = 512 * 2 ** (math.log(2) / math.log(4))  # 20 / 10 falls to 20 / 40 on a straight line between the two
     assert shade.get_datalim(ax.transData).x1 == pytest.approx(crossing, rel=2e-3)
@@ -248,18 +248,18 @@ def test_a_sweep_shades_where_the_host_takes_longer() -> None:
 
 
 def test_a_sweep_in_which_the_gpu_takes_longer_is_not_shaded() -> None:
-    ax = plot.sweep(sweep_table(device_us=[30.0, 40, 50]), "n", small_print=[])
+    ax = charts.sweep(sweep_table(device_us=[30.0, 40, 50]), "n", small_print=[])
     assert "launch-bound" not in texts(ax)
 
 
 def test_a_sweep_has_a_band_where_there_are_intervals() -> None:
-    ax = plot.sweep(sweep_table(device_us=50.0, host_low_us=19.0, host_high_us=21.0), "n", small_print=[])
+    ax = charts.sweep(sweep_table(device_us=50.0, host_low_us=19.0, host_high_us=21.0), "n", small_print=[])
     assert len(ax.collections) == 1
 
 
 @pytest.mark.parametrize("n", [[256], ["float32"]])
 def test_a_sweep_of_one_value_is_drawn(n: list[Any]) -> None:
-    ax = plot.sweep(sweep_table().iloc[:1].assign(n=n), "n", small_print=[])
+    ax = charts.sweep(sweep_table().iloc[:1].assign(n=n), "n", small_print=[])
     ax.figure.canvas.draw()
     assert len(ax.lines) == 3
 
@@ -270,41 +270,41 @@ def quantity(name: str, ratio: float, low: float, high: float, verdict: str) -> 
 
 def test_a_ratio_names_each_quantity_its_factor_and_verdict() -> None:
     rows = [quantity("host", 1.25, 1.2, 1.3, "real"), quantity("device", 1.001, 0.99, 1.01, "noise")]
-    ax = plot.ratio(("old", "new"), rows, floor=0.02)
+    ax = charts.ratio(("old", "new"), rows, floor=0.02)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["host", "device"]
     assert {"1.25×  real", "1.001×  noise", "← old is faster", "new is faster →"} <= set(texts(ax))
 
 
 def test_a_ratio_leaves_out_what_was_not_measured() -> None:
     rows = [quantity("host", 1.25, 1.2, 1.3, "real"), quantity("device", math.nan, math.nan, math.nan, "")]
-    assert len(plot.ratio(("a", "b"), rows, floor=0.02).get_yticks()) == 1
+    assert len(charts.ratio(("a", "b"), rows, floor=0.02).get_yticks()) == 1
 
 
 def test_a_ratio_within_its_own_floor_is_hollow() -> None:
     rows = [quantity("host", 1.05, 1.04, 1.06, "SAME") | {"floor": 0.1}, quantity("device", 1.05, 1.04, 1.06, "FASTER")]
-    dots = [line for line in plot.ratio(("a", "b"), rows, floor=0.01).lines if line.get_marker() == "o"]
+    dots = [line for line in charts.ratio(("a", "b"), rows, floor=0.01).lines if line.get_marker() == "o"]
     assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, False]
 
 
 def test_a_ratio_whose_floor_is_unknown_is_drawn() -> None:
-    ax = plot.ratio(("a", "b"), [quantity("host", 1.25, 1.2, 1.3, "FASTER")], floor=math.nan)
+    ax = charts.ratio(("a", "b"), [quantity("host", 1.25, 1.2, 1.3, "FASTER")], floor=math.nan)
     ax.figure.canvas.draw()
     assert "±0 %" in ax.get_xlabel()
 
 
 def test_a_long_statement_is_cut_beside_a_ratio() -> None:
-    ax = plot.ratio(("f" * 90, "g"), [quantity("host", 1.25, 1.2, 1.3, "FASTER")], floor=0.01)
+    ax = charts.ratio(("f" * 90, "g"), [quantity("host", 1.25, 1.2, 1.3, "FASTER")], floor=0.01)
     assert max(map(len, texts(ax))) < 60
 
 
 def test_a_ratio_without_an_interval_is_a_hollow_dot() -> None:
-    ax = plot.ratio(("a", "b"), [quantity("host", 2.0, math.nan, math.nan, "unclear")], floor=0.02)
+    ax = charts.ratio(("a", "b"), [quantity("host", 2.0, math.nan, math.nan, "unclear")], floor=0.02)
     dot = ax.lines[-1]
     assert (dot.get_marker(), dot.get_markerfacecolor()) == ("o", "white")
 
 
 def test_a_ratios_axis_is_logarithmic_about_1() -> None:
-    ax = plot.ratio(("a", "b"), [quantity("host", 40.0, 35.0, 45.0, "real")], floor=0.01)
+    ax = charts.ratio(("a", "b"), [quantity("host", 40.0, 35.0, 45.0, "real")], floor=0.01)
     low, high = ax.get_xlim()
     assert ax.get_xscale() == "log"
     assert low * high == pytest.approx(1)
