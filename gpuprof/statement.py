@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ast
-import dis
 import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from types import CellType, CodeType, FunctionType
 from typing import Any
 
 from gpuprof.arrays import copies
+from gpuprof.closures import loaded_by, over_copies, seen_by
 
 # Up to the first yield it sets up, up to the second it runs the statement: only that part is timed.
 _TEMPLATE = """
@@ -90,7 +89,7 @@ class _Function(Timed):
         self._function = function
         self._args = args
         self.text = f"{name}({', '.join(type(arg).__name__ for arg in args)})"
-        self.objects = [*args, function, *_seen_by(function)]
+        self.objects = [*args, function, *seen_by(function)]
         self.tree = []
         code = getattr(inspect.unwrap(function), "__code__", None)
         self.filename = code.co_filename if code else ""
@@ -102,7 +101,7 @@ class _Function(Timed):
         return {f"args[{i}]": arg for i, arg in enumerate(self._args)}
 
     def fresh(self) -> Timed:
-        return _Function(_over_copies(self._function), tuple(copies(self._args)))
+        return _Function(over_copies(self._function), tuple(copies(self._args)))
 
 
 class _Source(Timed):
@@ -124,7 +123,7 @@ class _Source(Timed):
         self._loop = self._made(_TEMPLATE, statement)["loop"]
         self.objects = []
         for name in _names_under(*statement, *setup) & namespace.keys():
-            self.objects += [namespace[name], *_seen_by(namespace[name])]
+            self.objects += [namespace[name], *seen_by(namespace[name])]
 
     def value(self) -> object:
         return self._made(_ONCE, _returning(self.tree))["once"]()
@@ -144,7 +143,7 @@ class _Source(Timed):
 
     def _globals(self) -> dict[str, Any]:
         """The names that the statement loads from the namespace: those it or the setup assigns are not of it."""
-        names = _loaded_by(self._loop.__code__) & _names_under(*self.tree)
+        names = loaded_by(self._loop.__code__) & _names_under(*self.tree)
         return {name: self._namespace[name] for name in sorted(names & self._namespace.keys())}
 
     def _made(self, template: str, statement: list[ast.stmt]) -> dict[str, Any]:
@@ -215,35 +214,6 @@ class _Fill(ast.NodeTransformer):
         return node
 
 
-def _over_copies(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain function over copies of the arrays in its closure, its defaults and the globals it names; else itself."""
-    if not isinstance(function, FunctionType):
-        return function
-    names = {name: value for name, value in function.__globals__.items() if name in function.__code__.co_names}
-    cells = [cell for cell in function.__closure__ or () if _filled(cell)]
-    made = copies([*names.values(), *(cell.cell_contents for cell in cells)])
-    overlay = {**function.__globals__, **dict(zip(names, made, strict=False))}
-    fresh = {id(cell): _cell(cell, value) for cell, value in zip(cells, made[len(names) :], strict=True)}
-    closure = tuple(fresh.get(id(cell), cell) for cell in function.__closure__ or ())
-    defaults = tuple(copies(function.__defaults__ or ()))
-    copy = FunctionType(function.__code__, overlay, function.__name__, defaults, closure)
-    copy.__kwdefaults__, copy.__qualname__ = function.__kwdefaults__, function.__qualname__
-    return copy
-
-
-def _filled(cell: CellType) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018 - asking is what tells
-    except ValueError:
-        return False
-    return True
-
-
-def _cell(cell: CellType, value: object) -> CellType:
-    """A cell for `value`; the same cell where it holds that very object, for the function may assign to it."""
-    return cell if cell.cell_contents is value else CellType(value)
-
-
 def _returning(body: list[ast.stmt]) -> list[ast.stmt]:
     """`body` as that of a function that returns what its last statement comes to."""
     if not body:
@@ -271,37 +241,3 @@ def _names_under(*nodes: ast.AST, stored: bool = True) -> set[str]:
     augmented = {node.target for node in found if isinstance(node, ast.AugAssign)}
     names = [node for node in found if isinstance(node, ast.Name)]
     return {node.id for node in names if stored or isinstance(node.ctx, ast.Load) or node in augmented}
-
-
-def _loaded_by(code: CodeType) -> set[str]:
-    """The globals that a function's code loads, that of the functions inside it too."""
-    own = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
-    return own.union(*(_loaded_by(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
-
-
-def _seen_by(function: Any, depth: int = 3) -> Iterator[object]:
-    """What a callable works on that is not in its arguments: its object, its closure, the globals it names.
-
-    So do the functions among those, `depth` levels down.
-    """
-    for value in _seen_at_once(function):
-        yield value
-        if depth and (isinstance(value, partial) or hasattr(value, "__code__") or hasattr(value, "__func__")):
-            yield from _seen_by(value, depth - 1)
-
-
-def _seen_at_once(function: Any) -> Iterator[object]:
-    if isinstance(function, partial):
-        yield from (*function.args, *function.keywords.values(), function.func)
-        return
-    yield from filter(None, [getattr(function, "__self__", None)])
-    yield from getattr(function, "__defaults__", None) or ()
-    yield from (getattr(function, "__kwdefaults__", None) or {}).values()
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    names = getattr(function, "__globals__", {})
-    code = getattr(function, "__code__", None)
-    yield from (names[name] for name in (_loaded_by(code) if code else ()) if name in names)

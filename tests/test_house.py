@@ -42,6 +42,7 @@ GPUPROF = [
     ["workloads"],
     ["ceilings"],
     ["arrays"],
+    ["closures"],
     ["statement"],
     ["footprint", "values"],
     ["passes.subject"],
