@@ -24,6 +24,7 @@ GPUPROF = [
     ["record.cuda", "record.jax"],
     ["record.log"],
     ["hooks.methods"],
+    ["judge.autocorrelation"],
     ["judge.stats"],
     ["judge.ratio", "judge.shape"],
     ["judge.account"],

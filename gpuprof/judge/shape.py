@@ -7,17 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gpuprof.judge.stats import (
-    FIRST_LOOK,
-    cautious,
-    centred_ranks,
-    correlation,
-    excess,
-    merged,
-    outliers,
-    t_quantile,
-    tick_of,
-)
+from gpuprof.judge.autocorrelation import cautious, centred_ranks, correlation, excess, merged
+from gpuprof.judge.stats import FIRST_LOOK, outliers, t_quantile, tick_of
 
 
 def drift(samples: ArrayLike) -> float:

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from gpuprof.judge.autocorrelation import batch_means, effective_number
 from gpuprof.judge.shape import drift, halves_agree, modes
 from gpuprof.judge.stats import (
     batch_interval,
-    batch_means,
-    effective_number,
     enough,
     looks,
     median_interval,
