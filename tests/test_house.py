@@ -19,6 +19,7 @@ GPUPROF = [
     ["environment"],
     ["record.driver"],
     ["record.cache", "record.gate", "record.graphs", "record.memory"],
+    ["record.cupti"],
     ["record.kernels"],
     ["record.clocks"],
     ["record.cuda", "record.jax"],
