@@ -1,6 +1,11 @@
-"""Small models whose layers spend time on a fake clock."""
+"""Small models whose layers spend time on a fake clock; and the one way in which a bad file is refused."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from gpuprof.testing import FakeClock
 
@@ -53,3 +58,10 @@ class FakeModel:
     def evaluate(self) -> None:
         for layer in self.layers:
             layer.forward(0, train=False)
+
+
+def check_refused(result: Any, path: Path, text: str, says: str) -> None:
+    """A file with this text is no `result`, such as Timing: `load` raises a ValueError that says so."""
+    path.write_text(text)
+    with pytest.raises(ValueError, match=says):
+        result.load(path)

@@ -10,6 +10,8 @@ from gpuprof.judge.ratio import Ratio
 from gpuprof.results.comparison import BETWEEN_RUNS, Comparison
 from gpuprof.results.timing import Timing
 
+from .models import check_refused
+
 
 def ratio(quantity: str = "device", **others: Any) -> Ratio:
     known = {"ratio": 1.31, "low": 1.28, "high": 1.34, "floor": 0.005, "word": "FASTER", "quartets": 24, "needed": 24}
@@ -109,17 +111,12 @@ def test_an_interval_that_is_not_known_comes_back_as_nan(tmp_path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"gpuprof": "timing", "schema": 1}'])
 def test_a_file_that_is_no_comparison_is_refused(tmp_path, text: str) -> None:
-    path = tmp_path / "c.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="gpuprof comparison"):
-        Comparison.load(path)
+    check_refused(Comparison, tmp_path / "c.json", text, "gpuprof comparison")
 
 
 def test_a_damaged_comparison_is_refused(tmp_path) -> None:
     path = comparison(ratio()).save(tmp_path / "c.json")
-    path.write_text(path.read_text().replace('"names"', '"nomes"'))
-    with pytest.raises(ValueError, match="a part missing or damaged"):
-        Comparison.load(path)
+    check_refused(Comparison, path, path.read_text().replace('"names"', '"nomes"'), "a part missing or damaged")
 
 
 # Two stored results

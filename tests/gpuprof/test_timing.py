@@ -20,6 +20,8 @@ from gpuprof.results.timing import Timing
 from gpuprof.statement import from_function
 from gpuprof.testing import FakeClock
 
+from .models import check_refused
+
 HELD = [1.0]
 
 
@@ -535,17 +537,12 @@ def test_a_loaded_timing_shows_itself_as_before(tmp_path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"gpuprof": "sweep", "schema": 1}'])
 def test_a_file_that_is_no_timing_is_refused(tmp_path, text: str) -> None:
-    path = tmp_path / "t.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="gpuprof timing"):
-        Timing.load(path)
+    check_refused(Timing, tmp_path / "t.json", text, "gpuprof timing")
 
 
 def test_a_damaged_timing_is_refused(tmp_path) -> None:
     path = gpuprof.timeit("1 + 1", number=10, repeat=6).save(tmp_path / "t.json")
-    path.write_text(path.read_text().replace('"statement"', '"statesman"'))
-    with pytest.raises(ValueError, match="a part missing or damaged"):
-        Timing.load(path)
+    check_refused(Timing, path, path.read_text().replace('"statement"', '"statesman"'), "a part missing or damaged")
 
 
 def test_fewer_than_six_batches_have_a_median_and_no_interval() -> None:
