@@ -1,5 +1,6 @@
 """The gate on a GPU: it holds, it opens by itself, and no statement makes it hang or lie without a label."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -38,6 +39,19 @@ def spin(cp):
         "spin",
     )
     return lambda us: kernel((1,), (1,), (np.uint64(us * 1000),))
+
+
+def printed_by(code: str, timeout: float = 60, **variables: str) -> str:
+    """What Python prints that runs `code` in a process of its own, with these environment variables."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        check=True,
+    ).stdout
 
 
 def test_work_behind_a_gate_waits_until_it_is_released(cp) -> None:
@@ -293,18 +307,7 @@ def test_where_launches_wait_or_a_tool_is_attached_nothing_is_gated(cp, variable
         timing = gpuprof.timeit("x + 1", globals={"x": x})
         print(timing.way, "|", timing.why, "|", timing.device.median > 0)
     """
-    import os
-
-    answer = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-        env={**os.environ, **variable},
-        check=True,
-    )
-    way, why, measured = (part.strip() for part in answer.stdout.split("|"))
+    way, why, measured = (part.strip() for part in printed_by(code, **variable).split("|"))
     assert way in ("throughput", "events")
     assert says in why
     assert measured == "True"
@@ -328,18 +331,8 @@ def test_jax_is_timed_by_the_host_clock_and_kernel_records_and_says_so(cp) -> No
         timing = gpuprof.timeit(lambda: f(x))
         print(timing.clock, "|", timing.kernels.median, "|", timing.device.samples)
     """
-    import os
-
-    answer = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
-        env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-        check=True,
-    )
-    clock, kernels, device = (part.strip() for part in answer.stdout.strip().splitlines()[-1].split("|"))
+    printed = printed_by(code, timeout=120, XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    clock, kernels, device = (part.strip() for part in printed.strip().splitlines()[-1].split("|"))
     assert "JAX" in clock
     assert 1e-6 < float(kernels) < 1e-4
     assert device == "()"
