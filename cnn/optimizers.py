@@ -114,7 +114,7 @@ class AdaDelta(Optimizer):
     """Steps in the unit of the parameter itself, with no learning rate. Zeiler (2012), algorithm 1."""
 
     slots = ("h", "u")
-    flops = 15
+    flops = 14
     rho: float = 0.95
     eps: float = 1e-6
 

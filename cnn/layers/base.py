@@ -15,6 +15,7 @@ from cnn.optimizers import Optimizer, get_optimizer
 from cnn.xp import Array, Seed, Shape, array_module, float_dtype
 
 PHASES = ("forward", "backward", "update")
+_FORWARD = ("forward", "evaluate", "recompute")  # forward under the names it has in a profile
 
 
 class Layer:
@@ -86,18 +87,30 @@ class Layer:
             raise RuntimeError(f"{self.name}.update: there are no gradients yet; call forward and backward first")
         self.optimizer.update([getattr(self, name) for name in self.parameter_names], gradients)
 
-    def cost(self, phase: str, x_shape: Shape) -> tuple[int, int]:
-        """What `phase` needs at the least, as (flops, bytes), for an input of `x_shape` (N, ...).
+    def cost(self, phase: str, x_shape: Shape | None) -> tuple[int, int]:
+        """What `phase` needs at the least, as (flops, bytes).
 
-        A multiply-add counts as 2 flops, any other arithmetic on one number as 1. Bytes: each operand
-        read once, each result written once, nothing in between (the layer's own formulas are in its
-        `work`). "evaluate" and "recompute" count as "forward". An update reads a parameter, its
-        gradient and the optimizer's slots, and writes all but the gradient.
+        A multiply-add counts as 2 flops, any other arithmetic on one number as 1: an activation too, and
+        its derivative with the product as 2 (none for the identity). Bytes: each operand read once, each
+        result written once, nothing in between (the layer's own formulas are in its `work`). An update
+        reads a parameter, its gradient and the optimizer's slots, and writes all but the gradient.
+
+        Args:
+            phase: "forward", "backward" or "update"; "evaluate" and "recompute" count as "forward".
+            x_shape: of the call's first argument: of x; for "backward" of dy (or of x, as N is what counts),
+                for the output layer of the targets; for "update" anything.
+
+        Raises:
+            ValueError: another phase, or a shape that the call would not take.
         """
+        if phase not in (*_FORWARD, "backward", "update"):
+            raise ValueError(
+                f"{self.name}.cost: unknown phase {phase!r}; known: {', '.join(_FORWARD)}, backward, update"
+            )
         if phase == "update":
             flops, values = self._update_work()
         else:
-            flops, values = self.work("backward" if phase == "backward" else "forward", x_shape[0])
+            flops, values = self.work("forward" if phase in _FORWARD else phase, self._batch(phase, x_shape))
         return flops, values * self.dtype.itemsize
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
@@ -150,6 +163,16 @@ class Layer:
         self.b = xp.asarray((wb_width * rng.standard_normal(n_bias)).astype(self.dtype))
         with naming(self.name):
             self.optimizer = get_optimizer(opt, opt_dic)
+
+    def _batch(self, phase: str, shape: Shape | None) -> int:
+        """N of an input's shape, or in backward of an output's; ValueError if it is neither."""
+        backward = phase == "backward"
+        N, *sizes = shape or (0,)
+        taken = self.I_shape, *((self.O_shape,) if backward else ())
+        if tuple(sizes) not in taken and not (self.flattens and sizes and math.prod(sizes) == self.prev):
+            wanted = f"dy of shape {shown(self.O_shape)}" if backward else f"x of shape {shown(self.I_shape)}"
+            raise ValueError(f"{self.name}.cost: {phase} expects {wanted}; got {shape}")
+        return int(N)
 
     def _update_work(self) -> tuple[int, int]:
         if self.optimizer is None:

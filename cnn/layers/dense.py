@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnn.activations import get_activation
+from cnn.activations import Identity, get_activation
 from cnn.checks import naming, shown, whole
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, Shape
@@ -65,7 +65,7 @@ class Dense(Layer):
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
         """As `affine_work` says."""
-        return affine_work(self, phase, N)
+        return affine_work(self, phase, N, bent=not isinstance(self.activation, Identity))
 
 
 def affine(layer: Any, x: Array) -> Array:
@@ -88,12 +88,14 @@ def affine_back(layer: Any, dz: Array) -> Array:
     return (dz @ layer.W.T).reshape(layer.x_shape)
 
 
-def affine_work(layer: Layer, phase: str, N: int) -> tuple[int, int]:
+def affine_work(layer: Layer, phase: str, N: int, *, bent: bool) -> tuple[int, int]:
     """Forward 2·N·prev·n + 2·N·n flops, backward twice the product and 3·N·n.
 
-    Forward reads x, W, b, writes y; backward reads dy, y, x, W and writes dx, dW, db.
+    Forward reads x, W, b, writes y; backward reads dy, y, x, W and writes dx, dW, db. What is not `bent`
+    by an activation saves N·n, 2·N·n, and in backward y.
     """
     product = 2 * N * layer.prev * layer.n
     if phase == "forward":
-        return product + 2 * N * layer.n, N * (layer.prev + layer.n) + layer.n_parameters
-    return 2 * product + 3 * N * layer.n, 2 * N * (layer.prev + layer.n) + 2 * layer.n_parameters
+        return product + (1 + bent) * N * layer.n, N * (layer.prev + layer.n) + layer.n_parameters
+    numbers = N * (2 * layer.prev + (1 + bent) * layer.n) + layer.W.size + layer.n_parameters
+    return 2 * product + (1 + 2 * bent) * N * layer.n, numbers

@@ -64,4 +64,10 @@ class Dropout(Layer):
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
         """A draw, a comparison and a product forward, a product backward; an array and the mask, in and out."""
-        return (3 if phase == "forward" else 1) * N * self.n, 3 * N * self.n
+        drawn = N * self.n if self.ratio else 0
+        return (3 if phase == "forward" else 1) * drawn, 3 * drawn
+
+    def cost(self, phase: str, x_shape: Shape | None) -> tuple[int, int]:
+        """As for every layer; an evaluation costs nothing, for its output is its input."""
+        found = super().cost(phase, x_shape)
+        return (0, 0) if phase == "evaluate" else found

@@ -88,8 +88,9 @@ class Output(Layer):
         return self.loss.value(self.y, self.own(t))
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
-        """As for Dense; the loss counts as the activation's derivative does."""
-        return affine_work(self, phase, N)
+        """As for Dense; backward reads the targets in place of dy, and y - t and its 1/N count as 2·N·n."""
+        bent = phase == "backward" or not isinstance(self.activation, Identity)
+        return affine_work(self, phase, N, bent=bent)
 
 
 def _loss(activation: Activation, act: str, err_func: str | None) -> Loss:
