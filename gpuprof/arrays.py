@@ -50,11 +50,27 @@ def arrays_in(value: object, depth: int = 2) -> Iterator[Any]:
             yield from arrays_in(part, depth - 1)
 
 
+def own_bytes(layer: object) -> int:
+    """The bytes of what a layer learns, each place in memory once.
+
+    That is each array among its attributes that has a gradient of its shape beside it (W with dW), and the
+    parameters of a PyTorch module; not what its layers hold.
+    """
+    held: dict[str, Any] = getattr(layer, "__dict__", {})
+    learned = [array for name, array in held.items() if array_library(array) and _alike(array, held.get(f"d{name}"))]
+    learned += [array for array in arrays_in(held.get("_parameters")) if getattr(array, "requires_grad", False)]
+    return sum({address(array): size_in_memory(array) for array in learned}.values())
+
+
 def copies(values: Iterable[object]) -> list[object]:
     """`values` with each array among them copied once, where a copy has the same strides; all else as it is."""
     values = list(values)
     made = {key: _copy(value) for key, value in {id(value): value for value in values}.items()}
     return [made[id(value)] for value in values]
+
+
+def _alike(array: Any, other: Any) -> bool:
+    return bool(array_library(other)) and tuple(other.shape) == tuple(array.shape)
 
 
 def _copy(value: Any) -> Any:

@@ -31,6 +31,7 @@ GPUPROF = [
     ["judge.account"],
     ["judge.pace"],
     ["judge.cost"],
+    ["judge.layercost"],
     ["judge.advice"],
     ["judge.figures"],
     ["judge.verdict"],
