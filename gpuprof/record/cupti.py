@@ -26,7 +26,7 @@ class NoRecordsError(RuntimeError):
 
 
 def library() -> ctypes.CDLL:
-    """libcupti. Raises NoRecordsError, with what to install, where there is none."""
+    """CUPTI itself. Raises NoRecordsError, with what to install, where there is none."""
     found = _library()
     if found is None:
         raise NoRecordsError(
@@ -37,7 +37,11 @@ def library() -> ctypes.CDLL:
 
 def call(name: str, *arguments: Any) -> None:
     """Call a function of CUPTI. Raises NoRecordsError, in CUPTI's own words, where it fails."""
-    cupti = library()
+    checked(library(), name, *arguments)
+
+
+def checked(cupti: Any, name: str, *arguments: Any) -> None:
+    """`call` on the library given."""
     status = getattr(cupti, name)(*arguments)
     if status == _HELD_BY_ANOTHER or (status == _LIMIT_REACHED and name == "cuptiSubscribe"):
         raise NoRecordsError("another tool in this process holds CUPTI (a profiler, a debugger)")
