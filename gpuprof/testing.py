@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from gpuprof.fakerecords import FakeRecorder, FakeRecording
 from gpuprof.record.clocks import MISSING, Ints, look_up
-from gpuprof.record.kernels import NoRecordsError, Records
+from gpuprof.record.kernels import NoRecordsError
 
 
 class FakeClock:
@@ -18,7 +19,7 @@ class FakeClock:
 
     `spend(seconds)` passes time on the host. `launch(seconds)` queues work for the device, which takes
     `launch_cost` of the host's time; the device does it in order, `latency` after it was queued at the earliest.
-    With `queue` launches unfinished, the next one makes the host wait, as CUDA does at about a thousand.
+    While records are taken a launch takes `record_cost` more. With `queue` launches unfinished, the next one makes the host wait, as CUDA does at about a thousand.
 
         clock = FakeClock(device=True)
         with gpuprof.layertime(model, clock=clock) as run:
@@ -36,6 +37,7 @@ class FakeClock:
         latency: float = 0.0,
         queue: int | None = None,
         mark_cost: float = 0.0,
+        record_cost: float = 0.0,
     ) -> None:
         self.name = "fake CUDA events" if device else "fake host clock"
         self.on_device = device
@@ -43,12 +45,15 @@ class FakeClock:
         self._latency = round(latency * 1e9)
         self._queue = queue
         self._mark_cost = round(mark_cost * 1e9)
+        self._record_cost = round(record_cost * 1e9)
         self._now = 1_000_000_000
         self._free = self._now
         self._unfinished: deque[int] = deque()
         self._marks = array("q")
         self._held: FakeGate | None = None
         self._recording: FakeRecording | None = None
+        self.no_records = ""
+        """Why there are no kernel records; "" where there are."""
         self._behind: list[tuple[int, int, int]] = []
         self.refusal = ""
         """What `no_gate()` answers."""
@@ -71,7 +76,7 @@ class FakeClock:
         if not self.on_device:
             self.spend(seconds)
             return
-        self.spend(self._launch_cost * 1e-9)
+        self.spend((self._launch_cost + (self._record_cost if self._recording else 0)) * 1e-9)
         self._make_room()
         self._work(round(seconds * 1e9), mark=-1)
 
@@ -140,6 +145,17 @@ class FakeClock:
         finally:
             self._recording = None
 
+    def recorder(self, launches: bool) -> FakeRecorder:
+        """Records from now on, with marks among them; NoRecordsError without a device, or where `records` says why."""
+        if not self.on_device or self.no_records:
+            raise NoRecordsError(self.no_records or "a fake clock without a device has no kernels")
+        self._recording = FakeRecorder(self, launches)
+        return self._recording
+
+    def place(self) -> tuple[int, int]:
+        """Device and stream: always the same."""
+        return 0, 0
+
     def rest(self, seconds: float) -> None:
         """Let `seconds` pass."""
         self.spend(seconds)
@@ -187,30 +203,6 @@ class FakeClock:
         for item in self._behind:
             self._do(*item)
         self._behind.clear()
-
-
-class FakeRecording:
-    """A fake clock's kernel records."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
-        self._rows: list[tuple[int, int, str]] = []
-
-    def add(self, start: int, end: int, name: str) -> None:
-        """A record more."""
-        self._rows.append((start, end, name))
-
-    def now(self) -> int:
-        """The time on the records' clock: here the host's."""
-        return self._clock.host()
-
-    @property
-    def records(self) -> Records:
-        """All of them."""
-        times = np.array([row[:2] for row in self._rows], dtype=np.int64).reshape(-1, 2)
-        same = np.ones(len(times), dtype=np.int64)
-        names = tuple(name for *_, name in self._rows)
-        return Records(names, times[:, 0], times[:, 1], stream=same, device=0 * same, threads=same, dropped=0)
 
 
 class FakeGate:

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprof.hooks.methods import OUTSIDE_PATH
-from gpuprof.record.clocks import Ints
+from gpuprof.record.clocks import MISSING, Ints
 from gpuprof.record.log import NO, UNSAID, YES, Calls, Scope
+from gpuprof.record.schedule import KERNELS, Mode
 
 OUTSIDE = Scope(OUTSIDE_PATH, "")
 """The row of what no layer was open for."""
+_UNSPLIT = -2
 _FORWARD, _BACKWARD = 1, 2
 _PHASE_NUMBERS = {"forward": _FORWARD, "backward": _BACKWARD}
 
@@ -22,9 +24,9 @@ _PHASE_NUMBERS = {"forward": _FORWARD, "backward": _BACKWARD}
 class Account:
     """A log's time, divided up. Rows are numbered as in `rows`; the last one is `OUTSIDE`.
 
-    The columns of a call: row, step, own_ns (its time less that of the calls inside it).
-    The columns of a segment, the time between two neighbouring marks: row, step, the device's times and the
-    host's at its begin and end, and the time the host had for itself.
+    The columns of a call: row, step, own_ns (its time less that of the calls inside it; MISSING where not marked).
+    The columns of a segment, the time between two neighbouring marks: row (-1 in steps that were not marked inside),
+    step, the device's times and the host's at its begin and end, and the time the host had for itself.
     """
 
     rows: tuple[Scope, ...]
@@ -39,6 +41,8 @@ class Account:
     host_end: Ints
     host_own: Ints
     """The host's time of each segment, less what the log itself took."""
+    step_mode: Ints
+    """How each step was measured, by its number: see gpuprof.record.schedule."""
 
     @property
     def outside(self) -> int:
@@ -55,6 +59,22 @@ class Account:
         opened, _, done = calls.host_window
         return abs(int(self.spans.sum()) - (done - opened)) / max(1, done - opened)
 
+    def steps_of(self, *modes: Mode) -> Ints:
+        """The steps measured in one of these ways, and in no other."""
+        return np.flatnonzero(np.isin(self.step_mode, [int(mode) for mode in modes]))
+
+    def marked_steps(self) -> Ints:
+        """The steps of the purest pass in which calls were marked: events alone, else beside something else."""
+        events = (self.step_mode >= 0) & (self.step_mode & int(Mode.EVENTS) > 0)
+        for mode in (Mode.EVENTS, KERNELS):
+            if (self.step_mode == mode).any():
+                return np.flatnonzero(self.step_mode == mode)
+        return np.flatnonzero(events)
+
+    def in_steps(self, calls: Calls, *modes: Mode) -> NDArray[np.bool_]:
+        """Which calls were measured in one of these ways."""
+        return np.isin(calls["mode"], [int(mode) for mode in modes])
+
 
 def account(calls: Calls) -> Account:
     """The time of every instant of the log's window, given to the innermost call open then."""
@@ -69,19 +89,33 @@ def account(calls: Calls) -> Account:
     logging = np.where(begins, calls["own"][np.where(begins, order[1:], 0)], 0) if len(calls) else 0
     own_ns = np.zeros(len(calls), dtype=np.int64)
     np.add.at(own_ns, owner[inside], (end - begin)[inside])
+    own_ns[calls["end"] == MISSING] = MISSING
+    row = np.where(inside, call_row[owner] if len(calls) else -1, len(rows) - 1)
     return Account(
         rows=rows,
         call_row=call_row,
         call_step=call_step,
         call_own_ns=own_ns,
-        row=np.where(inside, call_row[owner] if len(calls) else -1, len(rows) - 1),
+        row=np.where(owner == _UNSPLIT, -1, row),
         step=_segment_steps(order, call_step),
         begin=begin,
         end=end,
         host_begin=hosts[:-1],
         host_end=hosts[1:],
         host_own=np.maximum(0, hosts[1:] - hosts[:-1] - logging),
+        step_mode=_step_modes(calls, call_step),
     )
+
+
+def _step_modes(calls: Calls, call_step: Ints) -> Ints:
+    """The mode of each step's first call; -1 for a step of more than one mode."""
+    last = int(call_step.max(initial=-1))
+    modes = np.full(last + 1, -1, dtype=np.int64)
+    known = call_step >= 0
+    modes[call_step[known][::-1]] = calls["mode"][known][::-1]
+    mixed = known & (calls["mode"] != modes[np.where(known, call_step, 0)]) if last >= 0 else known
+    modes[np.unique(call_step[mixed])] = -1
+    return modes
 
 
 def phases(calls: Calls) -> tuple[tuple[Scope, ...], Ints]:
@@ -167,19 +201,23 @@ def _outermost(calls: Calls, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _owners(calls: Calls) -> tuple[Ints, Ints]:
-    """The marks in the order of time, and the call open after each but the last (-1: none).
+    """The marks in the order of time, and the call open after each but the last (-1: none, -2: not split).
 
     A mark's number: the call's position for its start, n + that for its end, 2n and 2n + 1 for the window's.
     """
     n = len(calls)
-    times = np.concatenate([calls["start"], calls["end"], calls.window])
     taken = np.concatenate([calls["first"], calls["last"], [-1, np.iinfo(np.int64).max]])
+    times = np.concatenate([calls["start"], calls["end"], calls.window])
     order = np.lexsort((taken, times))
-    order = np.concatenate([[2 * n], order[order < 2 * n], [2 * n + 1]])
+    order = order[(order < 2 * n) & (times[order] != MISSING)]
+    order = np.concatenate([[2 * n], order, [2 * n + 1]])
     if any(len(np.unique(calls[column])) > 1 for column in ("thread", "stream", "device")):
-        return order, _newest_open(order, n)
-    after = np.concatenate([np.arange(n), calls.parents, [-1, -1]])
-    return order, after[order[:-1]]
+        owner = _newest_open(order, n)
+    else:
+        owner = np.concatenate([np.arange(n), calls.parents, [-1, -1]])[order[:-1]]
+    begun = np.maximum.accumulate(np.where(order < n, order, -1))[:-1]
+    modes = np.where(begun >= 0, calls["mode"][begun] if n else 0, int(Mode.EVENTS))
+    return order, np.where(modes & int(Mode.EVENTS), owner, _UNSPLIT)
 
 
 def _newest_open(order: Ints, n: int) -> Ints:

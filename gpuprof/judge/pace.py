@@ -118,23 +118,25 @@ def _regular(account: Account, used: Ints) -> bool:
 
 
 def _typical_steps(account: Account) -> tuple[Ints, bool]:
-    """The steps to take medians over, and whether the first is among them."""
+    """The steps to take medians over, of those marked inside, and whether the first is among them."""
     every = np.unique(account.step[account.step >= 0])
     if not len(every):
         return every, False
     evaluations = [i for i, scope in enumerate(account.rows) if scope.phase == "evaluate"]
     evaluated = np.unique(account.step[np.isin(account.row, evaluations)])
-    for excluded in ([*evaluated, every[0], every[-1]], [every[0], every[-1]], [every[0]]):
-        used = np.setdiff1d(every, excluded)
-        if len(used):
-            return used, False
+    ends = [every[0], every[-1]]
+    for marked in (account.marked_steps(), every):
+        for excluded in ([*evaluated, *ends], ends, [every[0]], []):
+            used = np.setdiff1d(marked, excluded)
+            if len(used):
+                return used, bool(every[0] in used)
     return every, True
 
 
 def _by_step(account: Account, values: Ints, used: Ints) -> Floats:
     """`values` of the segments summed over each step used and each row: (steps, rows)."""
     index = np.searchsorted(used, account.step)
-    wanted = np.isin(account.step, used)
+    wanted = np.isin(account.step, used) & (account.row >= 0)
     sums = np.zeros((len(used), len(account.rows)))
     np.add.at(sums, (index[wanted], account.row[wanted]), values[wanted])
     return sums

@@ -100,11 +100,11 @@ def _union(start: Any, end: Any) -> float:
 
 def _by_name(records: Records, rows: Any, lengths: Any, calls: int) -> tuple[Kernel, ...]:
     """A row a name, the longest first."""
-    places: dict[str, list[int]] = {}
+    places: dict[int, list[int]] = {}
     for row in rows:
-        places.setdefault(records.names[row], []).append(row)
+        places.setdefault(int(records.name[row]), []).append(row)
     found = [
-        Kernel(name, len(at) / calls, float(lengths[at].sum()) / calls, int(records.threads[at].max()))
+        Kernel(records.known[name], len(at) / calls, float(lengths[at].sum()) / calls, int(records.threads[at].max()))
         for name, at in places.items()
     ]
     return tuple(sorted(found, key=lambda row: -row.seconds))

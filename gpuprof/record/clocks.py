@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuprof.record.kernels import Recording
+from gpuprof.record.kernels import Recorder, Recording
 
 Ints = NDArray[np.int64]
 _DATA = 16  # a NumPy array with fewer elements is a setting, such as a stride, not data
@@ -49,6 +49,9 @@ class Clock(Protocol):
 
     def mark(self) -> int:
         """The number of a mark taken now: on a device, queued on the stream in use."""
+
+    def place(self) -> object:
+        """What tells two marks taken now and later apart, if anything does: device and stream."""
 
     def tidy(self) -> None:
         """Read marks that have happened, if many are waiting. Never waits; called between calls."""
@@ -106,6 +109,9 @@ class DeviceClock(Clock, Protocol):
     def recording(self) -> AbstractContextManager[Recording]:
         """Kernel records of what is done inside. Raises NoRecordsError where there are none."""
 
+    def recorder(self, launches: bool) -> Recorder:
+        """Kernel records from now on, with marks among the launches. Raises NoRecordsError where there are none."""
+
     def rest(self, seconds: float) -> None:
         """Let the device be idle."""
 
@@ -127,6 +133,9 @@ class HostClock:
         with self._lock:
             self._ns.append(time.perf_counter_ns())
             return len(self._ns) - 1
+
+    def place(self) -> None:
+        """The host is one place."""
 
     def tidy(self) -> None:
         """Nothing waits to be read."""

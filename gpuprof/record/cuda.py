@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from gpuprof.record import cache, driver
 from gpuprof.record.clocks import MISSING, Ints, look_up
 from gpuprof.record.gate import Gate, forbidden
-from gpuprof.record.kernels import recording
+from gpuprof.record.kernels import Recorder, recording
 
 Event = TypeVar("Event")
 
@@ -63,6 +63,10 @@ class _EventClock(ABC, Generic[Event]):
             self._device.append(device)
             self._stream.append(self._stream_number(stream))
             return len(self._device) - 1
+
+    def place(self) -> tuple[int, Any]:
+        """The current device, and the stream that would be marked."""
+        return self._here()
 
     def tidy(self) -> None:
         """Read the events that have happened, if many are waiting."""
@@ -121,6 +125,7 @@ class _EventClock(ABC, Generic[Event]):
             yield flush
 
     recording = staticmethod(recording)
+    recorder = staticmethod(Recorder)
     rest = staticmethod(time.sleep)
 
     def _address(self) -> int:

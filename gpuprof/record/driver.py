@@ -6,7 +6,7 @@ import ctypes
 import functools
 from ctypes import Array, byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 Word = c_uint  # what `host_words` hands out
 
@@ -89,6 +89,34 @@ def _module(_context: int) -> c_void_p:
 def fill(address: int, count: int, stream: int) -> None:
     """Queue the zeroing of `count` 32-bit words of device memory."""
     call("cuMemsetD32Async", c_uint64(address), c_uint(0), c_size_t(count), c_void_p(stream))
+
+
+class Fills:
+    """Fills of four bytes with a value, each context's on a stream of its own that nothing else waits for."""
+
+    _lanes: ClassVar[dict[int, tuple[c_void_p, c_uint64]]] = {}
+    """Stream and address by context; kept for the process's life."""
+
+    def __init__(self) -> None:
+        cuda = library()
+        if cuda is None:
+            raise RuntimeError("no CUDA driver (libcuda.so.1) was found")
+        self._fill = cuda.cuMemsetD32Async
+        self._current = cuda.cuCtxGetCurrent
+        self._one = c_size_t(1)
+
+    def fill(self, value: int) -> None:
+        """Queue a fill with `value`, 32 bits, in the calling thread's context; without a context, nothing."""
+        context = c_void_p()
+        self._current(byref(context))
+        if context.value:
+            stream, word = self._lanes.get(context.value) or self._lane(context.value)
+            self._fill(word, c_uint(value), self._one, stream)
+
+    def _lane(self, context: int) -> tuple[c_void_p, c_uint64]:
+        stream = c_void_p()
+        call("cuStreamCreate", byref(stream), c_uint(1))  # CU_STREAM_NON_BLOCKING
+        return self._lanes.setdefault(context, (stream, c_uint64(allocate(4))))
 
 
 def capturing(stream: int) -> bool:

@@ -175,6 +175,9 @@ def test_with_two_streams_an_instant_goes_to_the_call_begun_last() -> None:
             base = super().resolve(np.array([1]))[0]
             return np.array([base + at.get(int(m), 0 if m < 2 else 8_000_000) for m in marks]) + 0 * times
 
+        def place(self) -> object:
+            return object()
+
     clock = TwoStreams(device=True)
     with CallLog(clock) as log:
         for name in "AB":

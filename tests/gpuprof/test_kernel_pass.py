@@ -61,7 +61,8 @@ def test_kernels_of_one_name_are_one_row() -> None:
 def test_the_longest_kernel_comes_first() -> None:
     def renamed(records: Records) -> Records:
         lengths = records.end - records.start
-        return records._replace(names=tuple({1000: "a", 3000: "b"}.get(ns, "empty") for ns in lengths.tolist()))
+        names = np.array([{1000: 0, 3000: 1}.get(ns, 2) for ns in lengths.tolist()])
+        return records._replace(known=("a", "b", "empty"), name=names)
 
     taken = passed(Changed(renamed), 1e-6, 3e-6)
     taken.run(5, 0.1)

@@ -103,6 +103,7 @@ def test_a_cuda_error_at_the_end_keeps_what_was_read() -> None:
     with CallLog(clock) as log:
         for _ in range(3):
             log.leave(log.enter(log.scope("A", "forward")), RETURNED)
+            clock.spend(1e-3)
         clock.broken = True
     assert log.calls.failure.startswith("cudaErrorIllegalAddress")
     assert (len(log.calls), log.calls.lost) == (1, 2)
@@ -120,6 +121,7 @@ def test_a_cuda_error_that_stops_marks_leaves_the_calls_to_the_measured_code() -
     clock = Dead(device=True)
     with CallLog(clock) as log:
         log.leave(log.enter(log.scope("A", "forward")))
+        clock.spend(1e-3)
         clock.dead = True
         log.leave(log.enter(log.scope("A", "forward")))
     assert (len(log.calls), log.calls.lost) == (1, 1)

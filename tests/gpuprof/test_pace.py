@@ -124,14 +124,25 @@ def test_a_host_close_to_the_devices_pace_is_not_called_held_up() -> None:
     assert found.host.sum() == pytest.approx(9 * 0.92e-3)
 
 
-@pytest.mark.parametrize("device", [False, True])
-def test_what_the_profiler_took_is_measured_and_taken_off_the_step(device: bool) -> None:
-    clock = FakeClock(device=device, latency=3e-6, mark_cost=1e-5)
-    rows, found = paced(FakeModel(clock, host=1e-4, device=1e-5 if device else 0.0), between=2e-4)
-    assert found.own == pytest.approx(9 * 2e-5)
-    assert found.step == pytest.approx(9 * 1.2e-4 + 2e-4)
+def test_what_the_profiler_took_is_measured_and_taken_off_the_step() -> None:
+    clock = FakeClock(device=True, latency=3e-6, mark_cost=1e-5)
+    rows, found = paced(FakeModel(clock, host=1e-4, device=1e-5), between=2e-4)
+    marks = 10  # each call's end, which is the next one's beginning, and the first call's beginning
+    assert found.own == pytest.approx(marks * 1e-5)
+    assert found.step == pytest.approx(9 * 1e-4 + marks * 1e-5 + 2e-4)
     assert found.plain == pytest.approx(9 * 1e-4 + 2e-4)
     assert found.host[rows[Scope("(outside)", "")]] == pytest.approx(2e-4)
+
+
+def test_on_the_host_clock_what_the_profiler_took_is_measured_too() -> None:
+    class Slow(FakeClock):
+        def host(self) -> int:
+            self.spend(1e-6)
+            return super().host()
+
+    clock = Slow()
+    _, found = paced(FakeModel(clock, host=1e-4), between=2e-4)
+    assert found.own == pytest.approx(9 * 2e-6)
 
 
 def test_layers_together_gain_by_the_longer_of_the_two_clocks() -> None:

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gpuprof.record import cupti as access
 from gpuprof.record import driver, gate, graphs, kernels
 from gpuprof.record.gate import Gate, GateTakenError, forbidden, injected_tool
-from gpuprof.record.kernels import _COPY, _FILL, _KERNEL, _LAYOUTS, NoRecordsError, _joined, _Log, recording
+from gpuprof.record.kernels import _COPY, _FILL, _KERNEL, _LAYOUTS, _WORK, NoRecordsError, _joined, _Log, recording
 from gpuprof.record.memory import watched
 from gpuprof.testing import FakeClock
 
@@ -67,7 +68,8 @@ class FakeCupti:
         return 0
 
     def cuptiActivityDisable(self, kind: int) -> int:
-        self.enabled.remove(kind)
+        if kind in self.enabled:
+            self.enabled.remove(kind)
         return 0
 
     def cuptiActivityFlushAll(self, flag: int) -> int:
@@ -182,7 +184,7 @@ def test_after_the_end_nothing_is_enabled() -> None:
     cupti = FakeCupti([kernel(1, 2)])
     log = _Log(cupti)
     log.begin()
-    assert sorted(cupti.enabled) == sorted(_LAYOUTS)
+    assert sorted(cupti.enabled) == sorted(_WORK)
     log.end()
     assert cupti.enabled == []
 
@@ -234,7 +236,7 @@ def test_two_recordings_at_once_are_refused(cupti) -> None:
 
 
 def test_without_libcupti_it_is_said_what_to_install(monkeypatch) -> None:
-    monkeypatch.setattr(kernels, "_places", lambda: iter(["/nowhere/libcupti.so"]))
+    monkeypatch.setattr(access, "_library", lambda: None)
     monkeypatch.setattr(kernels, "_log", kernels._log.__wrapped__)
     with pytest.raises(NoRecordsError, match="pip install nvidia-cuda-cupti"), recording():
         pass

@@ -1,0 +1,120 @@
+"""Which steps are measured how: passes take turns by blocks of steps, so that none is in another's figures."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from enum import IntFlag
+from typing import NamedTuple
+
+
+class Mode(IntFlag):
+    """What is done at the boundaries of calls. PLAIN: only the host's times are taken."""
+
+    PLAIN = 0
+    EVENTS = 1
+    """A mark on the device."""
+    RECORDS = 2
+    """Kernel records are taken."""
+    LINES = 4
+    """Statements of chosen functions are followed."""
+    INSPECT = 8
+    """Waits and memory are watched, which slows the host."""
+    TURNING = 16
+    """Between two passes: such a step is in no pass's figures."""
+
+
+KERNELS = Mode.EVENTS | Mode.RECORDS
+
+
+class Block(NamedTuple):
+    """Steps of one mode: `steps` of them, or fewer, but at least two, once `seconds` have passed."""
+
+    mode: Mode
+    steps: int
+    seconds: float = 0.5
+
+
+_FOR_EVER = 1 << 62
+_FIRST_RECORDS_S = 1.0  # beginning and ending records costs some 15 ms
+_LATER = 4.0  # they are taken again when the cell has lasted this many times as long
+
+
+class Schedule:
+    """The blocks of a cell; `turn` is asked at the beginning of each step but the first.
+
+    kernels: records from the beginning (True), on a share of a long cell (None), or never (False). lines: some
+    functions are to be followed, with records where they can be had. inspect: waits and memory are to be watched.
+    """
+
+    def __init__(
+        self, *, device: bool, kernels: bool | None = None, lines: bool = False, inspect: bool = False
+    ) -> None:
+        self._kernels = True if lines and kernels is None else kernels
+        self._lines = lines
+        self._inspect = inspect
+        self._random = random.Random(0)  # noqa: S311 - lengths that no rhythm of the steps follows
+        self._now = 0.0
+        self._blocks = self._on_device() if device else self._on_the_host()
+        self._begin(0.0)
+
+    @property
+    def mode(self) -> Mode:
+        """What the step that has begun is for."""
+        without = Mode.RECORDS | Mode.INSPECT if self._kernels is False else Mode.PLAIN
+        return self._block.mode & ~without
+
+    def turn(self, now: float) -> bool:
+        """Whether another block begins with the step that begins `now`, seconds since the cell's beginning."""
+        self._steps += 1
+        block = self._block
+        over = self._steps >= block.steps or (self._steps >= 2 and now - self._since >= block.seconds)
+        if over:
+            self._begin(now)
+        return over
+
+    def delayed(self, now: float) -> None:
+        """The block that has begun really begins `now`."""
+        self._since, self._steps = now, 0
+
+    def skip(self, now: float) -> None:
+        """Go on to the next block `now`."""
+        self._begin(now)
+
+    def without_records(self) -> None:
+        """Records cannot be had: leave out from now on what needs them."""
+        self._kernels = False
+
+    def _begin(self, now: float) -> None:
+        self._now = self._since = now
+        self._steps = 0
+        self._block = next(self._blocks)
+
+    def _on_the_host(self) -> Iterator[Block]:
+        while self._lines:
+            yield Block(Mode.EVENTS | Mode.LINES, 1)
+            yield Block(Mode.EVENTS, 3)
+        yield Block(Mode.EVENTS, _FOR_EVER, float("inf"))
+
+    def _on_device(self) -> Iterator[Block]:
+        """Short blocks first, so that a cell of a dozen steps has something of each, then longer ones."""
+        size, due = 8, _FIRST_RECORDS_S
+        if self._kernels:
+            yield from (Block(KERNELS, 4), *self._followed(), Block(Mode.EVENTS, 3), Block(Mode.PLAIN, 3))
+        else:
+            yield Block(Mode.EVENTS, size)
+        while True:
+            if self._kernels or (self._kernels is None and self._now >= due):
+                due = _LATER * self._now
+                yield Block(KERNELS, 20 if self._kernels is None else 4 * size)
+                yield from self._followed()
+            yield Block(Mode.EVENTS, self._random.randint(size // 2, size))
+            yield Block(Mode.PLAIN, self._random.randint(size // 2, size))
+            size = min(2 * size, 64)
+
+    def _followed(self) -> Iterator[Block]:
+        """Steps of which only counts are kept, and the lines' shares of them."""
+        if self._lines:
+            yield Block(KERNELS | Mode.LINES, 4, 1.0)
+        if self._inspect:
+            yield Block(Mode.INSPECT, 2)
