@@ -415,3 +415,130 @@ def test_without_libcupti_it_is_said_what_to_install(monkeypatch) -> None:
     monkeypatch.setattr(cupti, "_library", lambda: None)
     with pytest.raises(NoRecordsError, match="pip install nvidia-cuda-cupti"), watching():
         pass
+
+
+# What only a GPU shows
+
+
+@pytest.fixture
+def array() -> Any:
+    import cupy
+
+    array = cupy.arange(1 << 16, dtype=cupy.float32)
+    float(array.sum() + array[array > 5].sum())  # compiled, and the pool filled
+    cupy.cuda.Device().synchronize()
+    return array
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("source", "kinds"),
+    [
+        ("x.get()", {"copy to the host"}),
+        ("float(x.sum())", {"copy to the host"}),
+        ("x[x > 5]", {"copy to the host"}),
+        ("cupy.cuda.Device().synchronize()", {"synchronise"}),
+        ("cupy.cuda.get_current_stream().synchronize()", {"synchronise"}),
+        ("cupy.empty(1 << 30, dtype='u1'); cupy.get_default_memory_pool().free_all_blocks()", {"allocate", "free"}),
+        ("x * 2; x.sum()", set()),
+    ],
+)
+def test_each_way_to_wait_is_found_on_its_line(array, source: str, kinds: set[str]) -> None:
+    import cupy
+
+    names = {"cupy": cupy, "x": array}
+    code = compile(f"\n\n{source}", "<cell>", "exec")
+    exec(code, names)  # the pool has grown
+    with watching() as found:
+        exec(code, names)
+        cupy.cuda.Device().synchronize()
+    told = [seen for seen in found.waits if seen.file == "<cell>"]
+    assert {seen.kind for seen in told} == kinds
+    assert {seen.line for seen in told} <= {3}
+    assert found.missed == 0
+
+
+@pytest.mark.gpu
+def test_a_copy_to_the_host_is_one_wait_of_its_bytes(array) -> None:
+    with watching() as found:
+        array.get()
+    (seen,) = found.waits
+    assert (seen.api, seen.bytes) == ("cudaMemcpyAsync + cudaStreamSynchronize", array.nbytes)
+
+
+@pytest.mark.gpu
+def test_a_pageable_copy_waits_and_a_pinned_one_does_not(array) -> None:
+    import cupy
+
+    big = cupy.zeros(1 << 24, dtype=cupy.float32)
+    pageable = np.ones(1 << 24, dtype=np.float32)
+    memory = cupy.cuda.alloc_pinned_memory(big.nbytes)
+    pinned = np.frombuffer(memory, dtype=np.float32, count=big.size)
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with watching() as found:
+        for host in (pageable, pinned):
+            big.data.copy_from_host_async(ctypes.c_void_p(host.ctypes.data), big.nbytes, stream)
+        stream.synchronize()
+    copies = [seen for seen in found.calls if seen.kind == "copy to the device"]
+    assert [seen.waited for seen in copies] == [True, False]
+    assert [seen.bytes for seen in copies] == [big.nbytes] * 2
+
+
+@pytest.mark.gpu
+def test_what_is_waited_for_is_what_it_costs(array) -> None:
+    import cupy
+
+    spin = cupy.RawKernel(
+        'extern "C" __global__ void spin(long long n) { long long t = clock64(); while (clock64() - t < n); }', "spin"
+    )
+    spin((1,), (1,), (np.int64(1),))
+    cupy.cuda.Device().synchronize()
+    with watching() as found:
+        spin((1,), (1,), (np.int64(20_000_000),))  # 10 ms at 2 GHz
+        array.get()
+    (row,) = summary(found.waits)
+    assert 5e-3 < row.seconds < 50e-3
+    assert row.source == "array.get()"
+
+
+@pytest.mark.gpu
+def test_launches_are_found_by_line_and_launching_works_afterwards(array) -> None:
+    import cupy
+
+    for _ in range(2):
+        with watching(launches=True) as found:
+            for _ in range(3):
+                array * 2; at = line()  # fmt: skip # noqa: E702
+            cupy.cuda.Device().synchronize()
+        lines = [found.launches.table[number].line for number in found.launches.places]
+        assert lines == [at] * 3
+        assert float((array * 2)[1]) == 2
+
+
+@pytest.mark.gpu
+def test_a_recording_around_it_goes_on_and_knows_the_launches(array) -> None:
+    import cupy
+
+    from gpuprof.record.kernels import recording
+
+    with recording() as records:
+        with watching(launches=True) as found:
+            array * 2
+            cupy.cuda.Device().synchronize()
+        array * 2
+        cupy.cuda.Device().synchronize()
+    kernels = records.records
+    assert len(kernels.names) == 2
+    assert found.launches.ids.tolist() == kernels.correlation[:1].tolist()
+
+
+@pytest.mark.gpu
+@pytest.mark.torch
+def test_pytorchs_item_is_found() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.ones(1000, device="cuda")
+    x.sum().item()
+    with watching() as found:
+        x.sum().item(); at = line()  # fmt: skip # noqa: E702
+    (seen,) = found.waits
+    assert (seen.kind, seen.line, seen.bytes) == ("copy to the host", at, 4)
