@@ -101,7 +101,8 @@ class Watch:
         """All calls that were seen, those that did not wait too, in the order they began."""
         rows = np.array(self._rows, dtype=np.int64).reshape(-1, len(_COLUMNS))
         ordered = rows[np.argsort(rows[:, _COLUMNS.index("start")], kind="stable")]
-        return merged(_wait(row, self._places.table) for row in ordered.tolist())
+        table = self._places.table
+        return merged(_wait(row, table) for row in ordered.tolist())
 
     @property
     def waits(self) -> tuple[Wait, ...]:
