@@ -40,10 +40,11 @@ class Tracing(Follower):
         run = self._guarded(self.start, body, frame, body.resumable and frame.f_lasti > body.start)
         if run is None:
             return chained
+        lines, frame.f_trace_lines = frame.f_trace_lines, True  # a tracer may have said that it needs none
 
         def local(frame: FrameType, event: str, arg: Any) -> Any:
             nonlocal chained
-            if chained is not None:
+            if chained is not None and (lines or event != "line"):
                 chained = door.ask(chained, frame, event, arg) or chained
             self._guarded(self._event, run, frame, event, arg)
             return local
