@@ -109,18 +109,20 @@ class LineProfile:
     def listing(self) -> Listing:
         """The code with its figures, for people."""
         rows = [self._row(i) for i in range(len(self.source.lines))]
-        units = {name: column_unit(row[name] * 1e-6 for row in rows) for name in ("host_us", "span_us", "busy_us")}
         names = {"busy_us": "GPU", "span_us": "span", "host_us": "host"}
-        head = ["hits", *(f"{names[name]} ({units[name][1]})" for name in names)]
+        units = {name: column_unit(row[name] * 1e-6 for row in rows) for name in names}
+        first = self.basis.replace("_s", "_us")
+        order = list(dict.fromkeys([first, "host_us", *names]))
+        heads = [f"{names[name]} ({units[name][1]})" for name in order]
         lines = []
         for row in rows:
-            hit = row["hits"] == row["hits"]
-            times = [digits(row[name] * 1e-6 / units[name][0]) for name in names]
-            figures = [_count(row["hits"]), *times, _count(row["launches"]), _count(row["threads"])]
-            figures += [_bytes(row["allocated_bytes"]), row["result"]]
-            text = row["source"].expandtabs(4)
-            lines.append(CodeLine(row["line"], text, tuple(figures) if hit else (), row["share"], row["note"]))
-        return listing([*head, "launches", "threads", "allocated", "result"], lines)
+            times = [digits(row[name] * 1e-6 / units[name][0]) for name in order]
+            before = (_count(row["hits"]), *times[:2], _count(row["launches"]))
+            behind = (_count(row["threads"]), *times[2:], _bytes(row["allocated_bytes"]), row["result"])
+            hit, code = row["hits"] == row["hits"], row["source"].expandtabs(4)
+            cells = (before if hit else (), row["share"], behind if hit else (), row["note"])
+            lines.append(CodeLine(row["line"], code, *cells))
+        return listing(["hits", *heads[:2], "launches"], ["threads", *heads[2:], "allocated", "result"], lines)
 
     @property
     def small_print(self) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from gpuprof.units import bar, percent
 
-_MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:92%;line-height:1.45"
+_TABLE = (
+    "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:92%;line-height:1.45;color:inherit;"
+    "border-collapse:collapse"
+)
 _CELL = "text-align:right;padding:0 8px;white-space:nowrap;font-variant-numeric:tabular-nums"
 _HEAD = (
     "text-align:right;padding:2px 8px;white-space:nowrap;font-weight:600;border-bottom:1px solid rgba(128,128,128,.4)"
@@ -25,78 +28,84 @@ class CodeLine:
     number: int
     code: str
     figures: tuple[str, ...] = ()
-    """A text a column of the listing; () for a line that was never hit."""
+    """A text a column before the code; () for a line that was never hit."""
     share: float = float("nan")
+    details: tuple[str, ...] = ()
+    """A text a column behind the code."""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Lines of code, and the headings of their figures."""
+    """Lines of code, the headings of the figures before it, and of those behind it."""
 
-    head: tuple[str, ...]
+    figures: tuple[str, ...]
+    details: tuple[str, ...]
     lines: tuple[CodeLine, ...]
 
     def text(self) -> str:
-        """The listing in aligned plain text: figures, share with a bar, code, note."""
-        rows = [("line", *self.head, "share", "")]
-        rows += [(str(line.number), *self._figures(line), percent(line.share), _bar(line)) for line in self.lines]
-        rows[0] = (*rows[0][:-1], " " * _WIDTH)
+        """The listing in aligned plain text: figures, share with a bar, code with its note, details."""
+        rows = [("line", *self.figures, "share", "", "source", *self.details)]
+        for line in self.lines:
+            code = f"{line.code}   <- {line.note}" if line.note else line.code
+            before, behind = self._cells(line)
+            rows.append((str(line.number), *before, percent(line.share), bar(line.share, _WIDTH), code, *behind))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        code = ["", *(f"{line.code}   <- {line.note}" if line.note else line.code for line in self.lines)]
+        left = {len(self.figures) + 2: _WIDTH, len(self.figures) + 3: 0}  # the bar and the code, and their least widths
         return "\n".join(
             "  ".join(
-                [*(cell.rjust(w) for cell, w in zip(row[:-1], widths, strict=False)), row[-1].ljust(_WIDTH), text]
+                cell.ljust(max(width, left[i])) if i in left else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
-            for row, text in zip(rows, code, strict=True)
+            for row in rows
         )
 
     def html(self) -> str:
         """The listing as an HTML table; the share is a bar in its cell. No script, no style but its own."""
-        names = "".join(f'<th style="{_HEAD}">{escape(name)}</th>' for name in ("line", *self.head, "share"))
-        head = f'{names}<th style="{_HEAD.replace("right", "left")}">source</th>'
-        body = "\n".join(self._row(line) for line in self.lines)
-        table = (
-            f'<table style="{_MONO};border-collapse:collapse"><thead><tr>{head}</tr></thead>\n'
-            f"<tbody>\n{body}\n</tbody></table>"
+        before, behind = (
+            "".join(f'<th style="{_HEAD}">{escape(name)}</th>' for name in names)
+            for names in (("line", *self.figures, "share"), self.details)
         )
+        head = f'{before}<th style="{_HEAD.replace("right", "left")}">source</th>{behind}'
+        body = "\n".join(self._row(line) for line in self.lines)
+        table = f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
         return f'<div style="overflow-x:auto;margin:.4em 0">{table}</div>'
 
-    def _figures(self, line: CodeLine) -> Sequence[str]:
-        return line.figures or ("",) * len(self.head)
+    def _cells(self, line: CodeLine) -> tuple[Sequence[str], Sequence[str]]:
+        return line.figures or ("",) * len(self.figures), line.details or ("",) * len(self.details)
 
     def _row(self, line: CodeLine) -> str:
-        hit = bool(line.figures)
-        figures = "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in self._figures(line))
+        before, behind = (
+            "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in texts) for texts in self._cells(line)
+        )
         note = f'<span style="{_FAINT}">   ← {escape(line.note)}</span>' if line.note else ""
         return (
-            f'<tr><td style="{_CELL};{_FAINT}">{line.number}</td>{figures}'
+            f'<tr><td style="{_CELL};{_FAINT}">{line.number}</td>{before}'
             f'<td style="{_CELL};min-width:7em{_shade(line.share)}">{escape(percent(line.share))}</td>'
-            f'<td style="{_CODE}{"" if hit else f";{_FAINT}"}">{escape(line.code)}{note}</td></tr>'
+            f'<td style="{_CODE}{"" if line.figures else f";{_FAINT}"}">{escape(line.code)}{note}</td>{behind}</tr>'
         )
 
 
-def listing(head: Sequence[str], lines: Sequence[CodeLine]) -> Listing:
+def listing(figures: Sequence[str], details: Sequence[str], lines: Sequence[CodeLine]) -> Listing:
     """The listing of these lines, without the columns that are empty in all, and with the code's common indent off."""
-    kept = [i for i in range(len(head)) if any(line.figures and line.figures[i] for line in lines)]
+    before = _filled([line.figures for line in lines], len(figures))
+    behind = _filled([line.details for line in lines], len(details))
     indent = min((len(line.code) - len(line.code.lstrip()) for line in lines if line.code.strip()), default=0)
-    return Listing(
-        tuple(head[i] for i in kept),
-        tuple(
-            CodeLine(
-                line.number,
-                line.code[indent:] if not line.code[:indent].strip() else line.code.lstrip(),
-                tuple(line.figures[i] for i in kept) if line.figures else (),
-                line.share,
-                line.note,
-            )
-            for line in lines
-        ),
+    shown = (
+        replace(
+            line,
+            code=line.code[indent:],
+            figures=tuple(line.figures[i] for i in before if line.figures),
+            details=tuple(line.details[i] for i in behind if line.details),
+        )
+        for line in lines
     )
+    return Listing(tuple(figures[i] for i in before), tuple(details[i] for i in behind), tuple(shown))
 
 
-def _bar(line: CodeLine) -> str:
-    return bar(line.share, _WIDTH)
+def _filled(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
+    """The columns in which a row has something."""
+    return [i for i in range(columns) if any(row and row[i] for row in rows)]
 
 
 def _shade(share: float) -> str:
