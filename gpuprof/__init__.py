@@ -1,7 +1,7 @@
 """The truth about GPU time, in a notebook or a script.
 
 In IPython: `%load_ext gpuprof`, then `%gpu_timeit`, `%%layertime`, `%gpu_info`. In Python: `timeit`, `compare`,
-`sweep`, `layertime`, `region`, and `last`, the newest result.
+`sweep`, `layertime`, `linetime`, `region`, and `last`, the newest result.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "Comparison",
+    "LineProfile",
     "Profile",
     "Sweep",
     "Timing",
     "compare",
     "last",
     "layertime",
+    "linetime",
     "load_ipython_extension",
     "region",
     "sweep",
@@ -23,19 +25,22 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from gpuprof.measure import compare, layertime, region, sweep, timeit
+    from gpuprof.measure import compare, layertime, linetime, region, sweep, timeit
     from gpuprof.results.comparison import Comparison
+    from gpuprof.results.lines import LineProfile
     from gpuprof.results.profile import Profile
     from gpuprof.results.sweep import Sweep
     from gpuprof.results.timing import Timing
 
 _HOMES = {
     "Comparison": "gpuprof.results.comparison",
+    "LineProfile": "gpuprof.results.lines",
     "Profile": "gpuprof.results.profile",
     "Sweep": "gpuprof.results.sweep",
     "Timing": "gpuprof.results.timing",
     "compare": "gpuprof.measure",
     "layertime": "gpuprof.measure",
+    "linetime": "gpuprof.measure",
     "region": "gpuprof.measure",
     "sweep": "gpuprof.measure",
     "timeit": "gpuprof.measure",

@@ -1,95 +1,76 @@
-"""The verbs, in plain Python: `timeit`, `compare`, `sweep`, `layertime`, `region`."""
+"""The verbs, in plain Python: `timeit`, `compare`, `sweep`, `layertime`, `linetime`, `region`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from types import TracebackType
+from contextlib import contextmanager
 from typing import Any
 
-from gpuprof.device import machine
-from gpuprof.hooks.methods import find_layers, timed
-from gpuprof.latest import keep, last
+from gpuprof.latest import last
 from gpuprof.passes.measurement import Wishes
-from gpuprof.record.clocks import Clock, clock_for
-from gpuprof.record.log import RAISED, CallLog
+from gpuprof.profiling import LayerTime, innermost, line_time
+from gpuprof.record.clocks import Clock
+from gpuprof.record.log import RAISED
 from gpuprof.results.comparison import Comparison
-from gpuprof.results.profile import Profile
+from gpuprof.results.lines import LineProfile
 from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
 from gpuprof.statement import Timed, from_function, from_source
 from gpuprof.timer import compare_code, sweep_code, time_code
 
-__all__ = ["LayerTime", "compare", "last", "layertime", "region", "sweep", "timeit"]
-
-_open: list[CallLog] = []
+__all__ = ["LayerTime", "compare", "last", "layertime", "linetime", "region", "sweep", "timeit"]
 
 
-class LayerTime:
-    """`with layertime(model) as run:` profiles the layers' calls inside; afterwards `run.profile` has them."""
-
-    def __init__(self, models: tuple[object, ...], clock: Clock | None, names: Iterable[object] = ()) -> None:
-        self._layers = find_layers(*models)
-        self._log = CallLog(clock or clock_for([*(layer for _, layer in self._layers), *models], names, guess=True))
-        self._stack = ExitStack()
-        self._profile: Profile | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether there is a profile: the `with` has been entered and left."""
-        return self._profile is not None
-
-    @property
-    def profile(self) -> Profile:
-        """What was measured. Raises RuntimeError before the `with` has ended."""
-        if self._profile is None:
-            raise RuntimeError("the profile is made when the `with` ends; ask for it after that")
-        return self._profile
-
-    def __enter__(self) -> LayerTime:
-        self._log.__enter__()
-        self._stack.enter_context(timed(self._layers, self._log))
-        _open.append(self._log)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _open.remove(self._log)
-        self._stack.close()
-        self._log.__exit__(kind, error, trace)
-        self._profile = Profile(
-            log=self._log.calls,
-            clock=self._log.clock.name,
-            about=machine(),
-            ended_by=f"{type(error).__name__}: {error}".rstrip(": ") if error else "",
-        )
-        keep(self._profile)
-
-
-def layertime(model: object, *more: object, clock: Clock | None = None) -> LayerTime:
+def layertime(
+    model: object,
+    *more: object,
+    kernels: bool | None = None,
+    lines: str | Callable[..., Any] | Iterable[str | Callable[..., Any]] = (),
+    hot: bool = False,
+    clock: Clock | None = None,
+) -> LayerTime:
     """A context manager that profiles what is run inside it, layer by layer and phase by phase.
 
-    `model` is an object with `layers`, a list or dict of layers, or a layer: anything with `forward`, `backward`
-    or `update`. Their calls are timed with CUDA events where arrays on a GPU are found in them, else with the host
-    clock; nothing is synchronised inside. `clock` takes another clock, such as `gpuprof.testing.FakeClock`.
+    `model` is an object with `layers`, a list or dict of layers, or a layer (anything with `forward`, `backward` or
+    `update`); a method of one object (`a.encode`), or a plain function. Their calls are timed with CUDA events where
+    arrays on a GPU are found in them, else with the host clock; nothing is synchronised inside. `clock` takes another
+    clock, such as `gpuprof.testing.FakeClock`.
 
         with gpuprof.layertime(model) as run:
             train(model)
         run.profile.table
 
-    The profile is made even where the code inside raises. Raises ValueError where there are no layers.
+    kernels: True takes kernel records from the first step on, in turns with steps that are timed without them; None
+    (the default) on a share of what lasts longer than a second; False never. lines: the name of a method
+    ("Pool1.backward") or a function, or some, whose statements are followed on a share of the steps: see
+    `profile.lines`. hot: note the line of each launch on a share of the steps: see `profile.hot`.
+
+    The profile is made even where the code inside raises. Raises ValueError where there are no layers, TypeError for
+    what cannot be wrapped.
     """
-    return LayerTime((model, *more), clock)
+    wanted = [lines] if isinstance(lines, str) or callable(lines) else list(lines)
+    return LayerTime((model, *more), clock, kernels=kernels, lines=wanted, hot=hot)
+
+
+def linetime(
+    method: Callable[..., Any], *args: Any, repeat: int = 4, clock: Clock | None = None, **kwargs: Any
+) -> LineProfile:
+    """Where the time of one method or function goes, line by line: it is called with the arguments given.
+
+    Called once first, unmeasured, then `repeat` times for each of the passes there are: its lines with kernel
+    records, with events alone, and watched for memory and waits; on the host clock `repeat` times in all. What it
+    changes, it changes as often. Raises what it raises, TypeError for what is not written in Python.
+    """
+    return line_time(method, args, kwargs, repeat, clock)
 
 
 @contextmanager
 def region(name: str) -> Iterator[None]:
     """A row of its own, named `name`, for the code inside, in the profile being taken; without one, nothing."""
-    if not _open:
+    log = innermost()
+    if log is None:
         yield
         return
-    log = _open[-1]
     call = log.enter(log.scope(name, "region"))
     try:
         yield

@@ -19,7 +19,8 @@ class FakeClock:
 
     `spend(seconds)` passes time on the host. `launch(seconds)` queues work for the device, which takes
     `launch_cost` of the host's time; the device does it in order, `latency` after it was queued at the earliest.
-    While records are taken a launch takes `record_cost` more. With `queue` launches unfinished, the next one makes the host wait, as CUDA does at about a thousand.
+    While records are taken a launch takes `record_cost` more. With `queue` launches unfinished, the next one makes
+    the host wait, as CUDA does at about a thousand.
 
         clock = FakeClock(device=True)
         with gpuprof.layertime(model, clock=clock) as run:

@@ -56,8 +56,8 @@ def mode(xp: ModuleType) -> str:
 def _nothing_left_behind() -> Iterator[None]:
     """After every test no profile is being taken and no figure is open."""
     yield
-    measure = sys.modules.get("gpuprof.measure")
-    assert measure is None or measure._open == []
+    profiling = sys.modules.get("gpuprof.profiling")
+    assert profiling is None or profiling._open == []
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
         pyplot.close("all")

@@ -9,7 +9,7 @@ import itertools
 import operator
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,22 +47,24 @@ def find_layers(*models: object) -> list[tuple[str, Any]]:
 
 
 @contextmanager
-def timed(layers: Iterable[tuple[str, Any]], log: CallLog) -> Iterator[None]:
+def timed(layers: Iterable[tuple[str, Any]], log: CallLog) -> Iterator[list[TimedMethod]]:
     """Log each call of the layers' phases; on leaving, every instance has the attributes it had before."""
     with ExitStack() as stack:
-        for path, layer in layers:
-            for phase in _phases(layer):
-                stack.enter_context(_wrapped(layer, phase, log.scope(path, phase), log))
-        yield
+        yield [
+            stack.enter_context(wrapped(layer, phase, log.scope(path, phase), log))
+            for path, layer in layers
+            for phase in _phases(layer)
+        ]
 
 
 @contextmanager
-def _wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[None]:
+def wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[TimedMethod]:
+    """Log each call of one method of one object."""
     attributes = vars(layer)
     wrapper = TimedMethod(layer, phase, scope, log)
     attributes[phase] = wrapper
     try:
-        yield
+        yield wrapper
     finally:
         own = wrapper.own
         if attributes.get(phase) is not wrapper:
@@ -73,20 +75,39 @@ def _wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[None]
             attributes[phase] = own
 
 
+class Sizes(NamedTuple):
+    """What the first call of a method was given and gave; None for what is no array."""
+
+    shape: tuple[int, ...] | None
+    dtype: str
+    """Of the argument; "" without any."""
+    given: int | None
+    """Bytes of the argument."""
+    made: int | None
+    """Bytes of the value."""
+    elements: int
+    """Of the value; 0 where it is no array."""
+
+
 class TimedMethod:
     """A layer's method that logs its calls: put on the instance, over the method of its class.
 
     A deep copy or a pickle of the layer gets the method itself: a copy is not what is being profiled.
     """
 
-    def __init__(self, layer: Any, phase: str, scope: int, log: CallLog) -> None:
-        self._layer = layer
-        self._phase = phase
-        self._method: Callable[..., Any] = getattr(layer, phase)
-        self.own = vars(layer).get(phase)
+    def __init__(
+        self, layer: Any, phase: str, scope: int, log: CallLog, function: Callable[..., Any] | None = None
+    ) -> None:
+        self.layer = layer
+        """Whose method it is; None for a plain function."""
+        self.phase = phase
+        self._method: Callable[..., Any] = function or getattr(layer, phase)
+        self.own = function or vars(layer).get(phase)
         """What the instance itself had before, if anything."""
+        self.sizes: Sizes | None = None
+        """Of the first call's argument and value; None before it has returned."""
         self._log = log
-        self._scope = scope
+        self.scope = scope
         self._enter = log.enter
         self._leave = log.leave
         self._train_of = _train_reader(self._method) if phase == "forward" else _says_nothing
@@ -94,26 +115,28 @@ class TimedMethod:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The method's value; what it raises rises."""
-        call = self._enter(self._scope, self._train_of(args, kwargs), _shape_of(args))
+        call = self._enter(self.scope, self._train_of(args, kwargs), _shape_of(args))
         try:
             result = self._method(*args, **kwargs)
         except BaseException:
             self._leave(call, RAISED)
             raise
         self._leave(call)
+        if self.sizes is None:
+            self.sizes = _sizes(args, result)
         return result
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """What the instance had of its own; else the method of the layer's copy, where that is being copied."""
         if self.own is not None:
             return copy.deepcopy(self.own, memo)
-        return getattr(memo.get(id(self._layer), self._layer), self._phase)
+        return getattr(memo.get(id(self.layer), self.layer), self.phase)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As `__deepcopy__`, for pickle."""
         if self.own is not None:
             return operator.getitem, ((self.own,), 0)
-        return getattr, (self._layer, self._phase)
+        return getattr, (self.layer, self.phase)
 
     @property
     def ended(self) -> bool:
@@ -123,6 +146,25 @@ class TimedMethod:
 
 def _phases(layer: Any) -> list[str]:
     return [phase for phase in PHASES if callable(getattr(layer, phase, None))]
+
+
+def _sizes(args: tuple[Any, ...], result: object) -> Sizes:
+    """No array is kept: only numbers."""
+    given = args[0] if args else None
+    return Sizes(_shape_of(args), str(getattr(given, "dtype", "")), _bytes(given), _bytes(result), _elements(result))
+
+
+def _bytes(value: object) -> int | None:
+    size = getattr(value, "nbytes", None)
+    return size if isinstance(size, int) else None
+
+
+def _elements(value: object) -> int:
+    size: Any = getattr(value, "size", 0)
+    try:
+        return int(value.numel()) if callable(size) else int(size)  # type: ignore[attr-defined] # PyTorch's
+    except Exception:  # an odd object's own trouble
+        return 0
 
 
 def _shape_of(args: tuple[Any, ...]) -> tuple[int, ...] | None:
@@ -197,20 +239,25 @@ def _name(layer: Any, key: str) -> str:
 def _refuse_unwrappable(path: str, layer: Any) -> None:
     """TypeError for what could not be timed, or only wrongly."""
     kind = type(layer).__name__
-    if not isinstance(getattr(layer, "__dict__", None), dict):
-        raise TypeError(
-            f"{path}: a {kind} has no __dict__ (its class defines __slots__), so a method of one instance cannot be "
-            "wrapped; give the class a __dict__ slot"
-        )
     for phase in _phases(layer):
         if isinstance(inspect.getattr_static(type(layer), phase, None), property):
             raise TypeError(f"{path}: {phase} is a property of {kind} and cannot be wrapped; make it a method")
-        method = inspect.unwrap(getattr(layer, phase))
-        if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
-            raise TypeError(
-                f"{path}: {phase} of {kind} is a coroutine or a generator: a call returns before its work is begun; "
-                "profile the methods that do the work"
-            )
+        refuse_lazy(path, layer, phase)
+
+
+def refuse_lazy(path: str, layer: Any, phase: str) -> None:
+    """TypeError for a method that returns before its work is begun, or of an object that takes no attribute."""
+    method = inspect.unwrap(getattr(layer, phase))
+    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+        raise TypeError(
+            f"{path}: {phase} of {type(layer).__name__} is a coroutine or a generator: a call returns before its work "
+            "is begun; profile the methods that do the work"
+        )
+    if not isinstance(getattr(layer, "__dict__", None), dict):
+        raise TypeError(
+            f"{path}: a {type(layer).__name__} has no __dict__ (its class defines __slots__), so a method of one "
+            "instance cannot be wrapped; give the class a __dict__ slot"
+        )
 
 
 def _refuse_torch(model: object) -> None:

@@ -31,7 +31,7 @@ class Source:
         """The source of `function`, of a notebook's cell too. ValueError where there is none, or another by now."""
         code = code_of(function)
         text = linecache.getlines(code.co_filename)
-        node = _node(code)
+        node = node_of(code)
         if not text:
             raise ValueError(
                 f"{code.co_qualname} has no source here ({code.co_filename}), so its lines cannot be shown; "
@@ -68,7 +68,7 @@ def statements(code: CodeType) -> dict[int, int]:
     A compound statement's header is a statement of its own; a nested function or class is one. Of several statements
     on one line, the outermost has it. Without source each line stands for itself.
     """
-    node = _node(code)
+    node = node_of(code)
     if node is None:
         return {line: line for _, _, line in code.co_lines() if line is not None}
     found: dict[int, int] = {}
@@ -138,7 +138,7 @@ def _methods(layer: Any) -> list[str]:
     return [name for name in dict.fromkeys(names) if not name.startswith("_")]
 
 
-def _node(code: CodeType) -> Any:
+def node_of(code: CodeType) -> Any:
     """The definition that `code` was compiled from; None where there is no source, or another."""
     try:
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))

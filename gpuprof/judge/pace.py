@@ -3,22 +3,28 @@
 Events show when the device passed a mark, not whether it worked or waited before. But a mark that the device
 passed later than the host took it shows that work was queued, so up to there the device was busy; a mark passed
 as soon as it was taken shows that the device had nothing left to do. From this follows, for each segment, the
-least the device can have worked, with no synchronising and no kernel records.
+least the device can have worked, with no synchronising and no kernel records; where there are such, they tell.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpuprof.judge.account import Account
+from gpuprof.judge.busy import busy_ns
 from gpuprof.record.clocks import Ints
+from gpuprof.record.launches import OUTSIDE as OUTSIDE_CALL
+from gpuprof.record.launches import Kernels
 from gpuprof.record.log import Calls
+from gpuprof.record.schedule import KERNELS, Mode
 
 Floats = NDArray[np.float64]
 
+_CLOSE_NS = 2_000
 _CAUGHT_UP_NS = 20_000  # a device this little behind the host counts as having caught up
 
 
@@ -37,12 +43,19 @@ class Pace:
     host: Floats
     """The host's own time, waiting for the device left out where that shows."""
     work: Floats
-    """The least the device can have worked."""
+    """What the device worked, by kernel records; without them the least it can have worked."""
     waited: float
     """Host time a step that went by while the device finished its queue."""
     host_known: bool
     """False where a long queue held the host up in every step, so that its own pace did not show."""
     on_device: bool
+    launches: Floats | None = None
+    """Kernels and copies by kernel records; None without them, and then `work` is a least."""
+
+    @property
+    def work_known(self) -> bool:
+        """Whether `work` is what kernel records say, and not only a least."""
+        return self.launches is not None
 
     @property
     def bound(self) -> str:
@@ -68,9 +81,18 @@ class Pace:
         then = max(hosts - saved_host, works - sum(float(self.work[row]) for row in rows))
         return min(1.0, max(0.0, 1 - then / now)) if now > 0 else 0.0
 
+    def at_roof(self, row: int, seconds: float) -> float:
+        """The share of the step saved if the device took only `seconds` for `row`; NaN where that is not known."""
+        if math.isnan(seconds) or not self.work_known:
+            return math.nan
+        hosts = float(self.host.sum()) if self.host_known else 0.0
+        works = float(self.work.sum())
+        now, then = max(hosts, works), max(hosts, works - max(0.0, float(self.work[row]) - seconds))
+        return max(0.0, 1 - then / now) if now > 0 else 0.0
 
-def pace(calls: Calls, account: Account) -> Pace:
-    """The typical step of a log.
+
+def pace(calls: Calls, account: Account, kernels: Kernels | None = None) -> Pace:
+    """The typical step of a log; its work from kernel records where there are any.
 
     Steps with an evaluation in them are left out, and so are the first step and the last (no mark ends it), where
     others remain. Of the rest each row's median is taken; where rows are missing from some steps (an update every
@@ -96,18 +118,62 @@ def pace(calls: Calls, account: Account) -> Pace:
     work = np.clip(np.minimum(lag_end, spans), 0, None)
     host = typical(_by_step(account, np.maximum(0, hosts - waits), free), axis=0) * 1e-9
     queued = float(np.median(_least_lag(account, used, lag_begin))) * 1e-9
+    recorded = work_of_a_step(account, kernels) if kernels is not None else None
     return Pace(
         steps=len(used),
         first_included=first_included,
         step=step,
         own=own,
         host=host,
-        work=typical(_by_step(account, work, used), axis=0) * 1e-9,
+        work=recorded[0] if recorded else typical(_by_step(account, work, used), axis=0) * 1e-9,
         waited=float(np.median(_by_step(account, waits, free).sum(axis=1))) * 1e-9,
         # held up by a full queue: as slow as the device, which yet never catches up all step long
         host_known=not (float(host.sum()) > 0.97 * step and queued > 0.1 * step),
         on_device=True,
+        launches=recorded[1] if recorded else None,
     )
+
+
+def work_of_a_step(account: Account, kernels: Kernels) -> tuple[Floats, Floats] | None:
+    """Seconds of the device and launches of each row in a step of those recorded; None where no whole step was.
+
+    A kernel's time, and the least gap the device leaves between two where they follow each other closely. Each row's
+    median over the steps; what was launched outside the calls, whose step cannot be told, is the mean.
+    """
+    steps = account.steps_of(KERNELS)
+    if not len(steps):
+        steps = account.steps_of(KERNELS | Mode.LINES)
+    if len(steps) > 1:
+        steps = steps[steps != 0]
+    call = kernels["call"]
+    inside = call >= 0
+    step = np.full(len(kernels), -1, dtype=np.int64)
+    step[inside] = account.call_step[call[inside]]
+    counted = inside & np.isin(step, steps)
+    if not counted.any():
+        return None
+    index, rows = np.searchsorted(steps, step[counted]), account.call_row[call[counted]]
+    busy, number = np.zeros((len(steps), len(account.rows))), np.zeros((len(steps), len(account.rows)))
+    np.add.at(busy, (index, rows), busy_ns(kernels)[counted])
+    np.add.at(number, (index, rows), 1)
+    regular = bool(((number > 0).mean(axis=0)[(number > 0).any(axis=0)] >= 0.95).all())
+    typical = np.median if regular else np.mean
+    work, launches = typical(busy, axis=0), typical(number, axis=0)
+    recorded = np.unique(step[inside])
+    outside = call == OUTSIDE_CALL
+    work[account.outside] = busy_ns(kernels)[outside].sum() / max(1, len(recorded))
+    launches[account.outside] = outside.sum() / max(1, len(recorded))
+    return (work + spacing(kernels) * launches) * 1e-9, launches
+
+
+def spacing(kernels: Kernels) -> float:
+    """The gap, ns, that the device leaves between kernels that wait for each other in its queue; 0 where none did."""
+    if len(kernels) < 2:
+        return 0.0
+    order = np.argsort(kernels["start"], kind="stable")
+    gap = kernels["start"][order][1:] - np.maximum.accumulate(kernels["end"][order])[:-1]
+    close = gap[(gap > 0) & (gap < _CLOSE_NS)]
+    return float(np.median(close)) if len(close) > len(gap) / 10 else 0.0
 
 
 def _regular(account: Account, used: Ints) -> bool:
@@ -179,11 +245,14 @@ def _waits(account: Account, used: Ints, hosts: Ints, lag_begin: Ints, lag_end: 
 
 
 def _queue_short(account: Account, used: Ints) -> NDArray[np.bool_]:
-    """Which of the steps used found at most half as many steps queued before them as the fullest queue had."""
+    """Which of the steps used found at most half as many steps queued before them as the fullest queue had.
+
+    All of them, where none did: their host's times show a full queue, if there was one.
+    """
     numbers, first = np.unique(account.step, return_index=True)
     inside = numbers >= 0
     numbers, first = numbers[inside], first[inside]
     begun = np.searchsorted(np.sort(account.begin[first]), account.host_begin[first], side="right")
     depth = np.maximum(0, np.arange(len(numbers)) - begun)
-    depth = depth[np.isin(numbers, used)]
-    return np.asarray(depth <= max(1, depth.max() / 2))
+    short = np.asarray(depth <= max(1, depth.max() / 2))[np.isin(numbers, used)]
+    return short if short.any() else np.ones(len(used), dtype=bool)

@@ -212,7 +212,7 @@ class _Log:
         """
         valid = len(data)
         places: dict[int, list[int]] = {}
-        words = memoryview(data[: valid & ~3]).cast("B").cast("I")
+        words = data[: valid & ~3].view(np.uint32).data
         place, sizes = 0, self._sizes
         while place + 4 <= valid:
             kind = words[place >> 2]

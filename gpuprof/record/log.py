@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -61,6 +61,12 @@ class Taken(NamedTuple):
 class Attached(Protocol):
     """Something that watches some steps, and must come off again without anybody waiting."""
 
+    def entered(self, call: int) -> None:
+        """A call begins."""
+
+    def left(self, call: int) -> None:
+        """It ends."""
+
     def stop(self) -> None:
         """Watch no more; does not wait."""
 
@@ -103,6 +109,28 @@ class Calls:
         """The position of each call's parent; -1 for none, or for one that was left out."""
         return self.positions(self["parent"])
 
+    def without(self, phase: str) -> tuple[Calls, Ints]:
+        """The log without the calls of a phase, as if nobody had asked for them; and where each old position went.
+
+        A call left out goes to the innermost one around it that stayed, or to -1.
+        """
+        kinds = np.array([scope.phase == phase for scope in self.scopes], dtype=bool)
+        stays = ~kinds[self["scope"]] if len(self) else np.zeros(0, dtype=bool)
+        if stays.all():
+            return self, np.arange(len(self))
+        above = np.arange(len(self))
+        while (leaving := (above >= 0) & ~stays[above]).any():
+            above = np.where(leaving, self.parents[above], above)
+        new = np.where(stays, np.cumsum(stays) - 1, -1)
+        moved = np.where(above >= 0, new[above], -1)
+        columns = {name: column[stays] for name, column in self.columns.items()}
+        numbers = np.concatenate([self["call"], [-1]])
+        around = self.parents[stays]
+        while (leaving := (around >= 0) & ~stays[around]).any():
+            around = np.where(leaving, self.parents[around], around)
+        columns["parent"] = numbers[around]
+        return replace(self, columns=columns), moved
+
     def positions(self, numbers: Ints) -> Ints:
         """The positions of calls by their numbers; -1 for one that is not here."""
         if not len(self):
@@ -118,9 +146,10 @@ class _Tape:
         self.number = number
         self.ident = threading.get_ident()
         self.rows = array("q")
-        self.layers: list[int] = []
-        """The calls of layers that are open, and of statements and regions with their kinds."""
+        self.layers: list[tuple[int, int]] = []
+        """The calls of layers that are open, with their scopes."""
         self.others: dict[int, int] = {}
+        """Those of statements and regions, with their kinds."""
         self.mark = _NO_MARK
         self.place: object = None
         self.done = 0
@@ -169,7 +198,7 @@ class CallLog:
         self._went_back = self._ever_back = self._trained = False
         self._attached: list[Attached] = []
         self._leaving: list[tuple[Attached, int]] = []
-        self._recorder: _Records | None = None
+        self._observers: list[Attached] = []
         self._several = self._verified = False
         self._set(Mode.EVENTS)
 
@@ -210,6 +239,10 @@ class CallLog:
             self._kinds.append({"region": REGION, LINE: STATEMENT, "forward": FORWARD}.get(phase, OTHER))
         return self._scope_ids[key]
 
+    def inside(self, scopes: Container[int]) -> bool:
+        """Whether a call of one of these scopes is open on this thread."""
+        return any(scope in scopes for _, scope in self._here.tape.layers)
+
     def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | None = None) -> int:
         """Begin a call on this thread, right before the measured code; the call's number."""
         began = self._host()
@@ -220,15 +253,15 @@ class CallLog:
         if kind > REGION:
             if not tape.layers and (scope == self._leader or self._leader < 0):
                 mark = self._lead(tape, scope, number, train, began)
-            tape.layers.append(number)
+            tape.layers.append((number, scope))
             if kind == OTHER:
                 self._went_back = True
         else:
             tape.others[number] = kind
         if mark == _NO_MARK and (self._marking or (kind == REGION and self._on_device)):
             mark = self._mark(tape, began)
-        if self._recorder:
-            self._recorder.mark(2 * number)
+        for observer in self._observers:
+            observer.entered(number)
         shape_id = -1 if shape is None else self._shape_ids.setdefault(shape, len(self._shape_ids))
         if not number & _TIDY_AT:
             self.clock.tidy()
@@ -246,17 +279,17 @@ class CallLog:
             tape.mark = _NO_MARK
         if self._marking or (self._on_device and tape.others.get(call) == REGION):
             mark = self._mark(tape, end)
-        if self._recorder:
-            self._recorder.mark(2 * call + 1)
+        for observer in self._observers:
+            observer.left(call)
         if tape.others.pop(call, None) is None:
-            while tape.layers and tape.layers.pop() != call:
+            while tape.layers and tape.layers.pop()[0] != call:
                 pass
         done = self._host()
         tape.rows.extend((~call, status, 0, 0, end, done, mark))
         tape.done = done
 
     def _mark(self, tape: _Tape, now: int) -> int:
-        """A mark, or the last one where it is so near; -1 where CUDA takes none any more: that error rises elsewhere."""
+        """A mark, or the last one where it is so near; -1 where CUDA takes none: its error rises elsewhere."""
         try:
             place = self.clock.place()
             if now - tape.done < _TOGETHER_NS and tape.mark >= 0 and place == tape.place:
@@ -323,19 +356,14 @@ class CallLog:
         self.clock.tidy()
         if mode & Mode.RECORDS:
             try:
-                self._recorder = _Records(self, launches=self._several or not self._verified)
-                self._attached.append(self._recorder)
+                self._attached.append(_Records(self, launches=self._several or not self._verified))
             except (NoRecordsError, RuntimeError) as error:
                 self.no_records = str(error)
                 mode &= ~Mode.RECORDS
                 if self._schedule:
                     self._schedule.without_records()
-        for wanted, make in self._watchers.items():
-            if mode & wanted:
-                try:
-                    self._attached.append(make())
-                except (NoRecordsError, RuntimeError) as error:
-                    self.no_records = str(error)
+        self._attached += [make() for wanted, make in self._watchers.items() if mode & wanted]
+        self._observers = [attached for attached in self._attached if hasattr(attached, "entered")]
         self._set(mode)
 
     def _set(self, mode: Mode) -> None:
@@ -344,8 +372,8 @@ class CallLog:
 
     def _stop(self, mark: int = _NO_MARK) -> None:
         """Let nothing watch any more; it comes off once the device has passed `mark`."""
-        self._recorder = None
-        for attached in self._attached:
+        self._observers = []
+        for attached in reversed(self._attached):
             attached.stop()
             self._leaving.append((attached, mark))
         self._attached = []
@@ -412,8 +440,13 @@ class _Records:
         clock: Any = log.clock
         self._log = log
         self._recorder: Recorder = clock.recorder(launches)
-        self.mark = self._recorder.mark
         self._began = self._now()
+
+    def entered(self, call: int) -> None:
+        self._recorder.mark(2 * call)
+
+    def left(self, call: int) -> None:
+        self._recorder.mark(2 * call + 1)
 
     def stop(self) -> None:
         self._recorder.stop()

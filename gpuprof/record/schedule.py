@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -44,25 +46,33 @@ class Schedule:
     """The blocks of a cell; `turn` is asked at the beginning of each step but the first.
 
     kernels: records from the beginning (True), on a share of a long cell (None), or never (False). lines: some
-    functions are to be followed, with records where they can be had. inspect: waits and memory are to be watched.
+    functions are to be followed; hot: the lines of all launches; both with records from the beginning, where they can
+    be had. Waits and memory are watched in the few steps after records. blocks: these instead, then plain steps.
     """
 
     def __init__(
-        self, *, device: bool, kernels: bool | None = None, lines: bool = False, inspect: bool = False
+        self,
+        *,
+        device: bool,
+        kernels: bool | None = None,
+        lines: bool = False,
+        hot: bool = False,
+        blocks: Iterable[Block] | None = None,
     ) -> None:
-        self._kernels = True if lines and kernels is None else kernels
+        self._kernels = True if (lines or hot) and kernels is None else kernels
         self._lines = lines
-        self._inspect = inspect
+        self._hot = hot
         self._random = random.Random(0)  # noqa: S311 - lengths that no rhythm of the steps follows
         self._now = 0.0
         self._blocks = self._on_device() if device else self._on_the_host()
+        if blocks is not None:
+            self._blocks = itertools.chain(blocks, itertools.repeat(Block(Mode.PLAIN, _FOR_EVER, math.inf)))
         self._begin(0.0)
 
     @property
     def mode(self) -> Mode:
         """What the step that has begun is for."""
-        without = Mode.RECORDS | Mode.INSPECT if self._kernels is False else Mode.PLAIN
-        return self._block.mode & ~without
+        return self._block.mode & ~(Mode.RECORDS if self._kernels is False else Mode.PLAIN)
 
     def turn(self, now: float) -> bool:
         """Whether another block begins with the step that begins `now`, seconds since the cell's beginning."""
@@ -92,9 +102,9 @@ class Schedule:
 
     def _on_the_host(self) -> Iterator[Block]:
         while self._lines:
-            yield Block(Mode.EVENTS | Mode.LINES, 1)
+            yield Block(Mode.EVENTS | Mode.LINES, 2)
             yield Block(Mode.EVENTS, 3)
-        yield Block(Mode.EVENTS, _FOR_EVER, float("inf"))
+        yield Block(Mode.EVENTS, _FOR_EVER, math.inf)
 
     def _on_device(self) -> Iterator[Block]:
         """Short blocks first, so that a cell of a dozen steps has something of each, then longer ones."""
@@ -106,7 +116,7 @@ class Schedule:
         while True:
             if self._kernels or (self._kernels is None and self._now >= due):
                 due = _LATER * self._now
-                yield Block(KERNELS, 20 if self._kernels is None else 4 * size)
+                yield Block(KERNELS, 20 if self._kernels is None else size)
                 yield from self._followed()
             yield Block(Mode.EVENTS, self._random.randint(size // 2, size))
             yield Block(Mode.PLAIN, self._random.randint(size // 2, size))
@@ -116,5 +126,8 @@ class Schedule:
         """Steps of which only counts are kept, and the lines' shares of them."""
         if self._lines:
             yield Block(KERNELS | Mode.LINES, 4, 1.0)
-        if self._inspect:
+            yield Block(Mode.EVENTS | Mode.LINES | Mode.INSPECT, 2)
+        if self._hot:
+            yield Block(KERNELS | Mode.INSPECT, 4, 1.0)
+        elif not self._lines:
             yield Block(Mode.INSPECT, 2)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from gpuprof.record.log import COLUMNS, Bearing, Calls, Scope
+from gpuprof.record.schedule import Mode
+from gpuprof.results.seen import Seen
 
 SCHEMA = 1
 
@@ -76,10 +78,20 @@ def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:
     return write_json(path, "profile", content)
 
 
+def _as_of_now(content: dict[str, Any]) -> dict[str, Any]:
+    """A profile of before there were several passes: all its steps were marked, and nothing else was seen."""
+    if "mode" in content["columns"] or "seen" in content:
+        return content
+    columns = content["columns"]
+    columns = columns | {"mode": [int(Mode.EVENTS)] * len(columns["call"])}
+    return content | {"columns": columns, "seen": Seen().to_dict(), "followed": []}
+
+
 def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
     """The log in the profile at `path`, and the rest of what the profile is made from."""
     content = read_json(path, "profile")
     try:
+        content = _as_of_now(content)
         missing = set(COLUMNS) - content["columns"].keys()
         if missing:
             raise KeyError(", ".join(sorted(missing)))
@@ -92,6 +104,6 @@ def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
             bearings=tuple(Bearing(*bearing) for bearing in content["bearings"]),
             **{name: content[name] for name in ("on_device", "lost", "failure")},
         )
-        return calls, {name: content[name] for name in ("clock", "about", "ended_by")}
+        return calls, {name: content[name] for name in ("clock", "about", "ended_by", "seen", "followed")}
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None

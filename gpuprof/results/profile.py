@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,17 @@ import numpy as np
 
 from gpuprof.judge import advice
 from gpuprof.judge.account import Account, account
+from gpuprof.judge.findings import Facts, Finding, findings
 from gpuprof.judge.pace import Pace, pace
-from gpuprof.record.log import RAISED, Calls
+from gpuprof.record.launches import Kernels
+from gpuprof.record.log import LINE, RAISED, Calls
+from gpuprof.results.besides import cost_table, facts, hot_table, memory_table, roofs, wait_table
 from gpuprof.results.files import read_calls, write_calls
-from gpuprof.results.tables import KERNEL_COLUMNS, call_table, layer_table
+from gpuprof.results.kerneltable import KernelFigures, by_name, kernel_figures
+from gpuprof.results.lines import LineProfile
+from gpuprof.results.linetimes import Followed, line_profile
+from gpuprof.results.seen import Seen
+from gpuprof.results.tables import call_table, kernel_table, layer_table
 from gpuprof.units import percent
 from gpuprof.views.grid import Grid, layer_grid
 
@@ -34,16 +41,32 @@ class Profile:
     """The machine and its versions."""
     ended_by: str = ""
     """The exception that ended the cell, where one did."""
+    seen: Seen = field(default_factory=Seen)
+    """What the other passes saw."""
+    followed: tuple[Followed, ...] = ()
+    """The functions whose statements were followed."""
+
+    @cached_property
+    def _layers(self) -> tuple[Calls, Kernels]:
+        """The log without the statements that were followed, and the kernels as that has it."""
+        calls, moved = self.log.without(LINE)
+        return calls, self.seen.kernels.moved(moved)
 
     @cached_property
     def account(self) -> Account:
         """Who owned each instant."""
-        return account(self.log)
+        return account(self._layers[0])
 
     @cached_property
     def pace(self) -> Pace:
         """A typical step, on the host and on the device."""
-        return pace(self.log, self.account)
+        calls, kernels = self._layers
+        return pace(calls, self.account, kernels if len(kernels) else None)
+
+    @cached_property
+    def lines(self) -> dict[str, LineProfile]:
+        """The lines of each function that was followed, by its name."""
+        return {each.name: line_profile(each, self.log, self.seen, self.clock, self.about) for each in self.followed}
 
     @cached_property
     def table(self) -> Any:
@@ -52,26 +75,74 @@ class Profile:
         first_ms is the first call alone, total_ms all calls together; mean, median and the 95 % interval from
         low_us to high_us are of one call, the first left out, less the layers inside it. host_us: wall time of
         the Python call, median. span_us: start mark to end mark on the device, median; empty on the host clock.
-        busy_us, idle_us, launches need kernel records and are empty without them. share: of the cell's time,
-        the first step left out. gain: the share of a typical step saved if the row took no time, from
-        max(host, device) with and without it; where the device's work is not certain, it is at most this.
-        gpu_gain: the same if only its work on the GPU went. For "(outside)" a call is a step. `attrs["passes"]`
-        names the pass each column comes from: "events" or "host", "kernels" once there are records; columns of
-        different passes must not be subtracted.
+        busy_us (its kernels' own time, median), idle_us (gaps between its kernels, median), launches (kernels,
+        copies and fills, mean) and threads (the most of one kernel) are of one call, from kernel records, less the
+        layers inside it, and empty without them. share: of the cell's time, the first step left out. gain: the share
+        of a typical step saved if the row took no time, from max(host, device) with and without it; without kernel
+        records the device's work is a least, and so the gain a most. gpu_gain: the same if only its work on the GPU
+        went; roof_gain: if that took no longer than the device's ceilings ask (see `costs`). For "(outside)" a call is
+        a step. `attrs["passes"]` names the pass each column comes from: "plain", "events" or "host", "kernels";
+        columns of different passes must not be subtracted.
         """
-        return layer_table(self.log, self.account, self.pace, self.clock)
+        calls, kernels = self._layers
+        seen = replace(self.seen, kernels=kernels)
+        return layer_table(calls, self.account, self.pace, self.clock, seen, self._roofs)
 
     @cached_property
     def calls(self) -> Any:
         """A DataFrame with a row a call, in the order they began; times in µs from the cell's beginning."""
-        return call_table(self.log, self.account)
+        return call_table(self._layers[0], self.account)
 
     @cached_property
     def kernels(self) -> Any:
-        """A DataFrame with a row a kernel. Without kernel records it has columns and no rows."""
-        import pandas as pd
+        """A DataFrame with a row a kernel, copy or fill recorded: whose, when, how long, threads, registers, bytes.
 
-        return pd.DataFrame(columns=list(KERNEL_COLUMNS))
+        span_us is from its start to its end, busy_us without what it shared with others that ran at the same time.
+        Without kernel records it has columns and no rows.
+        """
+        calls, kernels = self._layers
+        return kernel_table(calls, self.account, replace(self.seen, kernels=kernels))
+
+    @cached_property
+    def kernel_table(self) -> Any:
+        """A DataFrame with a row for the kernels of one name in a row of `table`: launches and busy_us a call."""
+        calls, kernels = self._layers
+        return by_name(calls, self.account, kernels)
+
+    @cached_property
+    def memory(self) -> Any:
+        """A DataFrame with a row a (path, phase) watched: bytes a call allocated, their peak, what it retained.
+
+        Means over the calls watched, with those inside it; grown_bytes and growths: what the pool asked the driver.
+        """
+        return memory_table(self._layers[0], self.account, self.seen)
+
+    @cached_property
+    def waits(self) -> Any:
+        """A DataFrame with a row a line on which the host waited for the GPU: what, how often a step, what it cost."""
+        return wait_table(self.seen)
+
+    @cached_property
+    def hot(self) -> Any:
+        """A DataFrame with a row a line that launched kernels, the longest first: a step's launches and busy_us."""
+        return hot_table(self.seen)
+
+    @cached_property
+    def costs(self) -> Any:
+        """A DataFrame with a row a (path, phase): operations and bytes of a call, from where they are known, the least
+        time they take at this device's measured ceilings, and the share of it that was reached.
+        """
+        return cost_table(self.account.rows, self.seen, self._busy)
+
+    @cached_property
+    def _busy(self) -> dict[int, KernelFigures]:
+        calls, kernels = self._layers
+        return kernel_figures(calls, self.account, kernels)
+
+    @property
+    def _roofs(self) -> Any:
+        """The least seconds a call of each row takes at the ceilings; NaN where that is not known."""
+        return roofs(self.account.rows, self.seen, self._busy)
 
     def __getitem__(self, key: tuple[str, str]) -> Any:
         """The row of `table` for (path, phase), as a Series: `profile["Pool1", "backward"].median_us`."""
@@ -90,10 +161,19 @@ class Profile:
         evaluated = self.table.loc[self.table["phase"] == "evaluate", "share"].sum()
         return advice.verdict(self.account.rows, self.pace, float(evaluated))
 
+    @cached_property
+    def advice(self) -> tuple[Finding, ...]:
+        """What the evidence says could be mended, the most worth first, each with the next thing to type."""
+        return findings(self._facts)
+
+    @property
+    def _facts(self) -> Facts:
+        return facts(self.account.rows, self.pace, self.table, self.seen, self.kernel_table, self.memory)
+
     @property
     def closure(self) -> float:
         """How far the rows' sum is from the host's wall clock over the whole cell, as a share of it."""
-        return self.account.closure(self.log)
+        return self.account.closure(self._layers[0])
 
     @property
     def own_share(self) -> float:
@@ -171,21 +251,32 @@ class Profile:
         last = int(self.account.call_step.max(initial=-1))
         if last < 0:
             raise ValueError("no step was recorded, so there is none to draw: no layer was called")
-        chosen = (last + 1) // 2 if step is None else step
+        marked = self.account.marked_steps()
+        chosen = int(marked[len(marked) // 2] if len(marked) else last) if step is None else step
         if not 0 <= chosen <= last:
             raise ValueError(f"step must be from 0 to {last}, the steps recorded; got {chosen}")
         return lanes(self.calls, chosen, clock=self.clock, ax=ax)
 
     def save(self, path: str | Path) -> Path:
         """The file written: JSON, compressed where the name ends in .gz. `Profile.load` reads it."""
-        about = {"clock": self.clock, "about": self.about, "ended_by": self.ended_by}
+        about = {
+            "clock": self.clock,
+            "about": self.about,
+            "ended_by": self.ended_by,
+            "seen": self.seen.to_dict(),
+            "followed": [each.to_dict() for each in self.followed],
+        }
         return write_calls(Path(path), self.log, about)
 
     @classmethod
     def load(cls, path: str | Path) -> Profile:
         """The profile saved at `path`. Raises ValueError for a file that is not a profile, or cut off."""
         log, about = read_calls(Path(path))
-        return cls(log=log, **about)
+        try:
+            seen, followed = Seen.from_dict(about.pop("seen")), map(Followed.from_dict, about.pop("followed"))
+            return cls(log=log, **about, seen=seen, followed=tuple(followed))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None
 
     def to_trace(self, path: str | Path) -> Path:
         """The file written: a Chrome trace for Perfetto, host calls and device spans in lanes."""
@@ -193,7 +284,7 @@ class Profile:
 
         from gpuprof.views.trace import chrome_trace
 
-        Path(path).write_text(json.dumps(chrome_trace(self.calls, self.about)), encoding="utf-8")
+        Path(path).write_text(json.dumps(chrome_trace(self.calls, self.kernels, self.about)), encoding="utf-8")
         return Path(path)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The tables of a profile: rows a (path, phase), and rows a call."""
+"""The tables of a profile: rows a (path, phase), a call, a kernel, and a kernel's name."""
 
 from __future__ import annotations
 
@@ -9,38 +9,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprof.judge.account import OUTSIDE, Account
+from gpuprof.judge.busy import busy_ns
 from gpuprof.judge.pace import Floats, Pace
 from gpuprof.judge.stats import median_interval
-from gpuprof.record.clocks import Ints
+from gpuprof.record.clocks import MISSING, Ints
 from gpuprof.record.log import RAISED, Calls
+from gpuprof.record.schedule import Mode
+from gpuprof.results.kerneltable import KernelFigures, kernel_figures
+from gpuprof.results.seen import Seen
 
 COLUMNS = (
     "path", "layer", "phase", "calls", "first_ms", "total_ms", "mean_us", "median_us", "low_us", "high_us",
-    "host_us", "span_us", "busy_us", "idle_us", "launches", "share", "gain", "gpu_gain", "clock",
+    "host_us", "span_us", "busy_us", "idle_us", "launches", "threads", "share", "gain", "gpu_gain", "roof_gain",
+    "clock",
 )  # fmt: skip
-KERNEL_COLUMNS = ("name", "path", "phase", "step", "device", "stream", "start_us", "busy_us")
+_FROM_KERNELS = ("busy_us", "idle_us", "launches", "threads")
 
 
-def layer_table(calls: Calls, account: Account, pace: Pace, clock: str) -> Any:
-    """`Profile.table`."""
+def layer_table(calls: Calls, account: Account, pace: Pace, clock: str, seen: Seen, roofs: Floats) -> Any:
+    """`Profile.table`; `roofs` has the least seconds that the device could take for a call of each row, or NaN."""
     import pandas as pd
 
-    shares = _shares(account)
-    totals = _sums(account, np.ones(len(account.row), dtype=bool))
+    totals, shares = _totals(account), _shares(account)
+    kernels = kernel_figures(calls, account, seen.kernels)
+    host_mode, marked_mode = _modes(calls)
     rows = []
     for number, (path, phase) in enumerate(account.rows):
         if number == account.outside:
-            first, samples, host, span = _outside(account)
+            first, samples, host, span, count = _outside(account)
         else:
-            first, samples, host, span = _called(calls, account, number)
+            first, samples, host, span, count = _called(calls, account, number, host_mode, marked_mode)
         stepping = phase != "evaluate" and pace.steps > 0
         interval = median_interval(samples)
+        own = kernels.get(number, KernelFigures())
         rows.append(
             {
                 "path": path,
                 "layer": path.rpartition("/")[2],
                 "phase": phase,
-                "calls": len(samples) + (first is not None),
+                "calls": count,
                 "first_ms": math.nan if first is None else first * 1e-6,
                 "total_ms": float(totals[number]) * 1e-6,
                 "mean_us": float(samples.mean()) * 1e-3 if len(samples) else math.nan,
@@ -49,12 +56,14 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str) -> Any:
                 "high_us": interval.high * 1e-3,
                 "host_us": float(np.median(host)) * 1e-3 if len(host) else math.nan,
                 "span_us": float(np.median(span)) * 1e-3 if len(span) and calls.on_device else math.nan,
-                "busy_us": math.nan,
-                "idle_us": math.nan,
-                "launches": math.nan,
+                "busy_us": own.busy_us,
+                "idle_us": own.idle_us,
+                "launches": own.launches,
+                "threads": own.threads,
                 "share": shares[number],
                 "gain": pace.without(number) if stepping else math.nan,
                 "gpu_gain": pace.without(number, host=False) if stepping and calls.on_device else math.nan,
+                "roof_gain": pace.at_roof(number, roofs[number]) if stepping else math.nan,
                 "clock": clock,
             }
         )
@@ -62,30 +71,48 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str) -> Any:
     last = (table["path"] == OUTSIDE.path).rename("last")
     order = pd.concat([last, -table["gain"].fillna(-1), -table["total_ms"]], axis=1)
     table = table.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
-    table.attrs["passes"] = _passes("events" if calls.on_device else "host")
+    table.attrs["passes"] = _passes(calls, host_mode, bool(len(seen.kernels)))
     return table
 
 
-def _passes(events: str) -> dict[str, str]:
+def _modes(calls: Calls) -> tuple[int | None, int]:
+    """The modes of the steps from which host times and the device's times are taken: the purest there are.
+
+    None for the host where all steps were watched in a way that slows it.
+    """
+    there = set(np.unique(calls["mode"]).tolist())
+    host = next((int(mode) for mode in (Mode.PLAIN, Mode.EVENTS) if int(mode) in there), None)
+    if not calls.on_device:
+        host = int(Mode.EVENTS) if int(Mode.EVENTS) in there else next(iter(there), None)
+    marked = [int(mode) for mode in (Mode.EVENTS, Mode.EVENTS | Mode.RECORDS) if int(mode) in there]
+    others = [mode for mode in sorted(there) if mode & int(Mode.EVENTS)]
+    return host, next(iter([*marked, *others]), int(Mode.EVENTS))
+
+
+def _passes(calls: Calls, host_mode: int | None, kernels: bool) -> dict[str, str]:
     """The pass each measured column comes from; "" where none of that kind was made."""
-    measured = [name for name in COLUMNS if name.endswith(("_ms", "_us")) or name in ("share", "gain", "gpu_gain")]
-    kernels = ("busy_us", "idle_us", "launches")
-    return {name: "" if name in kernels else events for name in [*measured, "launches"]}
+    measured = [name for name in COLUMNS if name.endswith(("_ms", "_us", "gain")) or name in ("share", "threads")]
+    events = "events" if calls.on_device else "host"
+    passes = dict.fromkeys([*measured, "launches"], events)
+    plain = "" if host_mode is None else "plain" if host_mode == Mode.PLAIN else events
+    return passes | {"host_us": plain} | dict.fromkeys(_FROM_KERNELS, "kernels" if kernels else "")
 
 
 def call_table(calls: Calls, account: Account) -> Any:
     """`Profile.calls`: a row a call in the order they began; times in µs from the log's opening."""
     import pandas as pd
 
-    scopes = [account.rows[row] for row in account.call_row]
+    rows = account.rows
+    start, end, own = (column.astype(float) for column in (calls["start"], calls["end"], account.call_own_ns))
+    for column, whole in ((start, calls["start"]), (end, calls["end"]), (own, account.call_own_ns)):
+        column[whole == MISSING] = math.nan
     absent = np.full(len(calls), math.nan)
-    on_device = calls.on_device
     return pd.DataFrame(
         {
             "call": calls["call"],
             "parent": calls["parent"],
-            "path": [scope.path for scope in scopes],
-            "phase": [scope.phase for scope in scopes],
+            "path": [rows[row].path for row in account.call_row],
+            "phase": [rows[row].phase for row in account.call_row],
             "step": account.call_step,
             "thread": calls["thread"],
             "device": calls["device"],
@@ -93,51 +120,123 @@ def call_table(calls: Calls, account: Account) -> Any:
             "shape": [calls.shapes[shape] if shape >= 0 else () for shape in calls["shape"]],
             "host_start_us": (calls["host_start"] - calls.host_window[0]) * 1e-3,
             "host_us": (calls["host_end"] - calls["host_start"]) * 1e-3,
-            "start_us": (calls["start"] - calls.window[0]) * 1e-3 if on_device else absent,
-            "span_us": (calls["end"] - calls["start"]) * 1e-3 if on_device else absent,
-            "own_us": account.call_own_ns * 1e-3,
+            "start_us": (start - calls.window[0]) * 1e-3 if calls.on_device else absent,
+            "span_us": (end - start) * 1e-3 if calls.on_device else absent,
+            "own_us": own * 1e-3,
             "status": np.where(calls["status"] == RAISED, "raised", "returned"),
+            "mode": calls["mode"],
         }
     )
 
 
-def _called(calls: Calls, account: Account, row: int) -> tuple[int | None, Ints, Ints, Ints]:
-    """The first call's own time, the others' own times, their host times and spans, ns.
+def _called(
+    calls: Calls, account: Account, row: int, host_mode: int | None, marked_mode: int
+) -> tuple[int | None, Ints, Ints, Ints, int]:
+    """The first call's own time, the others' own times, their host times and spans, ns, and the number of calls.
 
     A single call is both: the first, and the only sample there is.
     """
     chosen = np.flatnonzero(account.call_row == row)
     rest = chosen[1:] if len(chosen) > 1 else chosen
-    own = account.call_own_ns
-    host, span = calls["host_end"] - calls["host_start"], calls["end"] - calls["start"]
-    first = int(own[chosen[0]]) if len(chosen) > 1 else None
-    return first, own[rest], host[rest], span[rest]
+    own, modes = account.call_own_ns, calls["mode"]
+    marked = rest[own[rest] != MISSING]
+    samples = marked[modes[marked] == marked_mode]
+    samples = samples if len(samples) else marked
+    host = rest[modes[rest] == host_mode] if host_mode is not None else rest[:0]
+    if not len(host) and host_mode is not None:  # an evaluation, say, is never plain
+        host = rest[modes[rest] == int(Mode.EVENTS)]
+    first = int(own[chosen[0]]) if len(chosen) > 1 and own[chosen[0]] != MISSING else None
+    host_times, spans = calls["host_end"] - calls["host_start"], calls["end"] - calls["start"]
+    return first, own[samples], host_times[host], spans[samples], len(chosen)
 
 
-def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints]:
+def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints, int]:
     """The same for what lay outside the layers, with steps for calls: the first step includes what came before it."""
     outside = account.row == account.outside
     spans, hosts = account.spans, account.host_own
     nothing = np.zeros(0, dtype=np.int64)
     last = int(account.step.max(initial=0))
     if last < 1:
-        return None, spans[outside][:-1], hosts[outside][:-1], nothing
-    later = outside & (account.step > 0)
+        found = spans[outside][:-1]
+        return None, found, hosts[outside][:-1], nothing, len(found)
+    used = np.setdiff1d(account.marked_steps(), [0])
+    used = used if len(used) else np.arange(1, last + 1)
+    later = outside & np.isin(account.step, used)
     first = int(spans[outside & (account.step <= 0)][:-1].sum())
     samples, host = (
-        np.bincount(account.step[later], values[later], minlength=last + 1)[1:].astype(np.int64)
+        np.bincount(account.step[later], values[later], minlength=last + 1)[used].astype(np.int64)
         for values in (spans, hosts)
     )
-    return first, samples, host, nothing
+    return first, samples, host, nothing, last + 1
+
+
+def _totals(account: Account) -> Floats:
+    """Each row's time in the log: what was marked, and its share of the steps that were not split, as in the others.
+
+    They add up to the whole log.
+    """
+    unsplit = account.row < 0
+    marked = _sums(account, ~unsplit)
+    return np.asarray(marked + float(account.spans[unsplit].sum()) * _of_a_step(account))
 
 
 def _shares(account: Account) -> Floats:
     """Each row's share of the log's time, without the first step and what came before it where there are others."""
     later = account.step > 0
-    sums = _sums(account, later if later.any() else np.ones(len(later), dtype=bool))
+    counted = later if later.any() else np.ones(len(later), dtype=bool)
+    unsplit = counted & (account.row < 0)
+    sums = _sums(account, counted & ~unsplit) + float(account.spans[unsplit].sum()) * _of_a_step(account)
     return np.asarray(sums / max(1.0, float(sums.sum())))
+
+
+def _of_a_step(account: Account) -> Floats:
+    """Each row's share of the steps that were marked inside, evaluations left out; without any, it is all outside."""
+    evaluations = [row for row, scope in enumerate(account.rows) if scope.phase == "evaluate"]
+    inside = (account.row >= 0) & (account.step > 0) & ~np.isin(account.row, evaluations)
+    sums = _sums(account, inside & np.isin(account.step, account.marked_steps()))
+    if not sums.sum():
+        sums[account.outside] = 1.0
+    return np.asarray(sums / sums.sum())
 
 
 def _sums(account: Account, counted: NDArray[np.bool_]) -> Floats:
     """The time of each row in the segments counted, ns."""
     return np.bincount(account.row[counted], account.spans[counted], len(account.rows)).astype(float)
+
+
+def kernel_table(calls: Calls, account: Account, seen: Seen) -> Any:
+    """`Profile.kernels`: a row a kernel, copy or fill, in the order they began; µs from the log's opening."""
+    import pandas as pd
+
+    kernels = seen.kernels
+    call = kernels["call"]
+    inside = np.maximum(call, 0)
+    rows = np.where(call >= 0, account.call_row[inside] if len(calls) else 0, account.outside)
+    steps = np.where(call >= 0, account.call_step[inside] if len(calls) else 0, -1)
+    paths = [scope.path for scope in account.rows]
+    phases = [scope.phase for scope in account.rows]
+    return pd.DataFrame(
+        {
+            "name": pd.Categorical.from_codes(kernels["name"], list(kernels.names)),
+            "path": _labels(rows, paths),
+            "phase": _labels(rows, phases),
+            "step": steps,
+            "device": kernels["device"],
+            "stream": kernels["stream"],
+            "start_us": (kernels["start"] - calls.host_window[0]) * 1e-3,
+            "span_us": (kernels["end"] - kernels["start"]) * 1e-3,
+            "busy_us": busy_ns(kernels) * 1e-3,
+            "threads": kernels["threads"],
+            "registers": kernels["registers"],
+            "bytes": kernels["bytes"],
+        }
+    )
+
+
+def _labels(rows: Ints, texts: list[str]) -> Any:
+    """A column of these texts, each stored once."""
+    import pandas as pd
+
+    known = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+    codes = np.array([known[text] for text in texts], dtype=np.int64)
+    return pd.Categorical.from_codes(codes[rows], list(known))

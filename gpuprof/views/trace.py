@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+_KERNELS = 1000  # process numbers from here on are devices as kernel records see them
 
-def chrome_trace(calls: Any, about: dict[str, Any]) -> dict[str, Any]:
-    """The trace as a JSON-ready dict: complete events ("ph": "X"), times in µs, the host and each stream a row.
+
+def chrome_trace(calls: Any, kernels: Any, about: dict[str, Any]) -> dict[str, Any]:
+    """The trace as a JSON-ready dict: complete events ("ph": "X"), times in µs, the host and each stream a row, by events
+    and by kernel records.
 
     Format: Trace Event Format, Google, sections "Complete Events" and "Metadata Events".
     """
     events: list[dict[str, Any]] = [_named("process_name", 0, 0, "host")]
-    seen = calls[calls["start_us"].notna()]
+    seen = calls[calls["span_us"].notna()]
     events += [_named("process_name", int(d) + 1, 0, f"device {d} (events)") for d in sorted(set(seen["device"]))]
     places = sorted(set(zip(seen["device"], seen["stream"], strict=True)))
     events += [_named("thread_name", int(d) + 1, int(stream), f"stream {stream:#x}") for d, stream in places]
@@ -19,9 +22,16 @@ def chrome_trace(calls: Any, about: dict[str, Any]) -> dict[str, Any]:
         name = f"{call.path}.{call.phase}"
         args = {"step": int(call.step), "shape": str(call.shape), "status": call.status}
         events.append(_complete(name, call.phase, 0, int(call.thread), call.host_start_us, call.host_us, args))
-        if call.start_us == call.start_us:  # not NaN: the call was seen on a device
+        if call.span_us == call.span_us:  # not NaN: the call was marked on a device
             place = int(call.device) + 1, int(call.stream)
             events.append(_complete(name, call.phase, *place, call.start_us, call.span_us, args))
+    recorded = sorted(set(zip(kernels["device"], kernels["stream"], strict=True)))
+    events += [_named("process_name", _KERNELS + d, 0, f"device {d} (kernels)") for d in sorted({d for d, _ in recorded})]
+    events += [_named("thread_name", _KERNELS + int(d), int(s), f"CUPTI's stream {s}") for d, s in recorded]
+    for each in kernels.itertuples():
+        args = {"of": f"{each.path}.{each.phase}", "threads": int(each.threads), "registers": int(each.registers)}
+        place = _KERNELS + int(each.device), int(each.stream)
+        events.append(_complete(each.name, "kernel", *place, each.start_us, each.span_us, args))
     other = {key: str(value) for key, value in about.items()}
     return {"traceEvents": events, "displayTimeUnit": "ns", "otherData": other}
 

@@ -1,0 +1,179 @@
+"""From a log in which statements were followed to the figures of each line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuprof.hooks.source import Source
+from gpuprof.judge.busy import busy_ns
+from gpuprof.record.clocks import MISSING, Ints
+from gpuprof.record.launches import Kernels
+from gpuprof.record.log import LINE, Calls
+from gpuprof.record.schedule import KERNELS, Mode
+from gpuprof.results.lines import LineFigures, LineProfile
+from gpuprof.results.seen import Seen
+
+
+class Followed(NamedTuple):
+    """A function whose statements were followed."""
+
+    name: str
+    source: Source
+    results: dict[int, str]
+    """What its assignments made, by line."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold; `Followed.from_dict` reads it."""
+        return {"name": self.name, "source": asdict(self.source), "results": list(self.results.items())}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Followed:
+        """What `to_dict` gave. Raises KeyError or TypeError for anything else."""
+        source = {**content["source"], "lines": tuple(content["source"]["lines"])}
+        return cls(content["name"], Source(**source), {int(line): text for line, text in content["results"]})
+
+
+_RECORDED = int(KERNELS | Mode.LINES)
+_TIMED = int(Mode.EVENTS | Mode.LINES)
+
+
+def line_profile(followed: Followed, calls: Calls, seen: Seen, clock: str, about: Mapping[str, str]) -> LineProfile:
+    """The lines of a function that was followed; a call of it, where passes differ in how many they saw.
+
+    A statement's own time is without that of statements of the same function that ran inside it (recursion).
+    """
+    name, source, results = followed
+    lines = _lines(name, calls)
+    of_line = np.flatnonzero(lines > 0)
+    modes = calls["mode"]
+    there = set(modes[of_line].tolist())
+    counting = _RECORDED if _RECORDED in there and len(seen.kernels) else _TIMED
+    counting = counting if counting in there else next(iter(there), counting)
+    timing = _TIMED if _TIMED in there else counting
+    host, span = _own(calls, of_line, lines)
+    runs = {mode: _runs(calls, lines, mode) for mode in there}
+    launched = _launched(calls, seen.kernels, lines)
+    taken = _memory(calls, seen.memory)
+    waiting = {row.line for row in seen.waits if row.file == source.file}
+    number, rows = runs.get(counting, 0), {}
+    for line in np.unique(lines[of_line]).tolist():
+        chosen = of_line[lines[of_line] == line]
+        counted, timed = chosen[modes[chosen] == counting], chosen[modes[chosen] == timing]
+        watched = chosen[(modes[chosen] & int(Mode.INSPECT)) > 0]
+        scale = number / max(1, runs.get(timing, 1))
+        recorded = counting == _RECORDED
+        slowed = timing == _RECORDED  # records slow the host
+        rows[line] = LineFigures(
+            hits=len(counted),
+            host_s=math.nan if slowed else float(host[timed].sum()) * scale * 1e-9,
+            span_s=float(span[timed].sum()) * scale * 1e-9 if calls.on_device else math.nan,
+            busy_s=float(launched["busy"][counted].sum()) * 1e-9 if recorded else math.nan,
+            launches=int(launched["number"][counted].sum()) if recorded else None,
+            threads=int(launched["threads"][counted].max(initial=0)) if recorded else None,
+            allocated_bytes=_a_run(taken["allocated"], watched, runs, modes, number),
+            retained_bytes=_a_run(taken["retained"], watched, runs, modes, number),
+            result=results.get(line, ""),
+            waits=bool(waiting & set(range(line, line + _length(source, line, lines)))),
+        )
+    own = _totals(calls, seen.kernels, lines, counting) if counting == _RECORDED else math.nan
+    return LineProfile(
+        name=name,
+        source=source,
+        rows=rows,
+        calls=number,
+        method_busy_s=own,
+        clock=clock,
+        about=dict(about),
+        notes=("kernels: CUPTI",) if counting == _RECORDED else (),
+        warnings=() if not seen.no_records else (f"no kernel records: {seen.no_records}",),
+    )
+
+
+def _lines(name: str, calls: Calls) -> Ints:
+    """The line of each call that is a statement of the function; 0 for any other."""
+    of_scope = np.zeros(len(calls.scopes) + 1, dtype=np.int64)
+    for number, scope in enumerate(calls.scopes):
+        path, _, line = scope.path.rpartition(":")
+        if scope.phase == LINE and path == name:
+            of_scope[number] = int(line)
+    return of_scope[calls["scope"]]
+
+
+def _own(calls: Calls, of_line: Ints, lines: Ints) -> tuple[Ints, Ints]:
+    """Each statement's time on the host and between its marks, less that of statements of the function inside it."""
+    host = calls["host_end"] - calls["host_start"]
+    marked = (calls["start"] != MISSING) & (calls["end"] != MISSING)
+    span = np.where(marked, calls["end"] - calls["start"], 0)
+    around = _around(calls.parents, lines > 0)
+    inner = of_line[around[of_line] >= 0]
+    for own in (whole := (host.copy(), span.copy())):
+        full = own.copy()
+        np.subtract.at(own, around[inner], full[inner])
+    return whole
+
+
+def _around(parents: Ints, wanted: Any) -> Ints:
+    """For each call the innermost one of those wanted that holds it; -1 for none."""
+    above = parents.copy()
+    while (on := (above >= 0) & ~wanted[above]).any():
+        above = np.where(on, parents[above], above)
+    return above
+
+
+def _runs(calls: Calls, lines: Ints, mode: int) -> int:
+    """How often the function was called in steps of a mode: as often as its first line that ran."""
+    ran = lines[(lines > 0) & (calls["mode"] == mode)]
+    return int((ran == ran.min()).sum()) if len(ran) else 0
+
+
+def _launched(calls: Calls, kernels: Kernels, lines: Ints) -> dict[str, Ints]:
+    """By statement: the kernels launched in it, whatever it called for that."""
+    n = len(calls)
+    statement = np.arange(n)
+    other = lines == 0
+    statement = np.where(other, _around(calls.parents, ~other), statement) if n else statement
+    call = kernels["call"]
+    at = np.where(call >= 0, statement[np.maximum(call, 0)], -1) if n else call
+    inside = at >= 0
+    threads = np.zeros(n, dtype=np.int64)
+    np.maximum.at(threads, at[inside], kernels["threads"][inside])
+    return {
+        "busy": np.bincount(at[inside], busy_ns(kernels)[inside], n),
+        "number": np.bincount(at[inside], minlength=n),
+        "threads": threads,
+    }
+
+
+def _totals(calls: Calls, kernels: Kernels, lines: Ints, mode: int) -> float:
+    """Seconds of the kernels launched in all of its statements in the steps of a mode."""
+    return float(_launched(calls, kernels, lines)["busy"][(lines > 0) & (calls["mode"] == mode)].sum()) * 1e-9
+
+
+def _memory(calls: Calls, memory: Mapping[str, Ints]) -> dict[str, Ints]:
+    """By call what it allocated and kept; MISSING where that was not watched."""
+    at = calls.positions(memory["call"])
+    found = {}
+    for name in ("allocated", "retained"):
+        found[name] = np.full(len(calls), MISSING, dtype=np.int64)
+        found[name][at[at >= 0]] = memory[name][at >= 0]
+    return found
+
+
+def _a_run(values: Ints, watched: Ints, runs: Mapping[int, int], modes: Ints, number: int) -> int | None:
+    known = watched[values[watched] != MISSING]
+    if not len(known):
+        return None
+    made = sum(runs.get(int(mode), 0) for mode in np.unique(modes[known]))
+    return round(float(values[known].sum()) / max(1, made) * number)
+
+
+def _length(source: Source, line: int, lines: Ints) -> int:
+    """How many lines until the next statement that ran, or the function's end."""
+    later = lines[lines > line]
+    end = int(later.min()) if len(later) else source.first + len(source.lines)
+    return max(1, end - line)

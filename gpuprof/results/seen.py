@@ -1,0 +1,89 @@
+"""What a profile's other passes saw beside the call log: kernels, waits, memory, and what each layer had to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuprof.judge.cost import Ceilings, Cost
+from gpuprof.judge.hot import HotLine
+from gpuprof.record.clocks import Ints
+from gpuprof.record.launches import COLUMNS, Kernels
+from gpuprof.record.log import Scope
+from gpuprof.record.waits import WaitLine
+
+MEMORY = ("call", "allocated", "allocations", "peak", "retained", "grown", "growths")
+
+
+class Work(NamedTuple):
+    """What one call of a row has to do, by its first call's shapes."""
+
+    cost: Cost
+    dtype: str
+    """Of its arithmetic, as ceilings name it; "" where it is not known."""
+    elements: int
+    """Of what it returned; 0 where that is no array."""
+
+
+def no_kernels() -> Kernels:
+    """No records at all."""
+    return Kernels({name: np.zeros(0, dtype=np.int64) for name in COLUMNS}, ())
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of the passes that were not made, nothing."""
+
+    kernels: Kernels = field(default_factory=no_kernels)
+    no_records: str = ""
+    """Why there are none, where they were wanted."""
+    waits: tuple[WaitLine, ...] = ()
+    inspected: int = 0
+    """The steps in which waits and memory were watched."""
+    memory: dict[str, Ints] = field(default_factory=lambda: {name: np.zeros(0, dtype=np.int64) for name in MEMORY})
+    """A row a call watched: its number, bytes asked for, how often, the most in use above what was at its beginning,
+    what more was in use at its end, bytes and times the pool had to ask the driver."""
+    hot: tuple[HotLine, ...] = ()
+    hot_steps: int = 0
+    work: dict[Scope, Work] = field(default_factory=dict)
+    ceilings: Ceilings | None = None
+    parameters: int = 0
+    """Arrays that the layers learn."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold; `Seen.from_dict` reads it."""
+        kernels = self.kernels
+        return {
+            "kernels": {name: column.tolist() for name, column in kernels.columns.items()},
+            "names": kernels.names,
+            "blocks": kernels.blocks,
+            "dropped": kernels.dropped,
+            "no_records": self.no_records,
+            "waits": self.waits,
+            "inspected": self.inspected,
+            "memory": {name: column.tolist() for name, column in self.memory.items()},
+            "hot": self.hot,
+            "hot_steps": self.hot_steps,
+            "work": [[*scope, *work] for scope, work in self.work.items()],
+            "ceilings": self.ceilings._asdict() if self.ceilings else None,
+            "parameters": self.parameters,
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Seen:
+        """What `to_dict` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        columns = {name: np.array(content["kernels"][name], dtype=np.int64) for name in COLUMNS}
+        return cls(
+            kernels=Kernels(columns, tuple(content["names"]), content["blocks"], content["dropped"]),
+            no_records=content["no_records"],
+            waits=tuple(WaitLine(*row) for row in content["waits"]),
+            inspected=content["inspected"],
+            memory={name: np.array(content["memory"][name], dtype=np.int64) for name in MEMORY},
+            hot=tuple(HotLine(*row) for row in content["hot"]),
+            hot_steps=content["hot_steps"],
+            work={Scope(p, f): Work(Cost(*c), dtype, n) for p, f, c, dtype, n in content["work"]},
+            ceilings=Ceilings(**content["ceilings"]) if content["ceilings"] else None,
+            parameters=content["parameters"],
+        )
