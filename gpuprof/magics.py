@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import (
     Magics,
-    cell_magic,
     line_cell_magic,
     line_magic,
     magics_class,
@@ -25,7 +23,9 @@ from IPython.core.magic import (
 from IPython.display import display
 
 from gpuprof import device, measure, timer
+from gpuprof.cells import Cells, late_options
 from gpuprof.footprint import evaluated
+from gpuprof.hooks.lines import code_of
 from gpuprof.hooks.methods import NoLayersError
 from gpuprof.latest import Result
 from gpuprof.notebook import NotebookOutput, progress, users_part
@@ -34,7 +34,6 @@ from gpuprof.passes.measurement import Wishes
 from gpuprof.record.gate import CaptureError
 from gpuprof.results.profile import Profile
 from gpuprof.results.sweep import Sweep
-from gpuprof.statement import Timed, from_tree
 
 _TIMEIT: dict[str, Reader | None] = {
     "n": positive,
@@ -51,12 +50,16 @@ _TIMEIT: dict[str, Reader | None] = {
 }
 _VS = re.compile(r"""'[^']*'|"[^"]*"|(?P<vs>(?:^|(?<=\s))--vs(?=\s|$))""")
 _OURS = f"{Path(__file__).parent}{os.sep}"
-_MAGICS = {"line": ("gpu_timeit", "gpu_info"), "cell": ("gpu_timeit", "layertime")}
+_MAGICS = {"line": ("gpu_timeit", "gpu_info", "layertime"), "cell": ("gpu_timeit", "layertime")}
 
 
 @magics_class
 class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
     """%gpu_timeit, %%layertime and %gpu_info."""
+
+    @property
+    def _cells(self) -> Cells:
+        return Cells(self.shell)
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @needs_local_scope  # type: ignore[untyped-decorator]
@@ -100,29 +103,45 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @output_can_be_silenced  # type: ignore[untyped-decorator]
-    @cell_magic  # type: ignore[untyped-decorator]
-    def layertime(self, line: str, cell: str) -> Any:
+    @line_cell_magic  # type: ignore[untyped-decorator]
+    def layertime(self, line: str, cell: str | None = None) -> Any:
         """Run the cell as ever, and show the time of each layer's forward, backward and update.
 
-            %%layertime [-o] [-q] [-v NAME] [-w N] [-r N] [--no-chart] MODEL[, MODEL]
+            %%layertime [-o] [-q] [-v NAME] [-w N] [-r N] [--kernels] [--lines METHOD] [--hot] MODEL[, MODEL]
             STATEMENTS
 
-        MODEL is an expression: an object with `layers`, a list of layers, or a layer. The cell runs once and its
-        value is its own; with -o it is the Profile. -q shows nothing, -v stores the Profile under NAME (so does
-        gpuprof.last), -w runs the cell N times before, unprofiled, -r profiles N runs of it.
+            %layertime --lines CALL
+
+        MODEL is an expression: an object with `layers`, a list of layers, a layer, a method (a.encode) or a function.
+        The cell runs once and its value is its own; with -o it is the Profile. -q shows nothing, -v stores the Profile
+        under NAME (so does gpuprof.last), -w runs the cell N times before, unprofiled, -r profiles N runs of it.
+        --kernels takes kernel records from the first step on (else on a share of what lasts above a second). --lines
+        follows the statements of a method, such as Pool1.backward, on a share of the steps; --hot notes the line of
+        each launch; --no-chart leaves the chart out. Long options may stand after the model. As a line,
+        %layertime --lines lm[0].backward(dy) makes that call some times (-r 4) and shows its lines.
         """
         __tracebackhide__ = True
         known: dict[str, Reader | None]
         known = {"o": None, "q": None, "v": variable, "w": positive, "r": positive, "no-chart": None}
-        options, expression = _parsed(line, known)
-        models = self._models(expression)
-        run = self._body(f"%%layertime {line}", cell)
+        known |= {"kernels": None, "lines": words, "hot": None}
+        options, expression = _parsed(late_options(line, known), known)
+        if cell is None:
+            return self._lines_of(options, expression)
+        with _usage():
+            models = self._cells.models(expression)
+            run = self._cells.body(f"%%layertime {line}", cell)
         for _ in range(options.get("w", 0)):
             run()
-        try:
-            profiling = measure.LayerTime(models, None, self._named_in(cell))
-        except (NoLayersError, NotImplementedError, TypeError) as error:
-            raise UsageError(str(error)) from None
+        with _usage(NoLayersError, NotImplementedError, TypeError):
+            profiling = measure.LayerTime(
+                models,
+                None,
+                self._cells.named_in(cell),
+                kernels=True if "kernels" in options else None,
+                lines=[options["lines"]] if "lines" in options else (),
+                hot="hot" in options,
+                namespace=self.shell.user_ns,
+            )
         value = None
         try:
             with profiling:
@@ -132,6 +151,22 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             if profiling.ended:  # not where CUDA had failed before the cell began
                 self._show(profiling.profile, options)
         return profiling.profile if "o" in options else value
+
+    def _lines_of(self, options: dict[str, Any], rest: str) -> Result | None:
+        """%layertime --lines CALL."""
+        if "lines" not in options:
+            raise UsageError("%layertime as a line needs --lines and a call: %layertime --lines lm[0].backward(dy)")
+        if unused := options.keys() - {"lines", "o", "q", "v", "r"}:
+            raise UsageError(f"%layertime --lines goes with -o, -q, -r and -v; not with {', '.join(sorted(unused))}")
+        with _usage():
+            function, args, kwargs = self._cells.call(f"{options['lines']} {rest}".strip())
+        with _usage(TypeError):
+            code_of(function)
+        result = measure.linetime(function, *args, repeat=options.get("r", 4), **kwargs)
+        self._store(result, options)
+        if "q" not in options:
+            display(result)
+        return result if "o" in options else None
 
     @line_magic  # type: ignore[untyped-decorator]
     def gpu_info(self, line: str = "") -> None:
@@ -143,12 +178,12 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
     def _timed(self, statement: str, setup: str, other: str, options: dict[str, Any], names: dict[str, Any]) -> Result:
         """Compile and measure: one statement, two in turns, or one over the values of a variable."""
         __tracebackhide__ = True
-        code = self._compiled(statement, setup, names)
+        code = self._cells.statement(statement, setup, names)
         output = partial(NotebookOutput, self.shell)
         try:
             with progress() as tell:
                 if other:
-                    second = self._compiled(other, setup, names)
+                    second = self._cells.statement(other, setup, names)
                     return timer.compare_code(code, second, number=options.get("n"), progress=tell, output=output())
                 if "over" in options:
                     return self._swept(statement, setup, options, names, progress=tell, output=output)
@@ -161,7 +196,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
     def _swept(self, statement: str, setup: str, options: dict[str, Any], names: dict[str, Any], **told: Any) -> Sweep:
         variable, values = self._points(options["over"], names)
         return timer.sweep_code(
-            lambda value: self._compiled(statement, setup, names | {variable: value}),
+            lambda value: self._cells.statement(statement, setup, names | {variable: value}),
             variable,
             values,
             statement,
@@ -193,72 +228,6 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             return points(text, {**self.shell.user_ns, **names})
         except ValueError as error:
             raise UsageError(f"--over: {error}") from None
-
-    def _models(self, expression: str) -> tuple[object, ...]:
-        """The value of the magic's line in the user's namespace; several with commas between."""
-        if not expression.strip():
-            raise UsageError("%%layertime needs a model: %%layertime lm")
-        try:
-            words = expression.strip().rstrip(" ,;")
-            value = eval(f"({words}\n,)", self.shell.user_ns)  # noqa: S307 - the user's own words, and a comment
-        except NameError as error:
-            raise UsageError(
-                f"%%layertime {expression.strip()}: {error}; make the model in a cell before this one"
-            ) from None
-        except SyntaxError as error:
-            raise UsageError(
-                f"%%layertime expected an expression such as lm; got {expression.strip()!r}: {error.msg}"
-            ) from None
-        except Exception as error:
-            raise UsageError(f"%%layertime {expression.strip()}: {type(error).__name__}: {error}") from error
-        return tuple(value)
-
-    def _named_in(self, cell: str) -> list[object]:
-        """What the names in a cell stand for before it runs: where the model holds no arrays, these may."""
-        words = re.findall(r"[^\W\d]\w*", cell)
-        return [self.shell.user_ns[word] for word in dict.fromkeys(words) if word in self.shell.user_ns]
-
-    def _body(self, header: str, cell: str) -> Callable[[], Any]:
-        """The cell compiled once: calling it runs it in the user's namespace and gives its last expression's value."""
-        source = "\n" + self.shell.transform_cell(cell)  # line 1 is the magic's own, so that tracebacks count right
-        name = self.shell.compile.cache(source, self._cell_number(), raw_code=f"{header}\n{cell}")
-        tree = self.shell.transform_ast(self.shell.compile.ast_parse(source, name))
-        result = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        namespace = self.shell.user_ns
-        try:
-            statements = self._compile(tree, name, "exec")
-            value = self._compile(ast.Expression(result.value), name, "eval") if result is not None else None
-        except SyntaxError as error:
-            if "await" in error.msg or "asynchronous" in error.msg:
-                raise UsageError(
-                    "%%layertime cannot await at the top of a cell; put it into a function and run that"
-                ) from None
-            raise
-
-        def run() -> Any:
-            __tracebackhide__ = True
-            exec(statements, namespace)  # noqa: S102 - the user's cell
-            return None if value is None else eval(value, namespace)  # noqa: S307
-
-        return run
-
-    def _compiled(self, statement: str, setup: str, names: dict[str, Any]) -> Timed:
-        """Compiled over the user's namespace, `names` before it."""
-        shell = self.shell
-        namespace = {**shell.user_ns, **names} if names else shell.user_ns
-        source, before = shell.transform_cell(statement), shell.transform_cell(setup)
-        name = shell.compile.cache(source, self._cell_number(), raw_code=statement)
-        trees = [shell.transform_ast(shell.compile.ast_parse(text, name)) for text in (source, before)]
-        return from_tree(trees[0], trees[1], statement, namespace, name, shell.compile.flags)
-
-    def _compile(self, tree: ast.Module | ast.Expression, name: str, mode: str) -> CodeType:
-        """Code with the `from __future__` of the user's notebook, not with this file's."""
-        code: CodeType = compile(tree, name, mode, self.shell.compile.flags, dont_inherit=True)
-        return code
-
-    def _cell_number(self) -> int:
-        """The number in the cell's own "In [n]": IPython 9 counts on before it runs the cell."""
-        return max(0, len(self.shell.user_ns.get("In", ())) - 1)
 
     def _show(self, profile: Profile, options: Mapping[str, Any]) -> None:
         """Store and show a profile as the options say; trouble in showing it must not hide an error of the cell."""
@@ -298,6 +267,18 @@ def _split_at_vs(text: str) -> tuple[str, str]:
     if not after:
         raise UsageError("--vs needs a statement after it: %gpu_timeit x @ y --vs x.dot(y)")
     return text[: found.start()].rstrip(), after
+
+
+@contextmanager
+def _usage(*errors: type[Exception]) -> Iterator[None]:
+    """What is wrong with the user's words, without a traceback through here."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, errors or ValueError):
+            raise
+        raise UsageError(str(error)) from error.__cause__
 
 
 def _parsed(line: str, known: Mapping[str, Reader | None]) -> tuple[dict[str, Any], str]:

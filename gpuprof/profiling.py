@@ -194,7 +194,9 @@ def line_time(
             given.forward()
             if run.mode & Mode.TURNING:
                 clock.wait()
-    return run.profile.lines[name]
+    lines = run.profile.lines[name]
+    keep(lines)
+    return lines
 
 
 class _Given:

@@ -68,7 +68,7 @@ GPUPROF = [
     ["profiling"],
     ["timer"],
     ["measure"],
-    ["notebook"],
+    ["cells", "notebook"],
     ["magics"],
     ["fakerecords"],
     ["testing"],

@@ -5,18 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from gpuprof.judge.account import OUTSIDE
-from gpuprof.judge.pace import Pace
+from gpuprof.judge.findings import label
+from gpuprof.judge.pace import Floats, Pace
 from gpuprof.record.log import Scope
 from gpuprof.units import digits, percent, seconds_text
 
 _NOTHING = 0.03  # a gain below this share of the step is called next to nothing
 _NOTICED = 0.1  # beyond this share of the step the profiler's own code may decide what bounds it
 _HOLDS = 0.3  # a row with this share of the GPU's certain work is worth a word even where it decides nothing
-
-
-def label(scope: Scope) -> str:
-    """A row's name in a sentence: "Pool1.backward"."""
-    return f"{scope.path}.{scope.phase}" if scope.phase else scope.path
 
 
 def nothing_called(scopes: tuple[Scope, ...]) -> str:
@@ -77,35 +73,24 @@ def _by_the_device(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
         else "how fast the host alone would be did not show, for the full queue held it up in every step"
     )
     wait = f" It waited {seconds_text(pace.waited)} a step for the GPU." if pace.waited > 0.05 * pace.step else ""
+    certainly = "" if pace.work_known else "certainly "
+    share = f", {percent(pace.work[top] / pace.work.sum())} of it all" if pace.work_known and pace.work[top] > 0 else ""
     return [
-        f"The step is GPU-bound: the GPU certainly works {seconds_text(pace.work.sum())} of its "
+        f"The step is GPU-bound: the GPU {certainly}works {seconds_text(pace.work.sum())} of its "
         f"{seconds_text(pace.step)}, and {issue}.{wait}",
-        f"{label(rows[top])} decides it, with {seconds_text(pace.work[top])} of GPU work.",
+        f"{label(rows[top])} decides it, with {seconds_text(pace.work[top])} of GPU work{share}.",
         _without(rows, pace, top),
     ]
 
 
 def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
-    work, host = float(pace.work.sum()), float(pace.host.sum())
     top, slowest = _largest_gain(rows[:-1], pace), int(np.argmax(pace.host))
-    one_call = pace.host[slowest] > host / 2
-    gpu = (
-        f"certainly works {seconds_text(work)} of that; how much of the rest it idles, kernel records would tell"
-        if work > _NOTHING * host
-        else "keeps up; how much of that time it idles, kernel records would tell"
-    )
-    sentences = [
-        f"The step is {'bound by the host' if one_call else 'launch-bound'}: the host takes {seconds_text(host)} to "
-        f"issue it, and the GPU {gpu}."
-    ]
-    longest = int(np.argmax(pace.work))
-    if pace.work[longest] > _HOLDS * host and not _blurred(pace):
-        gain = pace.without(longest, host=False)
-        gains = "next to nothing" if gain < _NOTHING else f"only {percent(gain)}"
-        sentences.append(
-            f"{label(rows[longest])} holds the GPU longest ({seconds_text(pace.work[longest])}), but the GPU waits for "
-            f"the host anyway: mending its GPU work gains {gains}."
-        )
+    one_call = pace.host[slowest] > float(pace.host.sum()) / 2
+    if pace.launches is None:
+        sentences = [_slow_host(pace, one_call), _held_longest(rows, pace)]
+    else:
+        sentences = [_slow_launches(pace.launches, pace, one_call), _most_of_the_work(rows, pace)]
+    sentences = [sentence for sentence in sentences if sentence]
     if rows[slowest] == OUTSIDE and one_call:
         sentences.append(_outside(pace, slowest))
     elif one_call:
@@ -118,9 +103,59 @@ def _by_launches(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     return sentences
 
 
+def _slow_host(pace: Pace, one_call: bool) -> str:
+    work, host = float(pace.work.sum()), float(pace.host.sum())
+    gpu = (
+        f"certainly works {seconds_text(work)} of that; how much of the rest it idles, kernel records would tell"
+        if work > _NOTHING * host
+        else "keeps up; how much of that time it idles, kernel records would tell"
+    )
+    return (
+        f"The step is {'bound by the host' if one_call else 'launch-bound'}: the host takes {seconds_text(host)} to "
+        f"issue it, and the GPU {gpu}."
+    )
+
+
+def _slow_launches(launches: Floats, pace: Pace, one_call: bool) -> str:
+    """The same where kernel records tell."""
+    host, count = seconds_text(pace.host.sum()), f"{launches.sum():.0f}"
+    gpu = f"the GPU works {seconds_text(pace.work.sum())} of it"
+    if one_call:
+        return f"The step is bound by the host: it takes {host}, with {count} launches, and {gpu}."
+    return f"The step is bound by launches: {count} of them take the host {host}, {gpu}."
+
+
+def _held_longest(rows: tuple[Scope, ...], pace: Pace) -> str:
+    """A word about the row with most work for sure, though it decides nothing; "" where that is little."""
+    longest = int(np.argmax(pace.work))
+    if pace.work[longest] <= _HOLDS * float(pace.host.sum()) or _blurred(pace):
+        return ""
+    gain = pace.without(longest, host=False)
+    gains = "next to nothing" if gain < _NOTHING else f"only {percent(gain)}"
+    return (
+        f"{label(rows[longest])} holds the GPU longest ({seconds_text(pace.work[longest])}), but the GPU waits for "
+        f"the host anyway: mending its GPU work gains {gains}."
+    )
+
+
+def _most_of_the_work(rows: tuple[Scope, ...], pace: Pace) -> str:
+    """The same where kernel records tell."""
+    longest, work = int(np.argmax(pace.work)), float(pace.work.sum())
+    if pace.work[longest] <= _HOLDS * work or work <= _NOTICED * float(pace.host.sum()) or _blurred(pace):
+        return ""
+    gain = pace.without(longest, host=False)
+    gains = "next to nothing" if gain < _NOTHING else percent(gain)
+    share = percent(pace.work[longest] / work)
+    return f"{label(rows[longest])} is {share} of the GPU's work, but mending it gains {gains} at this batch."
+
+
 def _blurred(pace: Pace) -> bool:
-    """Whether the profiler itself takes so much of a step that the two clocks cannot be told apart without it."""
-    return pace.on_device and pace.own > _NOTICED * pace.step
+    """Whether the profiler itself takes so much of a step that the two clocks cannot be told apart without it.
+
+    What the GPU works by kernel records is the same without it, so then only clocks that are that near are blurred.
+    """
+    apart = abs(float(pace.host.sum() - pace.work.sum())) if pace.work_known else 0.0
+    return pace.on_device and pace.own > _NOTICED * pace.step and apart <= pace.own
 
 
 def _largest_gain(rows: tuple[Scope, ...], pace: Pace) -> int:
@@ -135,7 +170,11 @@ def _largest_phase(rows: tuple[Scope, ...], pace: Pace) -> str:
             hosts[scope.phase] = hosts.get(scope.phase, 0.0) + float(host)
     phase = max(hosts, key=hosts.__getitem__)
     share = hosts[phase] / float(pace.host.sum())
-    return f"all layers' {phase} takes the host {seconds_text(hosts[phase])} ({percent(share)})"
+    number = ""
+    if pace.launches is not None:
+        own = sum(float(n) for scope, n in zip(rows, pace.launches, strict=True) if scope.phase == phase)
+        number = f", {own:.0f} of the {pace.launches.sum():.0f} launches"
+    return f"all layers' {phase} takes the host {seconds_text(hosts[phase])} ({percent(share)}{number})"
 
 
 def _outside(pace: Pace, row: int) -> str:

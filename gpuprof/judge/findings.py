@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from gpuprof.judge.pace import Pace
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuprof.judge.pace import Floats, Pace
+from gpuprof.record.apis import ALLOCATE, COPY, FREE, SYNCHRONISE, WAYS
 from gpuprof.record.log import Scope
 from gpuprof.record.waits import WaitLine
+from gpuprof.units import digits, percent, seconds_text
+
+_NOTHING = 0.03  # a gain below this share of the step is called next to nothing, as in the verdict
+_ISSUING = 1e-4  # seconds; a launch from Python takes 5 to 20 µs, so a row above this works or waits besides
+_TIMES = 32  # threads for each element returned: padding, windows and float4 stay well below, a pairing does not
+_THREADS = 1_000_000  # fewer threads than this are done in microseconds, whatever they do
+_SUMMARY = 1000  # a smaller array is a loss or an error: what was computed for it is rightly larger
+_HEAVY = 0.02  # of the GPU's work, or the host's: below that a row or a kernel is not worth a word
+_MOSTLY = 0.5  # a kernel that is no known indexing must be this much of its row
+_WAITING = 0.01  # of a step: waits that cost less are not worth a line's change
+_UPDATE = 0.1  # of the host's time, from which fusing the update shows in the step
+_FEW = 4  # with fewer parameters one launch for each is no matter
+
+_TO_DEVICE, _TO_HOST = WAYS[1], WAYS[2]
+_CURES = {
+    SYNCHRONISE: "leave it out, or synchronise once an epoch",
+    _TO_HOST: "keep the value on the GPU, and fetch it once an epoch",
+    _TO_DEVICE: "copy it once before the loop, or from pinned memory",
+    COPY: "copy it once, outside the loop",
+    FREE: "keep the memory: free it after the loop",
+}
+_INDEXING = re.compile(
+    r"scatter|gather|getitem|setitem|index_?(put|elementwise|select|func|copy|add|fill)|indexing|cupy_(take|put|choose)",
+    re.IGNORECASE,
+)  # CuPy's _routines_indexing.pyx (cupy_scatter_update, cupy_take, cupy_getitem_mask, …) and PyTorch's IndexKernel.cu
+_REDUCING = re.compile(r"sum|mean|max|min|prod|norm|reduc|scan|sort", re.IGNORECASE)
+_DOUBLE = re.compile(
+    r"float64|complex128|(?<![a-z])f64|(?<![a-z])[dz]\d*(gem[mv]|syrk|trsm|dot|axpy)|(?<![a-z])double(?!_?buf|[a-z])",
+    re.IGNORECASE,
+)  # cupy_add__float64_…, volta_dgemm, …_d884gemm, xmma_gemm_f64f64; not double_buffer, nor "float", a Python scalar
+_TOKEN = re.compile(r"[STA][0-9A-Z]*_|L[a-z]n?\d+E|(\d+)|.")
+_DOUBLE_TYPE = re.compile(r"I[a-z]*d|PK?d")  # of a mangled name without its identifiers: f<…, double>, double*
 
 
 class KernelFact(NamedTuple):
@@ -69,5 +109,300 @@ class Finding(NamedTuple):
 
 
 def findings(facts: Facts) -> tuple[Finding, ...]:
-    """The findings, those that gain most first."""
-    return ()
+    """The findings, those that gain most first; those whose gain is not known last."""
+    if not facts.pace.steps:
+        return ()
+    found = [finding for rule in _RULES if (finding := rule(facts))]
+    return tuple(sorted(found, key=lambda finding: math.inf if math.isnan(finding.gain) else -finding.gain))
+
+
+def label(scope: Scope) -> str:
+    """A row's name in a sentence: "Pool1.backward"."""
+    return f"{scope.path}.{scope.phase}" if scope.phase else scope.path
+
+
+def _launch_bound(facts: Facts) -> Finding | None:
+    if not _is_launch_bound(facts):
+        return None
+    pace, launches = facts.pace, _launches(facts)
+    phases, layers = _totals(facts, launches, "phase"), _totals(facts, launches, "path")
+    phase, layer = next(iter(phases), ""), next(iter(layers), "")
+    of_all = f"{_number(phases[phase])} of {_number(launches.sum())}" if phase else ""
+    most = f" Most come from {phase} ({of_all}), and from {layer} ({_number(layers[layer])})." if phase else ""
+    gain = _gain(pace, host=float(pace.host[_issuing(facts)].sum())) if pace.work_known else math.nan
+    return Finding(
+        "launch-bound",
+        gain,
+        f"Launch-bound: {_number(launches.sum())} launches a step take the host {seconds_text(pace.host.sum())}, the "
+        f"GPU works {'' if pace.work_known else 'at least '}{seconds_text(pace.work.sum())} of it.{most}",
+        _timing(facts, launches),
+    )
+
+
+def _indexed_assignment(facts: Facts) -> Finding | None:
+    pace, found = facts.pace, []
+    for number, row in _rows(facts):
+        for kernel in row.kernels:
+            least = max(_THREADS, _TIMES * row.elements)
+            seconds = kernel.seconds * row.calls_a_step
+            if row.elements >= _SUMMARY and kernel.threads >= least and seconds >= _HEAVY * pace.work.sum():
+                known = bool(_INDEXING.search(kernel.name))
+                if known or _may_be_too_many(row, kernel, _gain(pace, work=_of_work(facts, number, kernel))):
+                    found.append((known, seconds, number, kernel))
+    if not found:
+        return None
+    known, seconds, number, kernel = max(found, key=lambda each: each[:2])
+    row = facts.rows[number]
+    gain = _gain(pace, work=_of_work(facts, number, kernel)) if pace.work_known else math.nan
+    what = (
+        "it indexes far more than it returns"
+        if known
+        else "perhaps more than it needs, unless it works on something larger, such as the weights"
+    )
+    share = f", {percent(min(1.0, kernel.seconds / row.busy))} of the layer's GPU time" if row.busy > 0 else ""
+    return Finding(
+        "indexed assignment" if known else "many threads",
+        gain,
+        f"{label(row.scope)}: {_function(kernel.name)} runs {_whole(kernel.threads)} threads for an output of "
+        f"{_whole(row.elements)} elements: {what}. It takes {seconds_text(seconds)} a step{share}{_worth(gain, ', ')}.",
+        f"%%layertime --lines {row.scope.path if row.scope.phase == 'call' else label(row.scope)} {facts.model}",
+    )
+
+
+def _hidden_synchronisation(facts: Facts) -> Finding | None:
+    pace, steps = facts.pace, facts.inspected
+    waits = [wait for wait in facts.waits if wait.kind in _CURES]
+    if not waits or not steps or not pace.plain > 0:
+        return None
+    seconds = sum(wait.seconds for wait in waits) / steps
+    if seconds < _WAITING * pace.plain:
+        return None
+    # without the waits a step still takes as long as the GPU works
+    gain = max(0.0, min(seconds / pace.plain, 1 - float(pace.work.sum()) / pace.plain))
+    dearest = max(waits, key=lambda wait: wait.seconds)
+    source = f" `{dearest.source}`" if dearest.source else ""
+    return Finding(
+        "hidden synchronisation",
+        gain,
+        f"The host waits for the GPU {_number(sum(wait.times for wait in waits) / steps)} times a step, "
+        f"{seconds_text(seconds)} in all{_worth(gain, ', ')}. The dearest is {_place(dearest)}{source}: "
+        f"{dearest.kind}, {_number(dearest.times / steps)} times a step, {seconds_text(dearest.seconds / steps)}.",
+        f"{_place(dearest)}: {_CURES[dearest.kind]}",
+    )
+
+
+def _float64(facts: Facts) -> Finding | None:
+    pace = facts.pace
+    names, work, host = [], 0.0, 0.0
+    for number, row in _rows(facts):
+        doubles = [kernel for kernel in row.kernels if _is_double(kernel.name)]
+        if row.dtype == "float64" or doubles:
+            names.append((float(pace.work[number]), float(pace.host[number]), label(row.scope)))
+            whole = row.dtype == "float64"
+            work += float(pace.work[number]) if whole else _of_work(facts, number, *doubles)
+            host += float(pace.host[number])
+    share, whose = _share(work, pace.work), "the GPU's work"
+    faster = ", and most GPUs compute it many times as fast" if pace.on_device else ""
+    if not share > 0:
+        share, whose = _share(host, pace.host), "the host's time"
+    if not names or max(share, _share(host, pace.host)) < _HEAVY:
+        return None
+    known = pace.work_known or not pace.on_device
+    gain = (_gain(pace, work=work) if pace.on_device else _gain(pace, host=host)) if known else math.nan
+    first = ", ".join(name for *_, name in sorted(names, reverse=True)[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return Finding(
+        "float64",
+        gain,
+        f"float64 in {first}{more}, {percent(share)} of {whose}: float32 moves half the "
+        f"bytes{faster}{_worth(gain, '; ')}.",
+        '.astype("float32") where data and parameters are made',
+    )
+
+
+def _one_launch_a_parameter(facts: Facts) -> Finding | None:
+    if not facts.parameters or not _is_launch_bound(facts):
+        return None
+    pace = facts.pace
+    rows = [number for number, row in _rows(facts) if row.scope.phase == "update"]
+    launches, host = float(_launches(facts)[rows].sum()), float(pace.host[rows].sum())
+    least = facts.parameters * (1 if facts.parameters >= _FEW else 2)
+    if launches < least or host < _UPDATE * pace.host.sum():
+        return None
+    gain = _gain(pace, host=host) if pace.work_known else math.nan
+    return Finding(
+        "one launch a parameter",
+        gain,
+        f"update launches {_number(launches)} kernels a step for {facts.parameters} arrays of parameters, which takes "
+        f"the host {seconds_text(host)} ({percent(_share(host, pace.host))} of its time){_worth(gain, '; ')}.",
+        "one kernel over all parameters (kept in one array, or cupy.fuse; in PyTorch an optimizer with fused=True)",
+    )
+
+
+def _pool_growth(facts: Facts) -> Finding | None:
+    grown = {number: row.grown * row.calls_a_step for number, row in _rows(facts) if row.grown > 0}
+    if not grown:
+        return None
+    most = max(grown.values())
+    # a call's figures hold those inside it: of those that grew as much, the innermost
+    where = max((number for number in grown if grown[number] > 0.9 * most), key=lambda n: _depth(facts.rows[n].scope))
+    waits = [wait for wait in facts.waits if wait.kind == ALLOCATE]
+    took = sum(wait.seconds for wait in waits) / facts.inspected if waits and facts.inspected else math.nan
+    gain = min(1.0, took / facts.pace.plain) if facts.pace.plain > 0 else math.nan
+    cost = f"; that takes the host {seconds_text(took)} a step" if took > 0 else ""
+    line = f"{_place(max(waits, key=lambda wait: wait.seconds))}: " if waits else ""
+    return Finding(
+        "pool growth",
+        gain,
+        f"{label(facts.rows[where].scope)} still makes the memory pool grow by {_bytes(grown[where])} a step after the "
+        f"first: each cudaMalloc can make the GPU wait{cost}.",
+        f"{line}keep the arrays between steps, or write into them (out=)",
+    )
+
+
+_RULES: tuple[Callable[[Facts], Finding | None], ...] = (
+    _launch_bound,
+    _indexed_assignment,
+    _hidden_synchronisation,
+    _float64,
+    _one_launch_a_parameter,
+    _pool_growth,
+)
+
+
+def _rows(facts: Facts) -> Iterator[tuple[int, RowFact]]:
+    """The rows of a step, numbered as the pace's; an evaluation is none of it."""
+    return ((number, row) for number, row in enumerate(facts.rows) if row.scope.phase != "evaluate")
+
+
+def _launches(facts: Facts) -> Floats:
+    """A step's, by row; 0 where they are not known."""
+    if facts.pace.launches is not None:
+        return facts.pace.launches
+    found = np.zeros(len(facts.rows))
+    for number, row in _rows(facts):
+        found[number] = row.launches * row.calls_a_step
+    return np.nan_to_num(found)
+
+
+def _issuing(facts: Facts) -> NDArray[np.bool_]:
+    """The rows in which the host does little but launch."""
+    launches = _launches(facts)
+    return np.asarray((launches > 0) & (facts.pace.host <= _ISSUING * launches))
+
+
+def _is_launch_bound(facts: Facts) -> bool:
+    pace = facts.pace
+    return pace.on_device and pace.bound == "host" and 2 * pace.host[_issuing(facts)].sum() > pace.host.sum()
+
+
+def _totals(facts: Facts, launches: Floats, field: str) -> dict[str, float]:
+    """The layers' launches by phase or by path, the most first."""
+    totals: dict[str, float] = {}
+    for number, row in _rows(facts):
+        if row.scope.phase and launches[number] > 0:
+            key = getattr(row.scope, field)
+            totals[key] = totals.get(key, 0.0) + float(launches[number])
+    return dict(sorted(totals.items(), key=lambda item: -item[1]))
+
+
+def _timing(facts: Facts, launches: Floats) -> str:
+    """What times the call that launches most, of those that can be repeated and simply named; "" without any."""
+    arguments = {"forward": "x", "backward": "dy"}
+    fit = [
+        (float(launches[number]), row.scope)
+        for number, row in _rows(facts)
+        if row.scope.phase in arguments and not re.search(r"[/#\"]", row.scope.path)
+    ]
+    if not fit:
+        return ""
+    _, scope = max(fit, key=lambda each: each[0])
+    return f'%gpu_timeit {facts.model}["{scope.path}"].{scope.phase}({arguments[scope.phase]})'
+
+
+def _may_be_too_many(row: RowFact, kernel: KernelFact, gain: float) -> bool:
+    """Whether a kernel that is no known indexing is worth a question."""
+    return gain >= _NOTHING and kernel.seconds > _MOSTLY * row.busy and not _REDUCING.search(kernel.name)
+
+
+def _of_work(facts: Facts, number: int, *kernels: KernelFact) -> float:
+    """The seconds of a step's work of a row that `kernels` take."""
+    seconds = sum(kernel.seconds for kernel in kernels) * facts.rows[number].calls_a_step
+    return min(seconds, float(facts.pace.work[number]))
+
+
+def _gain(pace: Pace, host: float = 0.0, work: float = 0.0) -> float:
+    """The share of the step saved by that much less of the host's time and of the GPU's work."""
+    hosts, works = (float(pace.host.sum()) if pace.host_known else 0.0), float(pace.work.sum())
+    now, then = max(hosts, works), max(hosts - host if pace.host_known else 0.0, works - work)
+    return min(1.0, max(0.0, 1 - then / now)) if now > 0 else 0.0
+
+
+def _worth(gain: float, before: str) -> str:
+    """What to add to a sentence about what mending gains; "" where that is not known."""
+    if math.isnan(gain):
+        return ""
+    if gain < _NOTHING:
+        return f"{before}but mending it gains next to nothing at this batch"
+    return f"{before}and mending it gains up to {percent(gain)} of the step"
+
+
+def _share(part: float, whole: Any) -> float:
+    total = float(whole.sum())
+    return part / total if total > 0 else 0.0
+
+
+def _depth(scope: Scope) -> int:
+    return scope.path.count("/")
+
+
+def _place(wait: WaitLine) -> str:
+    if not wait.file:
+        return "a thread without Python code"
+    cell = "ipykernel" in wait.file or wait.file.startswith("<ipython")
+    return f"line {wait.line} of a cell" if cell else f"{Path(wait.file).name}:{wait.line}"
+
+
+def _number(count: float) -> str:
+    """A count a step: "157", "2", "0.25"."""
+    return f"{count:.0f}" if count >= 10 or math.isclose(count, round(count), abs_tol=0.005) else digits(count, 2)
+
+
+def _whole(count: float) -> str:
+    """A large number in groups of three: "245 862 400"."""
+    return f"{count:,.0f}".replace(",", " ")
+
+
+def _bytes(count: float) -> str:
+    size, unit = next(
+        ((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if count >= size), (1, "B")
+    )
+    return f"{digits(count / size, 2)} {unit}"
+
+
+def _is_double(kernel: str) -> bool:
+    """Whether its name says that it computes in double precision."""
+    function, types = _parts(kernel)
+    return bool(_DOUBLE.search(function) or _DOUBLE_TYPE.search(types))
+
+
+def _function(kernel: str) -> str:
+    return _parts(kernel)[0]
+
+
+def _parts(kernel: str) -> tuple[str, str]:
+    """A kernel's name, and of a mangled one of C++ what is left without identifiers and numbers: its types' letters."""
+    if not kernel.startswith("_Z"):
+        return kernel, ""
+    name, types, at = kernel, "", 2
+    while at < len(kernel):
+        token = _TOKEN.match(kernel, at)
+        if token is None:
+            break
+        at = token.end()
+        if token[1]:
+            at += int(token[1])
+            name = kernel[token.end() : at] if types in ("", "N") else name
+        elif len(token[0]) == 1:
+            types += token[0]
+    return name, types

@@ -16,6 +16,7 @@ from gpuprof.judge.findings import Facts, Finding, findings
 from gpuprof.judge.pace import Pace, pace
 from gpuprof.record.launches import Kernels
 from gpuprof.record.log import LINE, RAISED, Calls
+from gpuprof.record.schedule import Mode
 from gpuprof.results.besides import cost_table, facts, hot_table, memory_table, roofs, wait_table
 from gpuprof.results.files import read_calls, write_calls
 from gpuprof.results.kerneltable import KernelFigures, by_name, kernel_figures
@@ -208,6 +209,11 @@ class Profile:
             (bool(raised), f"Calls that raised: {raised}. What they took until then is in the table."),
             (bool(self.log.failure), f"CUDA reported an error, and later marks could not be read: {self.log.failure}"),
             (self.log.lost > 0, f"{self.log.lost} calls are left out: their events could not be read."),
+            (
+                self.seen.kernels.unknown > 0,
+                f"{self.seen.kernels.unknown} kernels were launched by threads that could not be told apart; they are "
+                "in no row.",
+            ),
             (len(devices) > 1, f"Calls ran on {len(devices)} devices; their times lie on one axis here, side by side."),
             (
                 len(self.log) > 0 and not self.log.failure and self.closure > 0.02,
@@ -220,20 +226,40 @@ class Profile:
     def notes(self) -> list[str]:
         """The small print: clock, steps, closure, the profiler's own cost, the machine."""
         first = self.table["first_ms"].sum()
-        source = (
-            "no kernel records: busy and idle unknown"
-            if self.log.on_device
-            else "no GPU in use: host time, not GPU time"
-        )
         found = [
-            f"{self.clock} ({source})",
-            f"{self.pace.steps} steps" if self.pace.steps != 1 else "1 step",
+            f"{self.clock} ({self._source})",
+            self._steps,
             f"first calls apart: {first:.0f} ms" if first >= 1 else "",
             "" if self.log.failure else f"closes to {percent(self.closure)}",
             f"profiler's own code {percent(self.own_share)}" if self.own_share == self.own_share else "",
             self.about.get("gpu" if self.log.on_device else "processor", ""),
         ]
         return [text for text in found if text]
+
+    @property
+    def _source(self) -> str:
+        """Where busy and idle come from, or why from nowhere."""
+        if not self.log.on_device:
+            return "no GPU in use: host time, not GPU time"
+        kernels = self.seen.kernels
+        if len(kernels):
+            lost = f", {kernels.dropped} records dropped" if kernels.dropped else ""
+            return f"with CUPTI's records of {len(kernels)} kernels and copies{lost}"
+        why = self.seen.no_records or "the cell was too short for them; --kernels takes them from the first step on"
+        return f"no kernel records, busy and idle unknown: {why}"
+
+    @property
+    def _steps(self) -> str:
+        """How many steps there were, and how they were measured."""
+        modes = self.account.step_mode
+        total = f"{len(modes)} steps" if len(modes) != 1 else "1 step"
+        kinds = {
+            "marked": (modes == int(Mode.EVENTS)).sum(),
+            "with kernel records": ((modes > 0) & (modes & int(Mode.RECORDS) > 0)).sum(),
+            "plain": (modes == int(Mode.PLAIN)).sum(),
+        }
+        several = [f"{number} {kind}" for kind, number in kinds.items() if number]
+        return f"{total}: {', '.join(several)}" if len(several) > 1 else total
 
     def plot(self, ax: Any = None, *, log: bool = False) -> Any:
         """The Axes of a bar chart: a group a layer, a bar a phase, time a call with its interval."""

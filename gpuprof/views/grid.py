@@ -43,7 +43,8 @@ def layer_grid(table: Any, order: Sequence[str], gains: Mapping[str, float]) -> 
     """The profile's table with a row a layer, in the order given, and a column a phase: time a call.
 
     The hottest phase of the step is marked ◀; "of the cell" and host are sums over the layer's phases of the step;
-    `gains` has what a step would gain without the layer (less than the sum over its phases, often).
+    `gains` has what a step would gain without the layer (less than the sum over its phases, often). With kernel
+    records: how long a step's kernels of the layer ran, and how many there were.
     """
     phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
     cells = {(row.path, row.phase): row for row in table.itertuples()}
@@ -52,6 +53,9 @@ def layer_grid(table: Any, order: Sequence[str], gains: Mapping[str, float]) -> 
     by_layer = table[table["phase"] != "evaluate"].groupby("path", sort=False)
     share, host = (by_layer[column].sum(min_count=1) for column in ("share", "host_us"))
     host_size, host_unit = column_unit(host.dropna() * 1e-6)
+    recorded = bool(table["launches"].notna().any())
+    busy, launches = (by_layer[column].sum(min_count=1) for column in ("busy_us", "launches"))
+    busy_size, busy_unit = column_unit(busy.dropna() * 1e-6)
     rows = []
     for path in order:
         row = [Cell(_short(path))]
@@ -59,14 +63,20 @@ def layer_grid(table: Any, order: Sequence[str], gains: Mapping[str, float]) -> 
         row += [
             Cell(bar(share.get(path, 0.0)) + " " + percent(share.get(path, float("nan")))),
             Cell(digits(host.get(path, float("nan")) * 1e-6 / host_size)),
-            Cell(percent(gains.get(path, float("nan")))),
         ]
+        if recorded:
+            row += [
+                Cell(digits(busy.get(path, float("nan")) * 1e-6 / busy_size)),
+                Cell(digits(launches.get(path, float("nan")))),
+            ]
+        row.append(Cell(percent(gains.get(path, float("nan")))))
         rows.append(tuple(row))
     head = (
         "layer",
         *(f"{phase} ({units[phase][1]})" for phase in phases),
         "of the cell",
         f"host ({host_unit})",
+        *((f"GPU busy ({busy_unit})", "launches") if recorded else ()),
         "gain",
     )
     return Grid(head, tuple(rows))

@@ -8,8 +8,9 @@ _KERNELS = 1000  # process numbers from here on are devices as kernel records se
 
 
 def chrome_trace(calls: Any, kernels: Any, about: dict[str, Any]) -> dict[str, Any]:
-    """The trace as a JSON-ready dict: complete events ("ph": "X"), times in µs, the host and each stream a row, by events
-    and by kernel records.
+    """The trace as a JSON-ready dict: complete events ("ph": "X"), times in µs, the host and each stream a row.
+
+    Streams are there twice, as events see them and as kernel records do.
 
     Format: Trace Event Format, Google, sections "Complete Events" and "Metadata Events".
     """
@@ -26,7 +27,8 @@ def chrome_trace(calls: Any, kernels: Any, about: dict[str, Any]) -> dict[str, A
             place = int(call.device) + 1, int(call.stream)
             events.append(_complete(name, call.phase, *place, call.start_us, call.span_us, args))
     recorded = sorted(set(zip(kernels["device"], kernels["stream"], strict=True)))
-    events += [_named("process_name", _KERNELS + d, 0, f"device {d} (kernels)") for d in sorted({d for d, _ in recorded})]
+    devices = sorted({device for device, _ in recorded})
+    events += [_named("process_name", _KERNELS + int(d), 0, f"device {d} (kernels)") for d in devices]
     events += [_named("thread_name", _KERNELS + int(d), int(s), f"CUPTI's stream {s}") for d, s in recorded]
     for each in kernels.itertuples():
         args = {"of": f"{each.path}.{each.phase}", "threads": int(each.threads), "registers": int(each.registers)}

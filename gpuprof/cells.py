@@ -1,0 +1,129 @@
+"""The user's cells: compiled as the shell would, run in their namespace; the models named on a magic's line."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Container
+from types import CodeType
+from typing import Any
+
+from gpuprof.statement import Timed, from_tree
+
+_LATE = re.compile(r"""'[^']*'|"[^"]*"|(?:(?<=\s))--(?P<name>[a-z][a-z-]*)(?=[\s=]|$)""")
+
+
+def late_options(text: str, known: Container[str]) -> str:
+    """A magic's line with long options written after the expression put before it: "lm --hot" is "--hot lm".
+
+    Strings are left alone, and so is a minus: nobody writes `lm --hot` and means `lm - (-hot)`.
+    """
+    found = next((match for match in _LATE.finditer(text) if match["name"] in known), None)
+    if found is None or text.lstrip().startswith("-"):
+        return text
+    return f"{text[found.start() :].strip()} {text[: found.start()].strip()}"
+
+
+class Cells:
+    """What compiling needs of an IPython shell. Raises ValueError for what the user should write otherwise."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The user's names."""
+        names: dict[str, Any] = self._shell.user_ns
+        return names
+
+    def models(self, expression: str) -> tuple[object, ...]:
+        """The value of the magic's line in the user's namespace; several with commas between."""
+        text = expression.strip()
+        if not text:
+            raise ValueError("%%layertime needs a model: %%layertime lm")
+        try:
+            words = text.rstrip(" ,;")
+            value = eval(f"({words}\n,)", self.namespace)  # noqa: S307 - the user's own words, and a comment
+        except NameError as error:
+            raise ValueError(f"%%layertime {text}: {error}; make the model in a cell before this one") from None
+        except SyntaxError as error:
+            raise ValueError(f"%%layertime expected an expression such as lm; got {text!r}: {error.msg}") from None
+        except Exception as error:
+            raise ValueError(f"%%layertime {text}: {type(error).__name__}: {error}") from error
+        return tuple(value)
+
+    def call(self, text: str) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
+        """The function, the arguments and the keyword arguments of a call written out: `lm[0].backward(dy)`."""
+        try:
+            node = ast.parse(text.strip(), mode="eval").body
+        except SyntaxError as error:
+            raise ValueError(f"expected a call such as lm[0].backward(dy); got {text!r}: {error.msg}") from None
+        if not isinstance(node, ast.Call):
+            raise ValueError(
+                f"expected a call such as lm[0].backward(dy), which is then made; got {text!r}. While a cell runs: "
+                "%%layertime --lines Pool1.backward lm"
+            )
+
+        def value(part: ast.expr) -> Any:
+            return eval(compile(ast.Expression(part), "<%layertime>", "eval"), self.namespace)  # noqa: S307
+
+        try:
+            given = [
+                each
+                for part in node.args
+                for each in (value(part.value) if isinstance(part, ast.Starred) else [value(part)])
+            ]
+            named: dict[str, Any] = {}
+            for keyword in node.keywords:
+                named.update({keyword.arg: value(keyword.value)} if keyword.arg else value(keyword.value))
+            return value(node.func), given, named
+        except Exception as error:
+            raise ValueError(f"{text}: {type(error).__name__}: {error}") from error
+
+    def named_in(self, cell: str) -> list[object]:
+        """What the names in a cell stand for before it runs: where the model holds no arrays, these may."""
+        words = re.findall(r"[^\W\d]\w*", cell)
+        return [self.namespace[word] for word in dict.fromkeys(words) if word in self.namespace]
+
+    def body(self, header: str, cell: str) -> Callable[[], Any]:
+        """The cell compiled once: calling it runs it in the user's namespace and gives its last expression's value."""
+        shell = self._shell
+        source = "\n" + shell.transform_cell(cell)  # line 1 is the magic's own, so that tracebacks count right
+        name = shell.compile.cache(source, self._number(), raw_code=f"{header}\n{cell}")
+        tree = shell.transform_ast(shell.compile.ast_parse(source, name))
+        result = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        namespace = self.namespace
+        try:
+            statements = self._compile(tree, name, "exec")
+            value = self._compile(ast.Expression(result.value), name, "eval") if result is not None else None
+        except SyntaxError as error:
+            if "await" in error.msg or "asynchronous" in error.msg:
+                raise ValueError(
+                    "%%layertime cannot await at the top of a cell; put it into a function and run that"
+                ) from None
+            raise
+
+        def run() -> Any:
+            __tracebackhide__ = True
+            exec(statements, namespace)  # noqa: S102 - the user's cell
+            return None if value is None else eval(value, namespace)  # noqa: S307
+
+        return run
+
+    def statement(self, statement: str, setup: str, names: dict[str, Any]) -> Timed:
+        """Compiled over the user's namespace, `names` before it."""
+        shell = self._shell
+        namespace = {**shell.user_ns, **names} if names else shell.user_ns
+        source, before = shell.transform_cell(statement), shell.transform_cell(setup)
+        name = shell.compile.cache(source, self._number(), raw_code=statement)
+        trees = [shell.transform_ast(shell.compile.ast_parse(text, name)) for text in (source, before)]
+        return from_tree(trees[0], trees[1], statement, namespace, name, shell.compile.flags)
+
+    def _compile(self, tree: ast.Module | ast.Expression, name: str, mode: str) -> CodeType:
+        """Code with the `from __future__` of the user's notebook, not with this file's."""
+        code: CodeType = compile(tree, name, mode, self._shell.compile.flags, dont_inherit=True)
+        return code
+
+    def _number(self) -> int:
+        """The number in the cell's own "In [n]": IPython 9 counts on before it runs the cell."""
+        return max(0, len(self.namespace.get("In", ())) - 1)
