@@ -184,9 +184,9 @@ def _hidden_synchronisation(facts: Facts) -> Finding | None:
     return Finding(
         "hidden synchronisation",
         gain,
-        f"The host waits for the GPU {_number(sum(wait.times for wait in waits) / steps)} times a step, "
+        f"The host waits for the GPU {_times(sum(wait.times for wait in waits) / steps)} a step, "
         f"{seconds_text(seconds)} in all{_worth(gain, ', ')}. The dearest is {_place(dearest)}{source}: "
-        f"{dearest.kind}, {_number(dearest.times / steps)} times a step, {seconds_text(dearest.seconds / steps)}.",
+        f"{dearest.kind}, {_times(dearest.times / steps)} a step, {seconds_text(dearest.seconds / steps)}.",
         f"{_place(dearest)}: {_CURES[dearest.kind]}",
     )
 
@@ -248,7 +248,7 @@ def _pool_growth(facts: Facts) -> Finding | None:
     where = max((number for number in grown if grown[number] > 0.9 * most), key=lambda n: _depth(facts.rows[n].scope))
     waits = [wait for wait in facts.waits if wait.kind == ALLOCATE]
     took = sum(wait.seconds for wait in waits) / facts.inspected if waits and facts.inspected else math.nan
-    gain = min(1.0, took / facts.pace.plain) if facts.pace.plain > 0 else math.nan
+    gain = min(took / facts.pace.plain, 1.0) if took > 0 and facts.pace.plain > 0 else math.nan
     cost = f"; that takes the host {seconds_text(took)} a step" if took > 0 else ""
     line = f"{_place(max(waits, key=lambda wait: wait.seconds))}: " if waits else ""
     return Finding(
@@ -366,6 +366,10 @@ def _place(wait: WaitLine) -> str:
 def _number(count: float) -> str:
     """A count a step: "157", "2", "0.25"."""
     return f"{count:.0f}" if count >= 10 or math.isclose(count, round(count), abs_tol=0.005) else digits(count, 2)
+
+
+def _times(count: float) -> str:
+    return "once" if (number := _number(count)) == "1" else f"{number} times"
 
 
 def _whole(count: float) -> str:
