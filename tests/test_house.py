@@ -17,7 +17,7 @@ GPUPROF = [
     ["units", "options", "output"],
     ["device"],
     ["environment"],
-    ["record.driver"],
+    ["record.activity", "record.driver"],
     ["record.apis", "record.cache", "record.gate", "record.graphs", "record.memory", "record.places"],
     ["record.cupti"],
     ["record.callbacks", "record.kernels"],

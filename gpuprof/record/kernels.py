@@ -1,7 +1,7 @@
 """Kernel records: when each kernel and copy ran, by CUPTI's own clock. One log a process.
 
 libcupti is called directly: its records come in buffers, which are decoded in bulk when asked for, and a launch
-pays nothing for Python. The layouts are those of CUPTI 12 and 13 (cupti_activity.h: records only ever grow at the end).
+pays nothing for Python.
 """
 
 from __future__ import annotations
@@ -15,88 +15,19 @@ from ctypes import CFUNCTYPE, POINTER, byref, c_size_t, c_uint8, c_uint32, c_uin
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gpuprof.record import activity, driver
 from gpuprof.record import cupti as access
-from gpuprof.record import driver
+from gpuprof.record.activity import Ints, Records
 from gpuprof.record.cupti import NoRecordsError
 
-__all__ = ["Launched", "NoRecordsError", "Recorder", "Recording", "Records", "recording"]
-
-Ints = NDArray[np.int64]
+__all__ = ["Launched", "NoRecordsError", "Recorder", "Recording", "Records", "launched", "recording"]
 
 _BUFFER = 4 << 20
-_COPY, _FILL, _DRIVER, _RUNTIME, _KERNEL = 1, 2, 4, 5, 10  # CUPTI_ACTIVITY_KIND_MEMCPY, _MEMSET, …, _CONCURRENT_KERNEL
-_WORK = (_KERNEL, _COPY, _FILL)
-_START = {"start": ("<u8", 16), "end": ("<u8", 24)}
-_API = {"start": ("<u8", 8), "end": ("<u8", 16), "thread": ("<u4", 28), "correlation": ("<u4", 32)}
-_LAYOUTS: dict[int, dict[str, tuple[str, int]]] = {
-    _KERNEL: _START
-    | {"device": ("<u4", 40), "stream": ("<u4", 48), "correlation": ("<u4", 92), "name": ("<u8", 104)}
-    | {"grid": ("(3,)<i4", 52), "block": ("(3,)<i4", 64), "registers": ("<u2", 6)},
-    _COPY: _START
-    | {"device": ("<u4", 32), "stream": ("<u4", 40), "correlation": ("<u4", 44)}
-    | {"copy": ("u1", 4), "bytes": ("<u8", 8)},
-    _FILL: _START
-    | {"device": ("<u4", 32), "stream": ("<u4", 40), "correlation": ("<u4", 44)}
-    | {"value": ("<u4", 4), "bytes": ("<u8", 8)},
-    _DRIVER: _API,
-    _RUNTIME: _API,
-}
-_COPIES = {1: "copy to the device", 2: "copy to the host", 8: "copy on the device"}  # CUpti_ActivityMemcpyKind
-
-# The calls that launch work (cupti_driver_cbid.h, cupti_runtime_cbid.h), with those for per-thread default streams.
-_LAUNCHES = {
-    _DRIVER: (
-        *(307, 442, 652, 653, 477, 478, 514, 515),  # cuLaunchKernel, …Ex, …Cooperative, cuGraphLaunch
-        *(276, 277, 278, 279, 280, 281, 248, 305, 306, 418, 421, 422, 423, 289, 291, 319),  # cuMemcpy…
-        *(216, 218, 220, 222, 224, 226, 249, 250, 251, 428, 429, 430),  # cuMemset…
-    ),
-    _RUNTIME: (211, 214, 430, 431, 269, 270, 311, 312, 31, 32, 41, 44, 225, 228, 49, 51, 233, 235),
-}
-_MOST_CALLS = 1200  # more numbers of calls than CUPTI 13 has
 _TAG, _UNTAGGED = 0xA5000000, 0x00FFFFFF  # a mark's value: what tells it from other fills, and its number
 
 _Requested = CFUNCTYPE(None, POINTER(c_void_p), POINTER(c_size_t), POINTER(c_size_t))
 _Completed = CFUNCTYPE(None, c_void_p, c_uint32, c_void_p, c_size_t, c_size_t)
-
-
-class Records(NamedTuple):
-    """Kernels, copies and fills in the order in which they began; all columns are of one length."""
-
-    known: tuple[str, ...]
-    """The distinct names; kernels by their mangled one."""
-    name: Ints
-    """Positions in `known`."""
-    start: Ints
-    """ns on CUPTI's clock."""
-    end: Ints
-    stream: Ints
-    """CUPTI's number of the stream, which is not its address."""
-    device: Ints
-    threads: Ints
-    """Threads launched; 0 for a copy or fill."""
-    registers: Ints
-    """A thread's; 0 for a copy or fill."""
-    bytes: Ints
-    """Copied or filled; 0 for a kernel."""
-    correlation: Ints
-    """The number of the CUDA call that launched it: they rise in the order of calling."""
-    dropped: int
-    """Records that CUPTI says it had no room for, and those with impossible times."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The name of each."""
-        return tuple(self.known[i] for i in self.name)
-
-    def where(self, chosen: Any) -> Records:
-        """The records chosen by a mask or by positions."""
-        columns = {field: getattr(self, field)[chosen] for field in _COLUMNS}
-        return self._replace(**columns)
-
-
-_COLUMNS = ("name", "start", "end", "stream", "device", "threads", "registers", "bytes", "correlation")
 
 
 class Launched(NamedTuple):
@@ -130,11 +61,11 @@ class _Log:
         self._full.clear()
         self._call("cuptiActivityRegisterCallbacks", *self._callbacks)
         try:
-            for kind in _WORK:
+            for kind in activity.WORK:
                 self._call("cuptiActivityEnable", kind)
-            for kind, single in ((_DRIVER, "Driver"), (_RUNTIME, "Runtime")) if launches else ():
+            for kind, single in ((activity.DRIVER, "Driver"), (activity.RUNTIME, "Runtime")) if launches else ():
                 self._call("cuptiActivityEnable", kind)
-                self._only(f"cuptiActivityEnable{single}Api", _LAUNCHES[kind])
+                self._only(f"cuptiActivityEnable{single}Api", activity.LAUNCHES[kind])
         except (NoRecordsError, AttributeError) as error:
             self.detach()
             raise NoRecordsError(str(error)) from None
@@ -142,13 +73,13 @@ class _Log:
     def _only(self, name: str, wanted: tuple[int, ...]) -> None:
         """Leave of all calls of a kind only those wanted: enabled one by one, CUPTI 13 records none."""
         choose = getattr(self.cupti, name)
-        for number in set(range(1, _MOST_CALLS)) - set(wanted):
+        for number in set(range(1, activity.MOST_CALLS)) - set(wanted):
             if choose(c_uint32(number), c_uint8(0)):
                 break  # beyond the last
 
     def stop(self) -> None:
         """Record no more launches; never waits, and what was launched is recorded when it is done."""
-        for kind in _LAYOUTS:
+        for kind in activity.LAYOUTS:
             self.cupti.cuptiActivityDisable(kind)
 
     def end(self) -> Records:
@@ -166,13 +97,13 @@ class _Log:
             self.detach()
         self._free += [buffer for buffer, _ in self._full]
         self._full = []
-        work = [fields for kind, fields in parts if kind in _WORK]
-        fills = [fields for kind, fields in parts if kind == _FILL]
-        calls = [fields for kind, fields in parts if kind in _API_KINDS]
+        work = [fields for kind, fields in parts if kind in activity.WORK]
+        fills = [fields for kind, fields in parts if kind == activity.FILL]
+        calls = [fields for kind, fields in parts if kind in activity.CALLS]
         return (
-            _joined(work, dropped.value),
-            _columns(fills, ("value", "correlation")),
-            _columns(calls, ("correlation", "thread")),
+            activity.joined(work, dropped.value),
+            activity.columns(fills, ("value", "correlation")),
+            activity.columns(calls, ("correlation", "thread")),
         )
 
     def detach(self) -> None:
@@ -198,36 +129,11 @@ class _Log:
             self._full.append((block, valid))
 
     def _decoded(self, block: ctypes.Array[Any], valid: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The records of one buffer by kind: their addresses first, then all fields of a kind in one go."""
+        """The records of one buffer by kind."""
         offset = -ctypes.addressof(block) & 7
+        base = ctypes.addressof(block) + offset
         data = np.frombuffer(memoryview(block), dtype=np.uint8)[offset : offset + valid]
-        for kind, places in self._places(ctypes.addressof(block) + offset, data).items():
-            if places and kind in _LAYOUTS:
-                yield kind, _fields(data, np.array(places), kind)
-
-    def _places(self, base: int, data: NDArray[np.uint8]) -> dict[int, list[int]]:
-        """Where in a buffer the records of each kind begin.
-
-        CUPTI walks it the first time a kind is seen; then its size is known, and Python walks five times faster.
-        """
-        valid = len(data)
-        places: dict[int, list[int]] = {}
-        words = data[: valid & ~3].view(np.uint32).data
-        place, sizes = 0, self._sizes
-        while place + 4 <= valid:
-            kind = words[place >> 2]
-            size = sizes.get(kind)
-            if size is None:
-                size = self._size(base, valid, place)
-                if size is None:  # the last record of the buffer; the next one of its kind will tell
-                    places.setdefault(kind, []).append(place)
-                    break
-                if size <= 0 or size & 3:
-                    break
-                sizes[kind] = size
-            places.setdefault(kind, []).append(place)
-            place += size
-        return places
+        return activity.decoded(data, self._sizes, lambda place: self._size(base, valid, place))
 
     def _size(self, base: int, valid: int, place: int) -> int | None:
         """How long the record at `place` is: CUPTI is asked for the next one; None where there is none."""
@@ -239,78 +145,12 @@ class _Log:
         access.checked(self.cupti, name, *arguments)
 
 
-_API_KINDS = (_DRIVER, _RUNTIME)
-
-
-def _fields(data: NDArray[np.uint8], places: Ints, kind: int) -> dict[str, Any]:
-    """Columns of the records of one kind at these places; copied: the buffer is used again."""
-    layout = _LAYOUTS[kind]
-    size = max(offset + np.dtype(form).itemsize for form, offset in layout.values())
-    form = np.dtype({"names": list(layout), "formats": [f for f, _ in layout.values()],
-                     "offsets": [o for _, o in layout.values()], "itemsize": size})  # fmt: skip
-    rows = _rows(data, places, size).view(form)[:, 0]
-    found: dict[str, Any] = {name: rows[name].astype(np.int64) for name in layout if name not in ("grid", "block")}
-    if kind in _API_KINDS:
-        return found
-    if kind == _KERNEL:
-        found["threads"] = rows["grid"].prod(axis=1, dtype=np.int64) * rows["block"].prod(axis=1, dtype=np.int64)
-        found["known"], found["name"] = _distinct(found["name"], _name)
-    elif kind == _COPY:
-        found["known"], found["name"] = _distinct(found["copy"], lambda code: _COPIES.get(code, "copy"))
-    else:
-        found["known"], found["name"] = ("fill",), np.zeros(len(rows), dtype=np.int64)
-    for name in _COLUMNS:
-        found.setdefault(name, np.zeros(len(rows), dtype=np.int64))
-    return found
-
-
-def _rows(data: NDArray[np.uint8], places: Ints, size: int) -> NDArray[np.uint8]:
-    """The first `size` bytes of the records at these places."""
-    short = places + size > len(data)
-    if short.any():  # an older CUPTI's record at the very end
-        data = np.concatenate([data, np.zeros(size, dtype=np.uint8)])
-    steps = np.diff(places)
-    if len(steps) and (steps == steps[0]).all() and steps[0] >= size:
-        whole = data[places[0] : places[0] + steps[0] * len(places)]
-        if len(whole) == steps[0] * len(places):
-            return np.ascontiguousarray(whole.reshape(-1, steps[0])[:, :size])
-    view = np.lib.stride_tricks.sliding_window_view(data, size)
-    return np.ascontiguousarray(view[places])
-
-
-def _distinct(codes: Ints, text: Any) -> tuple[tuple[str, ...], Ints]:
-    """The distinct names behind `codes`, and each one's position among them."""
-    values, positions = np.unique(codes, return_inverse=True)
-    return tuple(text(int(value)) for value in values), positions.reshape(-1).astype(np.int64)
-
-
-def _name(address: int) -> str:
-    """A kernel's name; CUPTI keeps the text for as long as the module is loaded."""
-    return ctypes.string_at(address).decode(errors="replace") if address else "?"
-
-
-def _columns(parts: list[dict[str, Any]], names: tuple[str, str]) -> dict[str, Ints]:
-    return {n: np.concatenate([p[n] for p in parts]) if parts else np.zeros(0, dtype=np.int64) for n in names}
-
-
-def _joined(parts: list[dict[str, Any]], dropped: int) -> Records:
-    known = {name: position for position, name in enumerate(dict.fromkeys(n for part in parts for n in part["known"]))}
-    values = {c: np.concatenate([p[c] for p in parts]) if parts else np.zeros(0, dtype=np.int64) for c in _COLUMNS}
-    if parts:
-        values["name"] = np.concatenate([np.array([known[n] for n in part["known"]])[part["name"]] for part in parts])
-    possible = (values["start"] > 0) & (values["end"] >= values["start"])
-    order = np.argsort(values["start"], kind="stable")
-    order = order[possible[order]]
-    columns = {name: column[order] for name, column in values.items()}
-    return Records(tuple(known), **columns, dropped=dropped + int((~possible).sum()))
-
-
 class Recording:
     """What `recording()` hands out; `records` are there once its `with` has ended."""
 
     def __init__(self, log: _Log) -> None:
         self._log = log
-        self.records = _joined([], 0)
+        self.records = activity.joined([], 0)
 
     def now(self) -> int:
         """The time on the records' clock, ns."""
@@ -390,11 +230,18 @@ def launched(records: Records, fills: dict[str, Ints], calls: dict[str, Ints], c
     by_call = np.argsort(calls["correlation"], kind="stable")
     return Launched(
         records.where(~np.isin(records.correlation, fills["correlation"][order])),
-        np.array([codes[int(n)] for n in number[order]], dtype=np.int64),
+        np.array([codes[int(n)] for n in _unwrapped(number[order])], dtype=np.int64),
         fills["correlation"][order],
         calls["correlation"][by_call],
         calls["thread"][by_call],
     )
+
+
+def _unwrapped(numbers: Ints) -> Ints:
+    """Numbers that rise but for the disorder of a few threads, of which only the lower bits are left."""
+    lap, steps = _UNTAGGED + 1, np.diff(numbers, prepend=numbers[:1])
+    laps = np.cumsum((2 * steps < -lap).astype(np.int64) - (2 * steps > lap))
+    return np.asarray(numbers + lap * laps)
 
 
 def _take() -> None:

@@ -11,14 +11,15 @@ import pytest
 
 from gpuprof.record import cupti as access
 from gpuprof.record import driver, gate, graphs, kernels
+from gpuprof.record.activity import COPY, DRIVER, FILL, KERNEL, LAYOUTS, RUNTIME, WORK, joined
 from gpuprof.record.gate import Gate, GateTakenError, forbidden, injected_tool
-from gpuprof.record.kernels import _COPY, _FILL, _KERNEL, _LAYOUTS, _WORK, NoRecordsError, _joined, _Log, recording
+from gpuprof.record.kernels import NoRecordsError, _Log, recording
 from gpuprof.record.memory import watched
 from gpuprof.testing import FakeClock
 
 # CUPTI's bytes
 
-_SIZES = {_KERNEL: 160, _COPY: 64, _FILL: 56}  # those of CUPTI 12, 8-byte steps
+_SIZES = {KERNEL: 160, COPY: 64, FILL: 56, DRIVER: 40, RUNTIME: 40}  # those of CUPTI 12, 8-byte steps
 _NAMES = {name: ctypes.create_string_buffer(name.encode()) for name in ("gemm", "add")}
 _UNKNOWN = 99
 
@@ -28,7 +29,7 @@ def record(kind: int, **fields: object) -> bytes:
     data = np.zeros(_SIZES.get(kind, 32), dtype=np.uint8)
     data[:4] = np.array([kind], dtype="<u4").view(np.uint8)
     for name, value in fields.items():
-        form, offset = _LAYOUTS[kind][name]
+        form, offset = LAYOUTS[kind][name]
         part = np.zeros(1, dtype=form)
         part[0] = ctypes.addressof(_NAMES[value]) if isinstance(value, str) else value
         data[offset : offset + part.nbytes] = part.view(np.uint8).ravel()
@@ -36,9 +37,7 @@ def record(kind: int, **fields: object) -> bytes:
 
 
 def kernel(start: int, end: int, name: str = "add", **others: object) -> bytes:
-    return record(
-        _KERNEL, **{"start": start, "end": end, "name": name, "grid": (2, 3, 1), "block": (32, 1, 1)} | others
-    )
+    return record(KERNEL, **{"start": start, "end": end, "name": name, "grid": (2, 3, 1), "block": (32, 1, 1)} | others)
 
 
 class FakeCupti:
@@ -124,16 +123,16 @@ def test_a_kernels_record_is_read_by_its_layout() -> None:
     ("code", "name"), [(1, "copy to the device"), (2, "copy to the host"), (8, "copy on the device"), (77, "copy")]
 )
 def test_a_copy_is_named_by_its_way(code: int, name: str) -> None:
-    found = read([record(_COPY, start=5, end=9, stream=7, copy=code)])
+    found = read([record(COPY, start=5, end=9, stream=7, copy=code)])
     assert (found.names, found.stream.tolist(), found.threads.tolist()) == ((name,), [7], [0])
 
 
 def test_a_fill_is_one() -> None:
-    assert read([record(_FILL, start=5, end=9)]).names == ("fill",)
+    assert read([record(FILL, start=5, end=9)]).names == ("fill",)
 
 
 def test_records_of_all_kinds_come_in_the_order_in_which_they_began() -> None:
-    found = read([kernel(50, 60, "add"), record(_FILL, start=5, end=9), kernel(20, 30, "gemm")])
+    found = read([kernel(50, 60, "add"), record(FILL, start=5, end=9), kernel(20, 30, "gemm")])
     assert found.names == ("fill", "gemm", "add")
     assert found.start.tolist() == [5, 20, 50]
 
@@ -156,7 +155,7 @@ def test_longer_records_of_a_later_cupti_are_read_as_well() -> None:
 
 
 def test_a_kernel_without_a_name_is_a_question_mark() -> None:
-    assert read([record(_KERNEL, start=5, end=9)]).names == ("?",)
+    assert read([record(KERNEL, start=5, end=9)]).names == ("?",)
 
 
 def test_what_cupti_dropped_and_impossible_times_are_counted() -> None:
@@ -184,7 +183,7 @@ def test_after_the_end_nothing_is_enabled() -> None:
     cupti = FakeCupti([kernel(1, 2)])
     log = _Log(cupti)
     log.begin()
-    assert sorted(cupti.enabled) == sorted(_WORK)
+    assert sorted(cupti.enabled) == sorted(WORK)
     log.end()
     assert cupti.enabled == []
 
@@ -243,7 +242,7 @@ def test_without_libcupti_it_is_said_what_to_install(monkeypatch) -> None:
 
 
 def test_no_parts_are_no_records() -> None:
-    assert _joined([], 3).dropped == 3
+    assert joined([], 3).dropped == 3
 
 
 # Where no gate may be used
