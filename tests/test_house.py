@@ -38,6 +38,7 @@ GPUPROF = [
     ["judge.ratio", "judge.shape"],
     ["judge.account", "judge.busy"],
     ["judge.hot", "judge.pace"],
+    ["judge.facts", "judge.kernelnames"],
     ["judge.findings"],
     ["judge.cost"],
     ["judge.layercost"],

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from gpuprof.judge.facts import Facts, KernelFact, RowFact
+from gpuprof.judge.kernelnames import INDEXING, REDUCING, function, is_double
 from gpuprof.judge.pace import Floats, Pace
 from gpuprof.record.apis import ALLOCATE, COPY, FREE, SYNCHRONISE, WAYS
 from gpuprof.record.log import Scope
 from gpuprof.record.waits import WaitLine
 from gpuprof.units import digits, percent, seconds_text
 
+__all__ = ["Facts", "Finding", "KernelFact", "RowFact", "findings", "label"]
+
 _NOTHING = 0.03  # a gain below this share of the step is called next to nothing, as in the verdict
-_ISSUING = 1e-4  # seconds; a launch from Python takes 5 to 20 µs, so a row above this works or waits besides
 _TIMES = 32  # threads for each element returned: padding, windows and float4 stay well below, a pairing does not
 _THREADS = 1_000_000  # fewer threads than this are done in microseconds, whatever they do
 _SUMMARY = 1000  # a smaller array is a loss or an error: what was computed for it is rightly larger
@@ -37,62 +36,6 @@ _CURES = {
     COPY: "copy it once, outside the loop",
     FREE: "keep the memory: free it after the loop",
 }
-_INDEXING = re.compile(
-    r"scatter|gather|getitem|setitem|index_?(put|elementwise|select|func|copy|add|fill)|indexing|cupy_(take|put|choose)",
-    re.IGNORECASE,
-)  # CuPy's _routines_indexing.pyx (cupy_scatter_update, cupy_take, cupy_getitem_mask, …) and PyTorch's IndexKernel.cu
-_REDUCING = re.compile(r"sum|mean|max|min|prod|norm|reduc|scan|sort", re.IGNORECASE)
-_DOUBLE = re.compile(
-    r"float64|complex128|(?<![a-z])f64|(?<![a-z])[dz]\d*(gem[mv]|syrk|trsm|dot|axpy)|(?<![a-z])double(?!_?buf|[a-z])",
-    re.IGNORECASE,
-)  # cupy_add__float64_…, volta_dgemm, …_d884gemm, xmma_gemm_f64f64; not double_buffer, nor "float", a Python scalar
-_TOKEN = re.compile(r"[STA][0-9A-Z]*_|L[a-z]n?\d+E|(\d+)|.")
-_DOUBLE_TYPE = re.compile(r"I[a-z]*d|PK?d")  # of a mangled name without its identifiers: f<…, double>, double*
-
-
-class KernelFact(NamedTuple):
-    """Kernels of one name in a row: a call's."""
-
-    name: str
-    launches: float
-    seconds: float
-    threads: int
-    """The most of one of them."""
-
-
-class RowFact(NamedTuple):
-    """One row of the table; times and numbers are of a call, NaN where they were not measured."""
-
-    scope: Scope
-    calls_a_step: float
-    busy: float
-    """Seconds its kernels ran."""
-    launches: float
-    threads: float
-    """The most of one of its kernels."""
-    elements: int
-    """Of the array that a call returned; 0 for none."""
-    dtype: str
-    """Of its arithmetic; "" where that is not known."""
-    grown: float
-    """Bytes a call for which the pool asked the driver."""
-    kernels: tuple[KernelFact, ...]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the rules look at."""
-
-    pace: Pace
-    rows: tuple[RowFact, ...]
-    """As in the account, `OUTSIDE` last."""
-    waits: tuple[WaitLine, ...] = ()
-    inspected: int = 0
-    """The steps in which waits and memory were watched."""
-    parameters: int = 0
-    """Arrays that all layers together learn."""
-    model: str = "lm"
-    """What the user calls the model."""
 
 
 class Finding(NamedTuple):
@@ -122,14 +65,14 @@ def label(scope: Scope) -> str:
 
 
 def _launch_bound(facts: Facts) -> Finding | None:
-    if not _is_launch_bound(facts):
+    if not facts.launch_bound:
         return None
-    pace, launches = facts.pace, _launches(facts)
-    phases, layers = _totals(facts, launches, "phase"), _totals(facts, launches, "path")
+    pace, launches = facts.pace, facts.launches
+    phases, layers = facts.totals("phase"), facts.totals("path")
     phase, layer = next(iter(phases), ""), next(iter(layers), "")
     of_all = f"{_number(phases[phase])} of {_number(launches.sum())}" if phase else ""
     most = f" Most come from {phase} ({of_all}), and from {layer} ({_number(layers[layer])})." if phase else ""
-    gain = _gain(pace, host=float(pace.host[_issuing(facts)].sum())) if pace.work_known else math.nan
+    gain = _gain(pace, host=float(pace.host[facts.issuing].sum())) if pace.work_known else math.nan
     return Finding(
         "launch-bound",
         gain,
@@ -141,19 +84,19 @@ def _launch_bound(facts: Facts) -> Finding | None:
 
 def _indexed_assignment(facts: Facts) -> Finding | None:
     pace, found = facts.pace, []
-    for number, row in _rows(facts):
+    for number, row in facts.of_step():
         for kernel in row.kernels:
             least = max(_THREADS, _TIMES * row.elements)
             seconds = kernel.seconds * row.calls_a_step
             if row.elements >= _SUMMARY and kernel.threads >= least and seconds >= _HEAVY * pace.work.sum():
-                known = bool(_INDEXING.search(kernel.name))
-                if known or _may_be_too_many(row, kernel, _gain(pace, work=_of_work(facts, number, kernel))):
+                known = bool(INDEXING.search(kernel.name))
+                if known or _may_be_too_many(row, kernel, _gain(pace, work=facts.work_of(number, kernel))):
                     found.append((known, seconds, number, kernel))
     if not found:
         return None
     known, seconds, number, kernel = max(found, key=lambda each: each[:2])
     row = facts.rows[number]
-    gain = _gain(pace, work=_of_work(facts, number, kernel)) if pace.work_known else math.nan
+    gain = _gain(pace, work=facts.work_of(number, kernel)) if pace.work_known else math.nan
     what = (
         "it indexes far more than it returns"
         if known
@@ -163,7 +106,7 @@ def _indexed_assignment(facts: Facts) -> Finding | None:
     return Finding(
         "indexed assignment" if known else "many threads",
         gain,
-        f"{label(row.scope)}: {_function(kernel.name)} runs {_whole(kernel.threads)} threads for an output of "
+        f"{label(row.scope)}: {function(kernel.name)} runs {_whole(kernel.threads)} threads for an output of "
         f"{_whole(row.elements)} elements: {what}. It takes {seconds_text(seconds)} a step{share}{_worth(gain, ', ')}.",
         f"%%layertime --lines {row.scope.path if row.scope.phase == 'call' else label(row.scope)} {facts.model}",
     )
@@ -194,12 +137,12 @@ def _hidden_synchronisation(facts: Facts) -> Finding | None:
 def _float64(facts: Facts) -> Finding | None:
     pace = facts.pace
     names, work, host = [], 0.0, 0.0
-    for number, row in _rows(facts):
-        doubles = [kernel for kernel in row.kernels if _is_double(kernel.name)]
+    for number, row in facts.of_step():
+        doubles = [kernel for kernel in row.kernels if is_double(kernel.name)]
         if row.dtype == "float64" or doubles:
             names.append((float(pace.work[number]), float(pace.host[number]), label(row.scope)))
             whole = row.dtype == "float64"
-            work += float(pace.work[number]) if whole else _of_work(facts, number, *doubles)
+            work += float(pace.work[number]) if whole else facts.work_of(number, *doubles)
             host += float(pace.host[number])
     share, whose = _share(work, pace.work), "the GPU's work"
     faster = ", and most GPUs compute it many times as fast" if pace.on_device else ""
@@ -221,11 +164,11 @@ def _float64(facts: Facts) -> Finding | None:
 
 
 def _one_launch_a_parameter(facts: Facts) -> Finding | None:
-    if not facts.parameters or not _is_launch_bound(facts):
+    if not facts.parameters or not facts.launch_bound:
         return None
     pace = facts.pace
-    rows = [number for number, row in _rows(facts) if row.scope.phase == "update"]
-    launches, host = float(_launches(facts)[rows].sum()), float(pace.host[rows].sum())
+    rows = [number for number, row in facts.of_step() if row.scope.phase == "update"]
+    launches, host = float(facts.launches[rows].sum()), float(pace.host[rows].sum())
     least = facts.parameters * (1 if facts.parameters >= _FEW else 2)
     if launches < least or host < _UPDATE * pace.host.sum():
         return None
@@ -240,7 +183,7 @@ def _one_launch_a_parameter(facts: Facts) -> Finding | None:
 
 
 def _pool_growth(facts: Facts) -> Finding | None:
-    grown = {number: row.grown * row.calls_a_step for number, row in _rows(facts) if row.grown > 0}
+    grown = {number: row.grown * row.calls_a_step for number, row in facts.of_step() if row.grown > 0}
     if not grown:
         return None
     most = max(grown.values())
@@ -270,48 +213,12 @@ _RULES: tuple[Callable[[Facts], Finding | None], ...] = (
 )
 
 
-def _rows(facts: Facts) -> Iterator[tuple[int, RowFact]]:
-    """The rows of a step, numbered as the pace's; an evaluation is none of it."""
-    return ((number, row) for number, row in enumerate(facts.rows) if row.scope.phase != "evaluate")
-
-
-def _launches(facts: Facts) -> Floats:
-    """A step's, by row; 0 where they are not known."""
-    if facts.pace.launches is not None:
-        return facts.pace.launches
-    found = np.zeros(len(facts.rows))
-    for number, row in _rows(facts):
-        found[number] = row.launches * row.calls_a_step
-    return np.nan_to_num(found)
-
-
-def _issuing(facts: Facts) -> NDArray[np.bool_]:
-    """The rows in which the host does little but launch."""
-    launches = _launches(facts)
-    return np.asarray((launches > 0) & (facts.pace.host <= _ISSUING * launches))
-
-
-def _is_launch_bound(facts: Facts) -> bool:
-    pace = facts.pace
-    return pace.on_device and pace.bound == "host" and 2 * pace.host[_issuing(facts)].sum() > pace.host.sum()
-
-
-def _totals(facts: Facts, launches: Floats, field: str) -> dict[str, float]:
-    """The layers' launches by phase or by path, the most first."""
-    totals: dict[str, float] = {}
-    for number, row in _rows(facts):
-        if row.scope.phase and launches[number] > 0:
-            key = getattr(row.scope, field)
-            totals[key] = totals.get(key, 0.0) + float(launches[number])
-    return dict(sorted(totals.items(), key=lambda item: -item[1]))
-
-
 def _timing(facts: Facts, launches: Floats) -> str:
     """What times the call that launches most, of those that can be repeated and simply named; "" without any."""
     arguments = {"forward": "x", "backward": "dy"}
     fit = [
         (float(launches[number]), row.scope)
-        for number, row in _rows(facts)
+        for number, row in facts.of_step()
         if row.scope.phase in arguments and not re.search(r"[/#\"]", row.scope.path)
     ]
     if not fit:
@@ -322,13 +229,7 @@ def _timing(facts: Facts, launches: Floats) -> str:
 
 def _may_be_too_many(row: RowFact, kernel: KernelFact, gain: float) -> bool:
     """Whether a kernel that is no known indexing is worth a question."""
-    return gain >= _NOTHING and kernel.seconds > _MOSTLY * row.busy and not _REDUCING.search(kernel.name)
-
-
-def _of_work(facts: Facts, number: int, *kernels: KernelFact) -> float:
-    """The seconds of a step's work of a row that `kernels` take."""
-    seconds = sum(kernel.seconds for kernel in kernels) * facts.rows[number].calls_a_step
-    return min(seconds, float(facts.pace.work[number]))
+    return gain >= _NOTHING and kernel.seconds > _MOSTLY * row.busy and not REDUCING.search(kernel.name)
 
 
 def _gain(pace: Pace, host: float = 0.0, work: float = 0.0) -> float:
@@ -382,31 +283,3 @@ def _bytes(count: float) -> str:
         ((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if count >= size), (1, "B")
     )
     return f"{digits(count / size, 2)} {unit}"
-
-
-def _is_double(kernel: str) -> bool:
-    """Whether its name says that it computes in double precision."""
-    function, types = _parts(kernel)
-    return bool(_DOUBLE.search(function) or _DOUBLE_TYPE.search(types))
-
-
-def _function(kernel: str) -> str:
-    return _parts(kernel)[0]
-
-
-def _parts(kernel: str) -> tuple[str, str]:
-    """A kernel's name, and of a mangled one of C++ what is left without identifiers and numbers: its types' letters."""
-    if not kernel.startswith("_Z"):
-        return kernel, ""
-    name, types, at = kernel, "", 2
-    while at < len(kernel):
-        token = _TOKEN.match(kernel, at)
-        if token is None:
-            break
-        at = token.end()
-        if token[1]:
-            at += int(token[1])
-            name = kernel[token.end() : at] if types in ("", "N") else name
-        elif len(token[0]) == 1:
-            types += token[0]
-    return name, types
