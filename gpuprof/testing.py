@@ -81,7 +81,7 @@ class FakeClock:
         self._make_room()
         self._work(round(seconds * 1e9), mark=-1)
 
-    def mark(self) -> int:
+    def mark(self, place: object = None) -> int:  # noqa: ARG002
         """The number of a mark taken now, which costs the host `mark_cost`."""
         self.spend(self._mark_cost * 1e-9)
         self._marks.append(self._now)

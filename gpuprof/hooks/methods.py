@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuprof.record.log import NO, RAISED, UNSAID, YES, CallLog
+from gpuprof.record.log import CallLog
+from gpuprof.record.tape import NO, UNSAID, YES, TapedCall
 
 PHASES = ("forward", "backward", "update")
 OUTSIDE_PATH = "(outside)"
@@ -89,7 +90,7 @@ class Sizes(NamedTuple):
     """Of the value; 0 where it is no array."""
 
 
-class TimedMethod:
+class TimedMethod(TapedCall):
     """A layer's method that logs its calls: put on the instance, over the method of its class.
 
     A deep copy or a pickle of the layer gets the method itself: a copy is not what is being profiled.
@@ -98,33 +99,24 @@ class TimedMethod:
     def __init__(
         self, layer: Any, phase: str, scope: int, log: CallLog, function: Callable[..., Any] | None = None
     ) -> None:
+        super().__init__(function or getattr(layer, phase), scope, log)
         self.layer = layer
         """Whose method it is; None for a plain function."""
         self.phase = phase
-        self._method: Callable[..., Any] = function or getattr(layer, phase)
         self.own = function or vars(layer).get(phase)
         """What the instance itself had before, if anything."""
         self.sizes: Sizes | None = None
         """Of the first call's argument and value; None before it has returned."""
-        self._log = log
-        self.scope = scope
-        self._enter = log.enter
-        self._leave = log.leave
-        self._train_of = _train_reader(self._method) if phase == "forward" else _says_nothing
-        functools.update_wrapper(self, self._method, updated=())
+        reader = _train_reader(self.method) if phase == "forward" else None
+        if reader is not None:
+            self.says, self.train = True, reader  # type: ignore[assignment,method-assign] # its own
+        functools.update_wrapper(self, self.method, updated=())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The method's value; what it raises rises."""
-        call = self._enter(self.scope, self._train_of(args, kwargs), _shape_of(args))
-        try:
-            result = self._method(*args, **kwargs)
-        except BaseException:
-            self._leave(call, RAISED)
-            raise
-        self._leave(call)
-        if self.sizes is None:
-            self.sizes = _sizes(args, result)
-        return result
+    def first(self, args: tuple[Any, ...], result: object) -> None:
+        """Note what its first call was given and gave; no array is kept: only numbers."""
+        given = args[0] if args else None
+        kind = str(getattr(given, "dtype", ""))
+        self.sizes = Sizes(_shape_of(args), kind, _bytes(given), _bytes(result), _elements(result))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """What the instance had of its own; else the method of the layer's copy, where that is being copied."""
@@ -141,17 +133,11 @@ class TimedMethod:
     @property
     def ended(self) -> bool:
         """Whether its log has been closed."""
-        return hasattr(self._log, "calls")
+        return hasattr(self.log, "calls")
 
 
 def _phases(layer: Any) -> list[str]:
     return [phase for phase in PHASES if callable(getattr(layer, phase, None))]
-
-
-def _sizes(args: tuple[Any, ...], result: object) -> Sizes:
-    """No array is kept: only numbers."""
-    given = args[0] if args else None
-    return Sizes(_shape_of(args), str(getattr(given, "dtype", "")), _bytes(given), _bytes(result), _elements(result))
 
 
 def _bytes(value: object) -> int | None:
@@ -176,25 +162,23 @@ def _shape_of(args: tuple[Any, ...]) -> tuple[int, ...] | None:
         return None
 
 
-def _says_nothing(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:  # noqa: ARG001
-    return UNSAID
-
-
-def _train_reader(method: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], int]:
-    """What reads `train=` from a call's arguments; a method that takes no such argument says nothing."""
+def _train_reader(method: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], int] | None:
+    """What reads `train=` from a call's arguments; None for a method that takes no such argument."""
     try:
         parameters = inspect.signature(method).parameters
     except (TypeError, ValueError):
-        return _says_nothing
+        return None
     named = [(position, name) for position, name in enumerate(parameters) if name in _TRAIN]
     if not named:
-        return _says_nothing
+        return None
     position, name = named[0]
     default = parameters[name].default
 
     def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         value = kwargs[name] if name in kwargs else args[position] if len(args) > position else default
-        return (YES if value else NO) if isinstance(value, (bool, int, np.bool_)) else UNSAID
+        if value is True or value is False:
+            return YES if value else NO
+        return (YES if value else NO) if isinstance(value, (int, np.bool_)) else UNSAID
 
     return read
 

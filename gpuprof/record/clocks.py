@@ -47,11 +47,11 @@ class Clock(Protocol):
     def host(self) -> int:
         """The host's time now, ns."""
 
-    def mark(self) -> int:
-        """The number of a mark taken now: on a device, queued on the stream in use."""
+    def mark(self, place: Any = None) -> int:
+        """The number of a mark taken now: on a device, queued on the stream in use, which `place()` has told."""
 
     def place(self) -> object:
-        """What tells two marks taken now and later apart, if anything does: device and stream."""
+        """Where a mark would be taken now: the same for the same device and stream."""
 
     def tidy(self) -> None:
         """Read marks that have happened, if many are waiting. Never waits; called between calls."""
@@ -128,7 +128,7 @@ class HostClock:
 
     host = staticmethod(time.perf_counter_ns)
 
-    def mark(self) -> int:
+    def mark(self, place: Any = None) -> int:  # noqa: ARG002
         """The number of a mark taken now."""
         with self._lock:
             self._ns.append(time.perf_counter_ns())

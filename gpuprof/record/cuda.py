@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -40,7 +41,9 @@ class _EventClock(ABC, Generic[Event]):
         self._ns = array("q")
         self._device = array("b")
         self._stream = array("q")
-        self._waiting: deque[Event] = deque()
+        self._number = itertools.count().__next__
+        self._waiting: deque[tuple[int, Event, int, Any]] = deque()
+        """Number, event, device and stream of each mark not yet read; about in the order of recording."""
         self._lock = threading.Lock()
         self._base: dict[int, tuple[Event, int]] = {}
         self.lost = 0
@@ -50,19 +53,20 @@ class _EventClock(ABC, Generic[Event]):
         for device, (base, _) in getattr(self, "_base", {}).items():
             self.pool[device].append(base)
 
-    def mark(self) -> int:
+    def mark(self, place: Any = None) -> int:
         """The number of an event recorded now on the current stream of the current device."""
-        device, stream = self._here()
-        with self._lock:
-            if device not in self._base:
+        device, stream = place or self._here()
+        if device not in self._base:
+            with self._lock:
                 self._begin(device, stream)
-            pool = self.pool[device]
-            event = pool.pop() if pool else self._make()
-            self._record(event, stream)
-            self._waiting.append(event)
-            self._device.append(device)
-            self._stream.append(self._stream_number(stream))
-            return len(self._device) - 1
+        try:
+            event = self.pool[device].pop()
+        except IndexError:
+            event = self._another(device)
+        self._record(event, stream)
+        number = self._number()
+        self._waiting.append((number, event, device, stream))
+        return number
 
     def place(self) -> tuple[int, Any]:
         """The current device, and the stream that would be marked."""
@@ -89,7 +93,7 @@ class _EventClock(ABC, Generic[Event]):
         return look_up(self._ns, marks, MISSING)
 
     def where(self, marks: Ints) -> tuple[Ints, Ints]:
-        """The device ordinal and the stream (its address) of each mark."""
+        """The device ordinal and the stream (its address) of each mark; -1 of one that has not been read."""
         return look_up(self._device, marks, -1), look_up(self._stream, marks, -1)
 
     def gate(self, limit: float) -> Gate:
@@ -105,8 +109,8 @@ class _EventClock(ABC, Generic[Event]):
     def pending(self, mark: int) -> bool:
         """Whether the device has yet to reach a mark."""
         with self._lock:
-            place = mark - len(self._ns)
-            return place >= 0 and not self._done(self._waiting[place])
+            found = next((event for number, event, _, _ in reversed(self._waiting) if number == mark), None)
+            return found is not None and not self._done(found)
 
     def settle(self, mark: int) -> None:
         """Return when the device has reached a mark; work on other streams may go on."""
@@ -133,12 +137,13 @@ class _EventClock(ABC, Generic[Event]):
         device, stream = self._here()
         driver.enter(device)
         with self._lock:
-            if device not in self._base:  # a first mark would wait for the device, behind the gate too
-                self._begin(device, stream)
+            self._begin(device, stream)  # a first mark would wait for the device, behind the gate too
         return self._stream_number(stream)
 
     def _begin(self, device: int, stream: Any) -> None:
         """Start a device's axis: on a drained device an event happens when the host records it."""
+        if device in self._base:
+            return
         pool = self.pool.setdefault(device, [])
         pool.extend(self._make() for _ in range(len(pool), 2 * _READ_AT))
         base = pool.pop()
@@ -149,12 +154,21 @@ class _EventClock(ABC, Generic[Event]):
         self._synchronize(device)
         self._base[device] = (base, now)
 
+    def _another(self, device: int) -> Event:
+        """An event where the pool is empty: one that has been read, else a new one."""
+        with self._lock:
+            self._read()
+        try:
+            event: Event = self.pool[device].pop()
+        except IndexError:
+            event = self._make()
+        return event
+
     def _read(self) -> None:
         """Turn events that have happened into ns, oldest first, and put them back into the pool."""
         while self._waiting:
-            device = self._device[len(self._ns)]
+            number, event, device, stream = self._waiting[0]
             base, base_ns = self._base[device]
-            event = self._waiting[0]
             try:
                 if not self._done(event):
                     return
@@ -163,12 +177,20 @@ class _EventClock(ABC, Generic[Event]):
                 self.lost += 1
                 ns = MISSING
             self._waiting.popleft()
-            self._ns.append(ns)
+            self._note(number, ns, device, self._stream_number(stream))
             if ns - base_ns > _REBASE_NS:
                 self._base[device] = (event, ns)
                 event = base
             if ns != MISSING:
                 self.pool[device].append(event)
+
+    def _note(self, number: int, ns: int, device: int, stream: int) -> None:
+        """Keep what was read of a mark, in its place: threads may have put marks down in another order."""
+        while len(self._ns) <= number:
+            self._ns.append(MISSING)
+            self._device.append(-1)
+            self._stream.append(-1)
+        self._ns[number], self._device[number], self._stream[number] = ns, device, stream
 
     @abstractmethod
     def _here(self) -> tuple[int, Any]: ...
@@ -205,10 +227,12 @@ class CupyClock(_EventClock[int]):
         self._given = stream
         self._cuda = cupy.cuda
         self._runtime = cupy.cuda.runtime
+        current, device = cupy.cuda.get_current_stream, cupy.cuda.runtime.getDevice
+        if stream is None:
+            self._here = self.place = lambda: (device(), current().ptr)  # type: ignore[method-assign] # the shortest way
 
     def _here(self) -> tuple[int, int]:
-        stream = self._cuda.get_current_stream().ptr if self._given is None else self._given
-        return self._runtime.getDevice(), stream
+        return self._runtime.getDevice(), self._given or 0
 
     def _stream_number(self, stream: int) -> int:
         return stream

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from array import array
+import operator
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,17 +14,32 @@ import numpy as np
 from gpuprof.record.clocks import MISSING, Clock, Ints
 from gpuprof.record.kernels import Launched, NoRecordsError, Recorder
 from gpuprof.record.schedule import Mode, Schedule
+from gpuprof.record.tape import (
+    FAILED,
+    NO,
+    NO_MARK,
+    RAISED,
+    RETURNED,
+    TOGETHER_NS,
+    UNSAID,
+    YES,
+    Here,
+    Opened,
+    Tape,
+    TapedCall,
+    code,
+    paired,
+)
 
-RETURNED, RAISED = 0, 1
-UNSAID, NO, YES = -1, 0, 1  # what a call said about `train=`
+__all__ = [
+    "COLUMNS", "LINE", "NO", "RAISED", "RETURNED", "UNSAID", "YES", "Attached", "Bearing", "CallLog", "Calls", "Scope",
+    "Taken",
+]  # fmt: skip
+
 STATEMENT, REGION, FORWARD, OTHER = 0, 1, 2, 3  # what a scope is to the counting of steps
 LINE = "line"
 """The phase of a statement of a function that is followed; its path ends with the line's number."""
 
-_NO_MARK, _FAILED = -2, -1
-_TOGETHER_NS = 2_500  # boundaries this near share a mark: no library launches anything in less
-_TIDY_AT = 0xFF
-_ROW = 7
 
 COLUMNS = (
     "call", "parent", "scope", "train", "shape", "thread", "host_start", "host_end", "first", "last", "status",
@@ -139,32 +153,6 @@ class Calls:
         return np.where((numbers >= 0) & (self["call"][found] == numbers), found, -1)
 
 
-class _Tape:
-    """One thread's boundaries, in rows of seven: see `CallLog.enter` and `leave`."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.ident = threading.get_ident()
-        self.rows = array("q")
-        self.layers: list[tuple[int, int]] = []
-        """The calls of layers that are open, with their scopes."""
-        self.others: dict[int, int] = {}
-        """Those of statements and regions, with their kinds."""
-        self.mark = _NO_MARK
-        self.place: object = None
-        self.done = 0
-        self.inside = -1
-        """The call that began last."""
-
-
-class _Here(threading.local):
-    """The calling thread's tape."""
-
-    def __init__(self, tapes: list[_Tape]) -> None:
-        self.tape = _Tape(len(tapes))
-        tapes.append(self.tape)
-
-
 class CallLog:
     """`with CallLog(clock) as log:` records the calls between `enter` and `leave`; then `log.calls` has them.
 
@@ -189,16 +177,20 @@ class CallLog:
         self._on_device = clock.on_device
         self._scope_ids: dict[Scope, int] = {}
         self._kinds: list[int] = []
-        self._shape_ids: dict[tuple[int, ...], int] = {}
-        self._numbers = itertools.count()
-        self._tapes: list[_Tape] = []
-        self._here = _Here(self._tapes)
+        self._tapes: list[Tape] = []
+        self.shape_ids: dict[tuple[int, ...], int] = {}
+        self.next_number = itertools.count().__next__
+        self.here = Here(self._tapes)
+        self.taped: list[TapedCall] = []
+        """Those whose calls are written down."""
+        self.went_back = False
+        """Whether anything but a forward has been called since the last step began."""
         self._turns: list[tuple[int, int]] = []
         self._leader = self._leading = -1
-        self._went_back = self._ever_back = self._trained = False
+        self._ever_back = self._trained = False
         self._attached: list[Attached] = []
-        self._leaving: list[tuple[Attached, int]] = []
         self._observers: list[Attached] = []
+        self._leaving: list[tuple[Attached, int]] = []
         self._several = self._verified = False
         self._set(Mode.EVENTS)
 
@@ -213,7 +205,7 @@ class CallLog:
 
     def __exit__(self, *_: object) -> None:
         issued = self.clock.host()
-        last = self._mark_now()
+        last = self._last_mark()
         self._stop()
         bearings, failure = [self._open_bearing], ""
         try:
@@ -241,79 +233,100 @@ class CallLog:
 
     def inside(self, scopes: Container[int]) -> bool:
         """Whether a call of one of these scopes is open on this thread."""
-        return any(scope in scopes for _, scope in self._here.tape.layers)
+        return any(call.scope in scopes for call in self.here.tape.open.values())
 
-    def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | None = None) -> int:
+    def goes_back(self, scope: int) -> bool:
+        """Whether a call of this scope means that a step has gone beyond its forward."""
+        return self._kinds[scope] == OTHER
+
+    def shape_of(self, args: tuple[Any, ...]) -> int:
+        """The number of the shape of a call's first argument; -1 where it has none, or none of whole numbers."""
+        try:
+            shape = args[0].shape
+            return self._shape(tuple(map(operator.index, shape)) if isinstance(shape, tuple) else None)
+        except Exception:  # an odd object's own trouble; its call goes on
+            return -1
+
+    def dispatch(self, call: TapedCall) -> None:
+        """Tell a callable how its next calls are to be written down."""
+        call.marks = self._marking
+        watched = bool(self._observers) or bool(self._mode & Mode.LINES)
+        call.special = watched or self._leader < 0 or call.scope == self._leader or not call.seen
+
+    def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | int | None = None) -> int:
         """Begin a call on this thread, right before the measured code; the call's number."""
         began = self._host()
-        tape = self._here.tape
-        number = next(self._numbers)
+        tape = self.here.tape
+        number = self.next_number()
         kind = self._kinds[scope]
-        mark = _NO_MARK
+        mark = NO_MARK
         if kind > REGION:
-            if not tape.layers and (scope == self._leader or self._leader < 0):
+            if not tape.depth and (scope == self._leader or self._leader < 0):
                 mark = self._lead(tape, scope, number, train, began)
-            tape.layers.append((number, scope))
-            if kind == OTHER:
-                self._went_back = True
-        else:
-            tape.others[number] = kind
-        if mark == _NO_MARK and (self._marking or (kind == REGION and self._on_device)):
-            mark = self._mark(tape, began)
+            tape.depth += 1
+            self.went_back |= kind == OTHER
+        if mark == NO_MARK and (self._marking or (kind == REGION and self._on_device)):
+            mark = self.mark_now(tape, began)
         for observer in self._observers:
             observer.entered(number)
-        shape_id = -1 if shape is None else self._shape_ids.setdefault(shape, len(self._shape_ids))
-        if not number & _TIDY_AT:
-            self.clock.tidy()
-        start = self._host()
-        tape.rows.extend((number, scope, train, shape_id, began, start, mark))
-        tape.done, tape.inside = start, number
+        what = code(scope, train, shape if isinstance(shape, int) else self._shape(shape))
+        tape.done = start = self._host()
+        tape.inside = number
+        tape.open[number] = Opened(scope, kind, what, began, start, mark)
         return number
 
     def leave(self, call: int, status: int = RETURNED) -> None:
         """End the call numbered `call`, right after the measured code; with it what an interrupt left open."""
         end = self._host()
-        tape = self._here.tape
-        mark = _NO_MARK
-        if tape.inside == call:  # between its two marks the layer worked, however briefly
-            tape.mark = _NO_MARK
-        if self._marking or (self._on_device and tape.others.get(call) == REGION):
-            mark = self._mark(tape, end)
+        tape = self.here.tape
+        opened = tape.open[call]
+        mark = NO_MARK
+        if self._marking or (self._on_device and opened.kind == REGION):
+            mark = self.mark_now(tape, end, fresh=tape.inside == call)
         for observer in self._observers:
             observer.left(call)
-        if tape.others.pop(call, None) is None:
-            while tape.layers and tape.layers.pop()[0] != call:
-                pass
-        done = self._host()
-        tape.rows.extend((~call, status, 0, 0, end, done, mark))
-        tape.done = done
+        for left in [number for number in tape.open if number >= call]:
+            tape.depth -= tape.open.pop(left).kind > REGION
+        tape.done = done = self._host()
+        tape.inside = -1
+        begun = (opened.what, opened.began, opened.start)
+        tape.rows.append((call, self.next_number(), *begun, end, done, opened.mark, mark, status))
 
-    def _mark(self, tape: _Tape, now: int) -> int:
-        """A mark, or the last one where it is so near; -1 where CUDA takes none: its error rises elsewhere."""
+    def mark_now(self, tape: Tape, now: int, fresh: bool = False) -> int:
+        """A mark, or the last one where it is so near, unless it has to be a `fresh` one; -1 where CUDA takes none.
+
+        Fresh is the end of a call in which no other began: between its two marks the layer worked, however briefly.
+        """
         try:
             place = self.clock.place()
-            if now - tape.done < _TOGETHER_NS and tape.mark >= 0 and place == tape.place:
+            if not fresh and now - tape.done < TOGETHER_NS and place == tape.place:
                 return tape.mark
-            tape.mark, tape.place = self.clock.mark(), place
-        except RuntimeError:
-            tape.mark = _FAILED
+            tape.mark, tape.place = self.clock.mark(place), place
+        except RuntimeError:  # the error of the measured code, which rises there
+            tape.mark, tape.place = FAILED, None
         return tape.mark
 
-    def _mark_now(self) -> int:
+    def _shape(self, shape: tuple[int, ...] | None) -> int:
+        return -1 if shape is None else self.shape_ids.setdefault(shape, len(self.shape_ids))
+
+    def _last_mark(self) -> int:
         try:
             return self.clock.mark()
         except RuntimeError:
-            return _FAILED
+            return FAILED
 
-    def _lead(self, tape: _Tape, scope: int, number: int, train: int, began: int) -> int:
+    def _lead(self, tape: Tape, scope: int, number: int, train: int, began: int) -> int:
         """The scope that was called first is called again: a step may begin, and with it another mode."""
         first = self._leader < 0
         if first:
             self._leader, self._leading = scope, tape.number
+            self._dispatch_all()
         elif tape.number != self._leading:
-            return _NO_MARK
-        mark = self._mark(tape, began) if self._on_device else _NO_MARK
-        back, self._went_back = self._went_back, False
+            return NO_MARK
+        self.clock.tidy()
+        tape.pack()
+        mark = self.mark_now(tape, began) if self._on_device else NO_MARK
+        back, self.went_back = self.went_back, False
         self._trained |= train == YES
         self._ever_back |= back
         evaluates = train == NO and self._trained
@@ -369,8 +382,13 @@ class CallLog:
     def _set(self, mode: Mode) -> None:
         self._mode = mode
         self._marking = self._on_device and bool(mode & Mode.EVENTS)
+        self._dispatch_all()
 
-    def _stop(self, mark: int = _NO_MARK) -> None:
+    def _dispatch_all(self) -> None:
+        for call in self.taped:
+            self.dispatch(call)
+
+    def _stop(self, mark: int = NO_MARK) -> None:
         """Let nothing watch any more; it comes off once the device has passed `mark`."""
         self._observers = []
         for attached in reversed(self._attached):
@@ -397,7 +415,7 @@ class CallLog:
     def _read(
         self, window: tuple[int, int], host_window: tuple[int, int, int], bearings: list[tuple[int, int]], failure: str
     ) -> Calls:
-        columns, first, last = _paired(self._tapes)
+        columns, first, last = paired(self._tapes)
         columns["mode"] = self._modes(columns["call"])
         if self._on_device:
             columns["start"], columns["end"] = self.clock.resolve(first), self.clock.resolve(last)
@@ -405,7 +423,7 @@ class CallLog:
             columns["start"], columns["end"] = columns["host_start"].copy(), columns["host_end"].copy()
         columns["device"], columns["stream"] = self.clock.where(first)
         unread = (columns["start"] == MISSING) | (columns["end"] == MISSING)
-        lost = unread & (first != _NO_MARK) & (last != _NO_MARK)
+        lost = unread & (first != NO_MARK) & (last != NO_MARK)
         columns["end"][columns["start"] == MISSING] = MISSING
         columns = {name: columns[name][~lost] for name in COLUMNS}
         ends = self.clock.resolve(np.array(window, dtype=np.int64))
@@ -414,7 +432,7 @@ class CallLog:
         return Calls(
             columns=columns,
             scopes=tuple(self.scopes),
-            shapes=tuple(self._shape_ids),
+            shapes=tuple(self.shape_ids),
             window=(int(ends[0]), int(close)),
             host_window=host_window,
             bearings=tuple(
@@ -469,60 +487,3 @@ class _Records:
             after = self._log.clock.host()
             tries.append((after - before, (before + after) // 2, now))
         return min(tries)[1:]
-
-
-def _paired(tapes: list[_Tape]) -> tuple[dict[str, Ints], Ints, Ints]:
-    """The calls that began and ended, in the order they began, and their marks."""
-    parts = [_tape_calls(tape) for tape in tapes if len(tape.rows)]
-    names = ("call", "parent", "scope", "train", "shape", "thread", "host_start", "host_end", "status", "own")
-    columns = {n: np.concatenate([part[n] for part in parts] or [np.zeros(0, dtype=np.int64)]) for n in names}
-    marks = [np.concatenate([part[n] for part in parts] or [np.zeros(0, dtype=np.int64)]) for n in ("first", "last")]
-    order = np.argsort(columns["call"], kind="stable")
-    columns = {name: column[order] for name, column in columns.items()}
-    times = np.concatenate([columns["host_start"], columns["host_end"]])
-    ranks = np.empty(len(times), dtype=np.int64)
-    depth_first = np.concatenate([part["rank"] for part in parts] or [np.zeros(0, dtype=np.int64)])
-    first_rank, last_rank = depth_first.reshape(-1, 2)[order].T if len(order) else (times, times)
-    ranks[np.lexsort((np.concatenate([first_rank, last_rank]), times))] = np.arange(len(times))
-    columns["first"], columns["last"] = ranks[: len(order)], ranks[len(order) :]
-    return columns, marks[0][order], marks[1][order]
-
-
-def _tape_calls(tape: _Tape) -> dict[str, Ints]:
-    """A thread's calls: what began is joined to what ended by its number."""
-    rows = np.array(tape.rows, dtype=np.int64).reshape(-1, _ROW)
-    code, begins = rows[:, 0], rows[:, 0] >= 0
-    own = np.cumsum(rows[:, 5] - rows[:, 4])  # the log's own time up to each boundary
-    at_begin, at_end = np.flatnonzero(begins), np.flatnonzero(~begins)
-    _, entered, left = np.intersect1d(code[at_begin], ~code[at_end], return_indices=True)
-    entered, left = at_begin[entered], at_end[left]
-    own_until = own[at_begin]
-    since = np.diff(own_until, prepend=0)
-    return {
-        "call": code[entered],
-        "parent": _parents(code, entered),
-        "scope": rows[entered, 1],
-        "train": rows[entered, 2],
-        "shape": rows[entered, 3],
-        "thread": np.full(len(entered), tape.number, dtype=np.int64),
-        "host_start": rows[entered, 5],
-        "host_end": rows[left, 4],
-        "status": rows[left, 1],
-        "own": since[np.searchsorted(at_begin, entered)],
-        "first": rows[entered, 6],
-        "last": rows[left, 6],
-        "rank": np.stack([entered, left], axis=1).reshape(-1),
-    }
-
-
-def _parents(codes: Ints, entered: Ints) -> Ints:
-    """The innermost call open when each of those at `entered` began; -1 for none."""
-    parents, stack = {}, [-1]
-    for place, code in enumerate(codes.tolist()):
-        if code >= 0:
-            parents[place] = stack[-1]
-            stack.append(code)
-        elif ~code in stack:
-            while stack.pop() != ~code:  # what an interrupt left open ends with it
-                pass
-    return np.array([parents[place] for place in entered.tolist()], dtype=np.int64)

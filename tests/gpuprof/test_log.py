@@ -113,10 +113,10 @@ def test_a_cuda_error_that_stops_marks_leaves_the_calls_to_the_measured_code() -
     class Dead(FakeClock):
         dead = False
 
-        def mark(self) -> int:
+        def mark(self, place: object = None) -> int:
             if self.dead:
                 raise RuntimeError("cudaErrorIllegalAddress")
-            return super().mark()
+            return super().mark(place)
 
     clock = Dead(device=True)
     with CallLog(clock) as log:
