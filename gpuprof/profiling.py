@@ -113,7 +113,9 @@ class LayerTime:
             about=machine(),
             ended_by=f"{type(error).__name__}: {error}".rstrip(": ") if error else "",
             seen=self._seen(),
-            followed=tuple(Followed(each.name, each.source, each.results) for each in self._lines.values()),
+            followed=tuple(
+                Followed(each.name, each.source, each.results, each.part_of) for each in self._lines.values()
+            ),
         )
         keep(self._profile)
 
@@ -166,7 +168,8 @@ class LayerTime:
             phases = PHASES if function.__name__ not in PHASES else (function.__name__,)
             within = frozenset(self._log.scope(path, phase) for path in paths for phase in phases) or None
             for called, helper in with_helpers(name, function):
-                found.setdefault(code_of(helper), _Followed(called, helper, within))
+                part_of = name if called != name else ""
+                found.setdefault(code_of(helper), _Followed(called, helper, within, part_of))
         return found
 
     def _line_hook(self) -> _Lines:
@@ -247,8 +250,10 @@ class _Lines:
 class _Followed:
     """A function whose statements are followed, within calls of some scopes alone or (None) wherever it runs."""
 
-    def __init__(self, name: str, function: Callable[..., Any], within: frozenset[int] | None) -> None:
-        self.name, self.within = name, within
+    def __init__(
+        self, name: str, function: Callable[..., Any], within: frozenset[int] | None, part_of: str = ""
+    ) -> None:
+        self.name, self.within, self.part_of = name, within, part_of
         self.source = Source.of(function)
         self.targets = assigned(code_of(function))
         self.results: dict[int, str] = {}

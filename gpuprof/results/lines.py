@@ -61,6 +61,8 @@ class LineProfile:
     """The machine and its versions."""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    inside: tuple[LineProfile, ...] = ()
+    """Methods of the same object that its lines call, those with the most GPU time first."""
 
     @property
     def basis(self) -> str:
@@ -133,22 +135,33 @@ class LineProfile:
 
     def save(self, path: str | Path) -> Path:
         """The file written: JSON, compressed where the name ends in .gz. `LineProfile.load` reads it."""
+        return write_json(Path(path), "lines", self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """What JSON can hold."""
         rows = {str(line): asdict(row) for line, row in self.rows.items()}
         plain = {name: getattr(self, name) for name in (*_PLAIN, *_LISTS)}
-        return write_json(Path(path), "lines", {**plain, "source": asdict(self.source), "rows": rows})
+        inside = [each._content() for each in self.inside]
+        return {**plain, "source": asdict(self.source), "rows": rows, "inside": inside}
 
     @classmethod
     def load(cls, path: str | Path) -> LineProfile:
         """The line profile saved at `path`. Raises ValueError for a file that is not one, or damaged."""
         content = read_json(Path(path), "lines")
         try:
-            source = {**content["source"], "lines": tuple(content["source"]["lines"])}
-            rows = {int(line): LineFigures(**_numbers(row)) for line, row in content["rows"].items()}
-            rest = _numbers({name: content[name] for name in _PLAIN})
-            lists = {name: tuple(content[name]) for name in _LISTS}
-            return cls(source=Source(**source), rows=rows, **{**rest, **lists})
+            return cls._of(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is a gpuprof lines file with a part missing or damaged: {error}") from None
+
+    @classmethod
+    def _of(cls, content: dict[str, Any]) -> LineProfile:
+        """What `_content` gave."""
+        source = {**content["source"], "lines": tuple(content["source"]["lines"])}
+        rows = {int(line): LineFigures(**_numbers(row)) for line, row in content["rows"].items()}
+        rest = _numbers({name: content[name] for name in _PLAIN})
+        lists = {name: tuple(content[name]) for name in _LISTS}
+        inside = tuple(map(cls._of, content.get("inside", ())))
+        return cls(source=Source(**source), rows=rows, **{**rest, **lists}, inside=inside)
 
     def _row(self, index: int) -> dict[str, Any]:
         """The table's row for the source's line number `index`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,20 +26,40 @@ class Followed(NamedTuple):
     source: Source
     results: dict[int, str]
     """What its assignments made, by line."""
+    part_of: str = ""
+    """The function asked for, which calls it; "" for that itself."""
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold; `Followed.from_dict` reads it."""
-        return {"name": self.name, "source": asdict(self.source), "results": list(self.results.items())}
+        return {
+            "name": self.name,
+            "source": asdict(self.source),
+            "results": list(self.results.items()),
+            "part_of": self.part_of,
+        }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Followed:
         """What `to_dict` gave. Raises KeyError or TypeError for anything else."""
         source = {**content["source"], "lines": tuple(content["source"]["lines"])}
-        return cls(content["name"], Source(**source), {int(line): text for line, text in content["results"]})
+        results = {int(line): text for line, text in content["results"]}
+        return cls(content["name"], Source(**source), results, content.get("part_of", ""))
 
 
 _RECORDED = int(KERNELS | Mode.LINES)
 _TIMED = int(Mode.EVENTS | Mode.LINES)
+
+
+def line_profiles(
+    followed: Sequence[Followed], calls: Calls, seen: Seen, clock: str, about: Mapping[str, str]
+) -> dict[str, LineProfile]:
+    """The lines of each function that was followed, by its name; with what they call on their own object inside."""
+    found = {each.name: line_profile(each, calls, seen, clock, about) for each in followed}
+    for name in found:
+        parts = [found[each.name] for each in followed if each.part_of == name]
+        parts.sort(key=lambda part: -sum(row.busy_s for row in part.rows.values() if row.busy_s == row.busy_s))
+        found[name] = replace(found[name], inside=tuple(parts))
+    return found
 
 
 def line_profile(followed: Followed, calls: Calls, seen: Seen, clock: str, about: Mapping[str, str]) -> LineProfile:
@@ -47,7 +67,7 @@ def line_profile(followed: Followed, calls: Calls, seen: Seen, clock: str, about
 
     A statement's own time is without that of statements of the same function that ran inside it (recursion).
     """
-    name, source, results = followed
+    name, source, results, _ = followed
     lines = _lines(name, calls)
     of_line = np.flatnonzero(lines > 0)
     modes = calls["mode"]

@@ -21,7 +21,7 @@ from gpuprof.results.besides import cost_table, facts, hot_table, memory_table, 
 from gpuprof.results.files import read_calls, write_calls
 from gpuprof.results.kerneltable import KernelFigures, by_name, kernel_figures
 from gpuprof.results.lines import LineProfile
-from gpuprof.results.linetimes import Followed, line_profile
+from gpuprof.results.linetimes import Followed, line_profiles
 from gpuprof.results.seen import Seen
 from gpuprof.results.tables import call_table, kernel_table, layer_table
 from gpuprof.units import percent
@@ -67,7 +67,7 @@ class Profile:
     @cached_property
     def lines(self) -> dict[str, LineProfile]:
         """The lines of each function that was followed, by its name."""
-        return {each.name: line_profile(each, self.log, self.seen, self.clock, self.about) for each in self.followed}
+        return line_profiles(self.followed, self.log, self.seen, self.clock, self.about)
 
     @cached_property
     def table(self) -> Any:
