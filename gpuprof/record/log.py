@@ -267,8 +267,8 @@ class CallLog:
             self.went_back |= kind == OTHER
         if mark == NO_MARK and (self._marking or (kind == REGION and self._on_device)):
             mark = self.mark_now(tape, began)
-        for observer in self._observers:
-            observer.entered(number)
+        if self._observers:
+            self._tell("entered", number)
         what = code(scope, train, shape if isinstance(shape, int) else self._shape(shape))
         tape.done = start = self._host()
         tape.inside = number
@@ -283,8 +283,8 @@ class CallLog:
         mark = NO_MARK
         if self._marking or (self._on_device and opened.kind == REGION):
             mark = self.mark_now(tape, end, fresh=tape.inside == call)
-        for observer in self._observers:
-            observer.left(call)
+        if self._observers:
+            self._tell("left", call)
         for left in [number for number in tape.open if number >= call]:
             tape.depth -= tape.open.pop(left).kind > REGION
         tape.done = done = self._host()
@@ -331,7 +331,10 @@ class CallLog:
         self._ever_back |= back
         evaluates = train == NO and self._trained
         if not first and self._schedule and (back or evaluates or not self._ever_back):
-            self._turn(self._schedule, (began - self._host_open) * 1e-9, mark, evaluates)
+            try:
+                self._turn(self._schedule, (began - self._host_open) * 1e-9, mark, evaluates)
+            except Exception as error:  # ours, not the measured code's: that goes on, with marks alone
+                self._give_up(error)
         if not self._turns or self._turns[-1][1] != self._mode:
             self._turns.append((number, int(self._mode)))
         return mark
@@ -358,6 +361,23 @@ class CallLog:
             self._set(Mode.TURNING)
         else:
             self._begin(schedule.mode)
+
+    def _tell(self, what: str, call: int) -> None:
+        """Tell those that watch of a call's beginning or end; what fails there must not end the measured code."""
+        try:
+            for observer in self._observers:
+                getattr(observer, what)(call)
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Take no more turns at anything: marks alone from here on."""
+        self.no_records = f"it failed: {type(error).__name__}: {error}"
+        self._schedule = None
+        try:
+            self._stop()
+        finally:
+            self._set(Mode.EVENTS | Mode.TURNING)
 
     def _pending(self) -> bool:
         """Whether the device has yet to do what is still being recorded."""
@@ -392,8 +412,11 @@ class CallLog:
         """Let nothing watch any more; it comes off once the device has passed `mark`."""
         self._observers = []
         for attached in reversed(self._attached):
-            attached.stop()
             self._leaving.append((attached, mark))
+            try:
+                attached.stop()
+            except Exception as error:
+                self.no_records = str(error)
         self._attached = []
 
     def _finish(self) -> None:
@@ -401,7 +424,7 @@ class CallLog:
         for attached, _ in self._leaving:
             try:
                 attached.finish()
-            except (NoRecordsError, RuntimeError) as error:
+            except Exception as error:
                 self.no_records = str(error)
         self._leaving = []
 
