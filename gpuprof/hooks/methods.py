@@ -43,7 +43,7 @@ def find_layers(*models: object) -> list[tuple[str, Any]]:
             raise NoLayersError(_nothing_in(model))
         for path, layer in _walk(model, "", seen, frozenset()):
             _refuse_unwrappable(path, layer)
-            found[_free(path, found)] = layer
+            found[free_path(path, found)] = layer
     return list(found.items())
 
 
@@ -67,13 +67,22 @@ def wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[TimedM
     try:
         yield wrapper
     finally:
-        own = wrapper.own
+        wrapper.end()
+        own = own_of(wrapper)
         if attributes.get(phase) is not wrapper:
             pass  # somebody put something over it; taking that off is theirs
-        elif own is None or (isinstance(own, TimedMethod) and own.ended):
-            del attributes[phase]  # the latter where two profiles overlap and the outer one ended first
+        elif own is None:
+            del attributes[phase]
         else:
             attributes[phase] = own
+
+
+def own_of(wrapper: TimedMethod) -> Any:
+    """What stood in its place before, or beneath that where profiles overlapped and that one's has ended; or None."""
+    own = wrapper.own
+    while isinstance(own, TimedMethod) and own.ended:
+        own = own.own
+    return own
 
 
 class Sizes(NamedTuple):
@@ -93,8 +102,12 @@ class Sizes(NamedTuple):
 class TimedMethod(TapedCall):
     """A layer's method that logs its calls: put on the instance, over the method of its class.
 
-    A deep copy or a pickle of the layer gets the method itself: a copy is not what is being profiled.
+    A deep copy or a pickle of the layer gets the method itself: a copy is not what is being profiled. What else is
+    asked of it (`__self__`, a function's own attributes) is the method's.
     """
+
+    ended = False
+    """Whether it is only a way to the method, for those who kept it beyond its profile."""
 
     def __init__(
         self, layer: Any, phase: str, scope: int, log: CallLog, function: Callable[..., Any] | None = None
@@ -111,6 +124,24 @@ class TimedMethod(TapedCall):
         if reader is not None:
             self.says, self.train = True, reader  # type: ignore[assignment,method-assign] # its own
         functools.update_wrapper(self, self.method, updated=())
+        self._given = frozenset(vars(self))
+
+    def __getattr__(self, name: str) -> Any:
+        """What the method has, and this has not."""
+        if name == "method":  # not made yet
+            raise AttributeError(name)
+        return getattr(self.method, name)
+
+    def end(self) -> None:
+        """Log no more, and hand a function what was set on it meanwhile."""
+        self.log.taped.remove(self)
+        self.special = self.ended = True
+        if self.layer is None:
+            for name in vars(self).keys() - self._given - {"_given", "ended"}:
+                setattr(own_of(self), name, vars(self)[name])
+
+    def _specially(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.method(*args, **kwargs) if self.ended else super()._specially(args, kwargs)
 
     def first(self, args: tuple[Any, ...], result: object) -> None:
         """Note what its first call was given and gave; no array is kept: only numbers."""
@@ -124,16 +155,13 @@ class TimedMethod(TapedCall):
             return copy.deepcopy(self.own, memo)
         return getattr(memo.get(id(self.layer), self.layer), self.phase)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As `__deepcopy__`, for pickle."""
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """As `__deepcopy__`, for pickle; a function goes by its name, as ever."""
+        if self.layer is None and hasattr(self, "__qualname__"):  # a partial has none
+            return str(self.__qualname__)
         if self.own is not None:
             return operator.getitem, ((self.own,), 0)
         return getattr, (self.layer, self.phase)
-
-    @property
-    def ended(self) -> bool:
-        """Whether its log has been closed."""
-        return hasattr(self.log, "calls")
 
 
 def _phases(layer: Any) -> list[str]:
@@ -199,7 +227,7 @@ def _walk(model: Any, prefix: str, seen: set[int], above: frozenset[int]) -> Ite
         yield _name(model, type(model).__name__), model
 
 
-def _free(path: str, taken: Container[str]) -> str:
+def free_path(path: str, taken: Container[str]) -> str:
     """`path`, or with the first number that is free: "A", "A#2", "A#3"."""
     candidates = itertools.chain([path], (f"{path}#{number}" for number in itertools.count(2)))
     return next(name for name in candidates if name not in taken and name != OUTSIDE_PATH)
