@@ -47,7 +47,8 @@ class Schedule:
 
     kernels: records from the beginning (True), on a share of a long cell (None), or never (False). lines: some
     functions are to be followed; hot: the lines of all launches; both with records from the beginning, where they can
-    be had. Waits and memory are watched in the few steps after records. blocks: these instead, then plain steps.
+    be had, and lines else without. Waits and memory are watched in the few steps after records. blocks: these instead,
+    then plain steps.
     """
 
     def __init__(
@@ -109,12 +110,12 @@ class Schedule:
     def _on_device(self) -> Iterator[Block]:
         """Short blocks first, so that a cell of a dozen steps has something of each, then longer ones."""
         size, due = 8, _FIRST_RECORDS_S
-        if self._kernels:
+        if self._kernels or self._lines:
             yield from (Block(KERNELS, 4), *self._followed(), Block(Mode.EVENTS, 3), Block(Mode.PLAIN, 3))
         else:
             yield Block(Mode.EVENTS, size)
         while True:
-            if self._kernels or (self._kernels is None and self._now >= due):
+            if self._kernels or self._lines or (self._kernels is None and self._now >= due):
                 due = _LATER * self._now
                 yield Block(KERNELS, 20 if self._kernels is None else size)
                 yield from self._followed()
