@@ -89,7 +89,7 @@ def account(calls: Calls) -> Account:
     logging = np.where(begins, calls["own"][np.where(begins, order[1:], 0)], 0) if len(calls) else 0
     own_ns = np.zeros(len(calls), dtype=np.int64)
     np.add.at(own_ns, owner[inside], (end - begin)[inside])
-    own_ns[calls["end"] == MISSING] = MISSING
+    own_ns[(calls["end"] == MISSING) | ~_split(calls)] = MISSING
     row = np.where(inside, call_row[owner] if len(calls) else -1, len(rows) - 1)
     return Account(
         rows=rows,
@@ -211,24 +211,35 @@ def _owners(calls: Calls) -> tuple[Ints, Ints]:
     order = np.lexsort((taken, times))
     order = order[(order < 2 * n) & (times[order] != MISSING)]
     order = np.concatenate([[2 * n], order, [2 * n + 1]])
-    if any(len(np.unique(calls[column])) > 1 for column in ("thread", "stream", "device")):
-        owner = _newest_open(order, n)
+    marked = calls["end"] != MISSING
+    if any(len(np.unique(calls[column][marked])) > 1 for column in ("thread", "stream", "device")):
+        owner = _newest_open(order, n, marked)
     else:
         owner = np.concatenate([np.arange(n), calls.parents, [-1, -1]])[order[:-1]]
     begun = np.maximum.accumulate(np.where(order < n, order, -1))[:-1]
-    modes = np.where(begun >= 0, calls["mode"][begun] if n else 0, int(Mode.EVENTS))
-    return order, np.where(modes & int(Mode.EVENTS), owner, _UNSPLIT)
+    split = np.concatenate([_split(calls), [True]])[begun]
+    return order, np.where(split, owner, _UNSPLIT)
 
 
-def _newest_open(order: Ints, n: int) -> Ints:
-    """With several threads or streams: of all the calls open after each mark, the one that began last."""
+def _split(calls: Calls) -> NDArray[np.bool_]:
+    """Which calls are of steps that were marked inside; on the host's clock all of them are."""
+    return np.asarray((calls["mode"] & int(Mode.EVENTS) > 0) | (not calls.on_device))
+
+
+def _newest_open(order: Ints, n: int, marked: NDArray[np.bool_]) -> Ints:
+    """With several threads or streams: of all the calls open after each mark, the one that began last.
+
+    Of a call that begins a step without marks only the beginning was marked: it is none of them.
+    """
     opened: set[int] = set()
     owners = []
-    for mark in order[:-1]:
-        if mark < n:
-            opened.add(int(mark))
+    for mark in order[:-1].tolist():
+        if mark < n and not marked[mark]:
+            pass
+        elif mark < n:
+            opened.add(mark)
         else:
-            opened.discard(int(mark) - n)
+            opened.discard(mark - n)
         owners.append(max(opened, default=-1))
     return np.array(owners, dtype=np.int64)
 

@@ -33,7 +33,7 @@ def hot_lines(kernels: Kernels, launches: Mapping[int, Launches], calls: Calls) 
 
     Kernels whose launch was not seen (a library's own thread) are of no line: "" and 0.
     """
-    busy = busy_ns(kernels)
+    busy = busy_ns(kernels) if launches else np.zeros(0, dtype=np.int64)
     sums: dict[tuple[str, int, str], list[int]] = {}
     within = np.zeros(len(calls), dtype=bool)
     for block, seen in launches.items():

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from gpuprof.judge.account import Account
 from gpuprof.judge.busy import busy_ns
 from gpuprof.record.clocks import Ints
-from gpuprof.record.launches import OUTSIDE as OUTSIDE_CALL
-from gpuprof.record.launches import Kernels
+from gpuprof.record.launches import UNKNOWN, Kernels
 from gpuprof.record.log import Calls
 from gpuprof.record.schedule import KERNELS, Mode
 
@@ -138,31 +137,27 @@ def work_of_a_step(account: Account, kernels: Kernels) -> tuple[Floats, Floats] 
     """Seconds of the device and launches of each row in a step of those recorded; None where no whole step was.
 
     A kernel's time, and the least gap the device leaves between two where they follow each other closely. Each row's
-    median over the steps; what was launched outside the calls, whose step cannot be told, is the mean.
+    median over the steps; where rows are missing from some, the mean. The first step is left out, and so is the last
+    (what was launched outside after it is no part of it), where others remain.
     """
-    steps = account.steps_of(KERNELS)
-    if not len(steps):
-        steps = account.steps_of(KERNELS | Mode.LINES)
-    if len(steps) > 1:
-        steps = steps[steps != 0]
-    call = kernels["call"]
-    inside = call >= 0
-    step = np.full(len(kernels), -1, dtype=np.int64)
-    step[inside] = account.call_step[call[inside]]
-    counted = inside & np.isin(step, steps)
-    if not counted.any():
+    every = account.steps_of(KERNELS)
+    if not len(every):
+        every = account.steps_of(KERNELS | Mode.LINES)
+    ends = [0, len(account.step_mode) - 1]
+    steps = next((s for s in (np.setdiff1d(every, ends), np.setdiff1d(every, [0])) if len(s)), every)
+    call, after = kernels["call"], kernels["after"]
+    step = np.append(account.call_step, -1)[after]
+    counted = np.flatnonzero((call != UNKNOWN) & np.isin(step, steps) & (step >= 0))
+    if not (call[counted] >= 0).any():
         return None
-    index, rows = np.searchsorted(steps, step[counted]), account.call_row[call[counted]]
-    busy, number = np.zeros((len(steps), len(account.rows))), np.zeros((len(steps), len(account.rows)))
-    np.add.at(busy, (index, rows), busy_ns(kernels)[counted])
-    np.add.at(number, (index, rows), 1)
-    regular = bool(((number > 0).mean(axis=0)[(number > 0).any(axis=0)] >= 0.95).all())
-    typical = np.median if regular else np.mean
+    index, rows = np.searchsorted(steps, step[counted]), np.append(account.call_row, account.outside)[call[counted]]
+    shape = len(steps), len(account.rows)
+    cell = index * shape[1] + rows
+    busy = np.bincount(cell, busy_ns(kernels)[counted], shape[0] * shape[1]).reshape(shape)
+    number = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+    shares = (number[:, :-1] > 0).mean(axis=0)
+    typical = np.median if bool(((shares == 0) | (shares >= 0.95)).all()) else np.mean
     work, launches = typical(busy, axis=0), typical(number, axis=0)
-    recorded = np.unique(step[inside])
-    outside = call == OUTSIDE_CALL
-    work[account.outside] = busy_ns(kernels)[outside].sum() / max(1, len(recorded))
-    launches[account.outside] = outside.sum() / max(1, len(recorded))
     return (work + spacing(kernels) * launches) * 1e-9, launches
 
 

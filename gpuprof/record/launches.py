@@ -12,15 +12,19 @@ from gpuprof.record.clocks import Ints
 from gpuprof.record.log import Calls, Taken
 
 OUTSIDE, UNKNOWN = -1, -2
-COLUMNS = ("name", "start", "end", "call", "device", "stream", "threads", "registers", "bytes", "block", "correlation")
+COLUMNS = (
+    "name", "start", "end", "call", "after", "device", "stream", "threads", "registers", "bytes", "block", "correlation"
+)  # fmt: skip
+_MOST_DRIFT = 5e-4  # the host's clock is slewed by no more
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernels:
     """Kernels, copies and fills, as columns of int64, in the order they began on the device.
 
     name (a position in `names`), start, end (ns on the host's axis), call (the position of the innermost call open at
-    the launch; OUTSIDE: none; UNKNOWN: it cannot be told), device, stream (CUPTI's number), threads, registers (a
+    the launch; OUTSIDE: none; UNKNOWN: it cannot be told), after (that of the call begun last before the launch, on
+    any thread; OUTSIDE: none since records were taken), device, stream (CUPTI's number), threads, registers (a
     thread's), bytes (copied or filled), block (of steps in which records were taken), correlation (CUPTI's number of
     the launching call, within a block).
     """
@@ -43,9 +47,9 @@ class Kernels:
 
     def moved(self, to: Ints) -> Kernels:
         """The same with the calls at other positions: `to` has the new one of each old one."""
-        call = self["call"]
-        at = np.where(call >= 0, to[np.maximum(call, 0)] if len(to) else OUTSIDE, call)
-        return replace(self, columns={**self.columns, "call": at})
+        both = {name: self[name] for name in ("call", "after")}
+        moved = {n: np.where(old >= 0, to[np.maximum(old, 0)] if len(to) else OUTSIDE, old) for n, old in both.items()}
+        return replace(self, columns={**self.columns, **moved})
 
     @property
     def unknown(self) -> int:
@@ -60,7 +64,8 @@ def kernels_of(taken: Sequence[Taken], calls: Calls) -> Kernels:
     for block, each in enumerate(taken):
         records = each.launched.records
         (host, there), (host_end, there_end) = each.bearings
-        rate = (host_end - host) / max(1, there_end - there)
+        rate = (host_end - host) / (there_end - there) if there_end > there else 1.0
+        rate = min(1 + _MOST_DRIFT, max(1 - _MOST_DRIFT, rate))  # over a moment, the error of reading two clocks
         names = np.array([known.setdefault(name, len(known)) for name in records.known] or [0], dtype=np.int64)
         parts.append(
             {
@@ -68,6 +73,7 @@ def kernels_of(taken: Sequence[Taken], calls: Calls) -> Kernels:
                 "start": host + np.rint((records.start - there) * rate).astype(np.int64),
                 "end": host + np.rint((records.end - there) * rate).astype(np.int64),
                 "call": launching_calls(each, calls),
+                "after": _begun_before(each, calls),
                 "device": records.device,
                 "stream": records.stream,
                 "threads": records.threads,
@@ -112,6 +118,15 @@ def launching_calls(taken: Taken, calls: Calls) -> Ints:
         last = np.searchsorted(launched.mark_calls[marks], wanted[launches]) - 1
         found[launches] = np.where(last >= 0, opened[marks][np.maximum(last, 0)], OUTSIDE)
     return found
+
+
+def _begun_before(taken: Taken, calls: Calls) -> Ints:
+    """For each record the position of the call that began last before its launch; OUTSIDE for none."""
+    launched = taken.launched
+    at = calls.positions(launched.marks >> 1)
+    begins = (launched.marks & 1 == 0) & (at >= 0)
+    last = np.searchsorted(launched.mark_calls[begins], launched.records.correlation) - 1
+    return np.concatenate([at[begins], [OUTSIDE]])[last]
 
 
 def _open_after(marks: Ints, calls: Calls) -> Ints:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuprof.judge.account import Account
-from gpuprof.judge.busy import busy_ns, gaps
+from gpuprof.judge.busy import Gaps, busy_ns, gaps
 from gpuprof.record.clocks import Ints
 from gpuprof.record.launches import OUTSIDE, Kernels
 from gpuprof.record.log import Calls
@@ -30,44 +30,55 @@ class KernelFigures(NamedTuple):
 
 def kernel_figures(calls: Calls, account: Account, kernels: Kernels) -> dict[int, KernelFigures]:
     """By row, from the calls of the steps in which kernels alone were recorded; the first call left out, if others."""
-    if not len(kernels):
-        return {}
     recorded = recorded_calls(calls, kernels)
     if not recorded.any():
         return {}
     call, busy = kernels["call"], busy_ns(kernels)
-    idle, holders = gaps(kernels, calls.parents)
-    inside, held = call >= 0, holders >= 0
+    idle = gaps(kernels, calls.parents)
+    inside, held = call >= 0, idle.calls >= 0
     n = len(calls)
     of_call = {
         "busy": np.bincount(call[inside], busy[inside], n),
-        "idle": np.bincount(holders[held], idle[held], n),
+        "idle": np.bincount(idle.calls[held], idle.lengths[held], n),
         "launches": np.bincount(call[inside], minlength=n),
+        "threads": _most(call[inside], kernels["threads"][inside], n),
     }
-    threads = np.zeros(n, dtype=np.int64)
-    np.maximum.at(threads, call[inside], kernels["threads"][inside])
     found = {}
     for row in range(account.outside):
-        chosen = np.flatnonzero(recorded & (account.call_row == row))
+        of_row = np.flatnonzero(account.call_row == row)
+        chosen = of_row[recorded[of_row]]
         if not len(chosen):
             continue
-        first = np.flatnonzero(account.call_row == row)[0]
-        later = chosen[chosen != first] if len(chosen) > 1 else chosen
+        later = chosen[chosen != of_row[0]] if len(chosen) > 1 else chosen
         found[row] = KernelFigures(
             float(np.median(of_call["busy"][later])) * 1e-3,
             float(np.median(of_call["idle"][later])) * 1e-3,
             float(of_call["launches"][later].mean()),
-            float(threads[chosen].max()),
+            float(of_call["threads"][chosen].max()),
         )
-    steps = max(1, len(np.unique(account.call_step[recorded])))
-    outside = call == OUTSIDE
-    found[account.outside] = KernelFigures(
-        float(busy[outside].sum()) * 1e-3 / steps,
-        float(idle[~held].sum()) * 1e-3 / steps,
-        float(outside.sum()) / steps,
-        float(kernels["threads"][outside].max(initial=0)),
+    return found | {account.outside: _outside(account, kernels, recorded, idle)}
+
+
+def _outside(account: Account, kernels: Kernels, recorded: Any, idle: Gaps) -> KernelFigures:
+    """The same of a step outside the calls; the first step left out, and the last, which no mark ends, if others."""
+    every = np.unique(account.call_step[recorded])
+    every = every[every >= 0]
+    ends = [0, int(account.call_step.max(initial=0))]
+    steps = next((s for s in (np.setdiff1d(every, ends), np.setdiff1d(every, [0])) if len(s)), every)
+    if not len(steps):
+        return KernelFigures()
+    after = kernels["after"]
+    counted = (after >= 0) & np.append(recorded, False)[after]
+    step = np.where(counted, account.call_step[after], -1)
+    chosen = np.flatnonzero(np.isin(step, steps) & (kernels["call"] == OUTSIDE))
+    at = np.searchsorted(steps, step)
+    gap = np.isin(step[idle.before], steps) & (idle.calls < 0)
+    return KernelFigures(
+        float(np.median(np.bincount(at[chosen], busy_ns(kernels)[chosen], len(steps)))) * 1e-3,
+        float(np.median(np.bincount(at[idle.before[gap]], idle.lengths[gap], len(steps)))) * 1e-3,
+        len(chosen) / len(steps),
+        float(kernels["threads"][chosen].max(initial=0)),
     )
-    return found
 
 
 def recorded_calls(calls: Calls, kernels: Kernels) -> Any:
@@ -83,31 +94,27 @@ def by_name(calls: Calls, account: Account, kernels: Kernels) -> Any:
     """A DataFrame with a row for each row's kernels of one name: launches and busy_us a call, threads, registers."""
     import pandas as pd
 
-    columns = ["path", "phase", "name", "launches", "busy_us", "threads", "registers", "bytes"]
     recorded = recorded_calls(calls, kernels)
-    call = kernels["call"]
-    inside = call >= 0
-    inside[inside] = recorded[call[inside]]
-    rows = account.call_row[call[inside]] if inside.any() else np.zeros(0, dtype=np.int64)
-    busy = busy_ns(kernels)[inside]
-    names = kernels["name"][inside]
-    found = []
-    for row in np.unique(rows):
-        calls_of = int((recorded & (account.call_row == row)).sum())
-        for name in np.unique(names[rows == row]):
-            chosen = (rows == row) & (names == name)
-            found.append(
-                (
-                    *account.rows[row],
-                    kernels.names[name],
-                    float(chosen.sum()) / calls_of,
-                    float(busy[chosen].sum()) * 1e-3 / calls_of,
-                    *(_most(kernels[column][inside][chosen]) for column in ("threads", "registers", "bytes")),
-                )
-            )
-    table = pd.DataFrame(found, columns=columns)
+    inside = np.flatnonzero(np.append(recorded, False)[np.maximum(kernels["call"], OUTSIDE)])
+    row = account.call_row[kernels["call"][inside]]
+    kinds, kind = np.unique(row * max(1, len(kernels.names)) + kernels["name"][inside], return_inverse=True)
+    rows, names = np.divmod(kinds, max(1, len(kernels.names)))
+    made = np.bincount(account.call_row[recorded], minlength=len(account.rows))[rows]
+    table = pd.DataFrame(
+        {
+            "path": [account.rows[row].path for row in rows],
+            "phase": [account.rows[row].phase for row in rows],
+            "name": [kernels.names[name] for name in names],
+            "launches": np.bincount(kind, minlength=len(kinds)) / made,
+            "busy_us": np.bincount(kind, busy_ns(kernels)[inside], len(kinds)) * 1e-3 / made,
+            **{n: _most(kind, kernels[n][inside], len(kinds)) for n in ("threads", "registers", "bytes")},
+        }
+    )
     return table.sort_values("busy_us", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _most(values: Ints) -> int:
-    return int(values.max(initial=0))
+def _most(group: Ints, values: Ints, number: int) -> Ints:
+    """The largest value of each of so many groups; 0 for one without any."""
+    most = np.zeros(number, dtype=np.int64)
+    np.maximum.at(most, group, values)
+    return most

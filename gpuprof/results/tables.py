@@ -210,11 +210,10 @@ def kernel_table(calls: Calls, account: Account, seen: Seen) -> Any:
 
     kernels = seen.kernels
     call = kernels["call"]
-    inside = np.maximum(call, 0)
-    rows = np.where(call >= 0, account.call_row[inside] if len(calls) else 0, account.outside)
-    steps = np.where(call >= 0, account.call_step[inside] if len(calls) else 0, -1)
-    paths = [scope.path for scope in account.rows]
-    phases = [scope.phase for scope in account.rows]
+    rows = np.append(account.call_row, [len(account.rows), account.outside])[call]
+    steps = np.append(account.call_step, -1)[kernels["after"]]
+    paths = [*(scope.path for scope in account.rows), "(unknown)"]
+    phases = [*(scope.phase for scope in account.rows), ""]
     return pd.DataFrame(
         {
             "name": pd.Categorical.from_codes(kernels["name"], list(kernels.names)),
