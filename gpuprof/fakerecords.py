@@ -41,6 +41,8 @@ def fake_records(rows: Sequence[tuple[int, int, str]], threads: int = 1, correla
 class FakeRecording:
     """A fake clock's kernel records."""
 
+    stopped = False
+
     def __init__(self, clock: _HasHost) -> None:
         self._clock = clock
         self._rows: list[tuple[int, int, str]] = []
@@ -74,7 +76,6 @@ class FakeRecorder(FakeRecording):
     def __init__(self, clock: _HasHost, launches: bool) -> None:
         super().__init__(clock)
         self.launches = launches
-        self.stopped = False
         self._marks: list[tuple[int, int, int]] = []
 
     def mark(self, code: int) -> None:

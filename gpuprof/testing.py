@@ -77,7 +77,8 @@ class FakeClock:
         if not self.on_device:
             self.spend(seconds)
             return
-        self.spend((self._launch_cost + (self._record_cost if self._recording else 0)) * 1e-9)
+        recording = self._recording is not None and not self._recording.stopped
+        self.spend((self._launch_cost + (self._record_cost if recording else 0)) * 1e-9)
         self._make_room()
         self._work(round(seconds * 1e9), mark=-1)
 
