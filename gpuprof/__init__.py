@@ -60,13 +60,13 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """What `%load_ext gpuprof` calls."""
-    from gpuprof.magics import load
+    from gpuprof.extension import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """What `%unload_ext gpuprof` calls: the magics go, and what they took the place of comes back."""
-    from gpuprof.magics import unload
+    from gpuprof.extension import unload
 
     unload(shell)

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 from gpuprof.statement import Timed, from_tree
-
-_LATE = re.compile(r"""'[^']*'|"[^"]*"|(?:(?<=\s))--(?P<name>[a-z][a-z-]*)(?=[\s=]|$)""")
-
-
-def late_options(text: str, known: Container[str]) -> str:
-    """A magic's line with long options written after the expression put before it: "lm --hot" is "--hot lm".
-
-    Strings are left alone, and so is a minus: nobody writes `lm --hot` and means `lm - (-hot)`.
-    """
-    found = next((match for match in _LATE.finditer(text) if match["name"] in known), None)
-    if found is None or text.lstrip().startswith("-"):
-        return text
-    return f"{text[found.start() :].strip()} {text[: found.start()].strip()}"
 
 
 class Cells:
@@ -52,7 +39,7 @@ class Cells:
             raise ValueError(f"%%layertime {text}: {type(error).__name__}: {error}") from error
         return tuple(value)
 
-    def call(self, text: str) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
+    def call(self, text: str) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """The function, the arguments and the keyword arguments of a call written out: `lm[0].backward(dy)`."""
         try:
             node = ast.parse(text.strip(), mode="eval").body
@@ -64,21 +51,13 @@ class Cells:
                 "%%layertime --lines Pool1.backward lm"
             )
 
-        def value(part: ast.expr) -> Any:
-            return eval(compile(ast.Expression(part), "<%layertime>", "eval"), self.namespace)  # noqa: S307
-
         try:
-            given = [
-                each
-                for part in node.args
-                for each in (value(part.value) if isinstance(part, ast.Starred) else [value(part)])
-            ]
-            named: dict[str, Any] = {}
-            for keyword in node.keywords:
-                named.update({keyword.arg: value(keyword.value)} if keyword.arg else value(keyword.value))
-            return value(node.func), given, named
+            function = eval(_code(node.func), self.namespace)  # noqa: S307 - the user's own words, here and below
+            node.func = ast.copy_location(ast.Name("given", ast.Load()), node.func)
+            args, kwargs = eval(_code(node), self.namespace, {"given": _given})  # noqa: S307
         except Exception as error:
             raise ValueError(f"{text}: {type(error).__name__}: {error}") from error
+        return function, args, kwargs
 
     def named_in(self, cell: str) -> list[object]:
         """What the names in a cell stand for before it runs: where the model holds no arrays, these may."""
@@ -127,3 +106,13 @@ class Cells:
     def _number(self) -> int:
         """The number in the cell's own "In [n]": IPython 9 counts on before it runs the cell."""
         return max(0, len(self.namespace.get("In", ())) - 1)
+
+
+def _code(part: ast.expr) -> CodeType:
+    code: CodeType = compile(ast.Expression(part), "<%layertime>", "eval", dont_inherit=True)
+    return code
+
+
+def _given(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a call gives."""
+    return args, kwargs

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -22,35 +19,15 @@ from IPython.core.magic import (
 )
 from IPython.display import display
 
-from gpuprof import device, measure, timer
-from gpuprof.cells import Cells, late_options
-from gpuprof.footprint import evaluated
-from gpuprof.hooks.lines import code_of
-from gpuprof.hooks.methods import NoLayersError
+from gpuprof import device, measure
+from gpuprof.cells import Cells
+from gpuprof.hooks.source import Source
 from gpuprof.latest import Result
-from gpuprof.notebook import NotebookOutput, progress, users_part
-from gpuprof.options import Reader, parse, points, positive, share, variable, words
-from gpuprof.passes.measurement import Wishes
+from gpuprof.notebook import NotebookOutput, UsersFrames, progress
 from gpuprof.record.gate import CaptureError
 from gpuprof.results.profile import Profile
-from gpuprof.results.sweep import Sweep
-
-_TIMEIT: dict[str, Reader | None] = {
-    "n": positive,
-    "r": positive,
-    "p": positive,
-    "q": None,
-    "o": None,
-    "v": variable,
-    "width": share,
-    "cold": None,
-    "bytes": words,
-    "flops": words,
-    "over": words,
-}
-_VS = re.compile(r"""'[^']*'|"[^"]*"|(?P<vs>(?:^|(?<=\s))--vs(?=\s|$))""")
-_OURS = f"{Path(__file__).parent}{os.sep}"
-_MAGICS = {"line": ("gpu_timeit", "gpu_info", "layertime"), "cell": ("gpu_timeit", "layertime")}
+from gpuprof.timings import Timings
+from gpuprof.words import WordsError, call_words, layertime_words, timeit_words
 
 
 @magics_class
@@ -83,15 +60,16 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         a:b, doubling from a to b. A statement that begins with a minus goes after `--`.
         """
         __tracebackhide__ = True
-        first, other = _split_at_vs(line)
-        options, before = _parsed(first, _TIMEIT)
+        with _usage():
+            options, before, other = timeit_words(line)
         statement, setup = (cell, before) if cell is not None else (before, "pass")
         if not statement.strip():
             raise UsageError("%gpu_timeit needs a statement: %gpu_timeit x + 1")
-        if other and (unused := options.keys() - {"n", "q", "o", "v"}):
-            raise UsageError(f"--vs goes with -n, -q, -o and -v; not with {', '.join(sorted(unused))}")
         names = local_ns if local_ns and local_ns is not self.shell.user_ns else {}
-        result = self._timed(statement, setup or "pass", other, options, names)
+        timings = Timings(self._cells, options, names)
+        with _usage(WordsError, CaptureError), UsersFrames(), progress() as tell:
+            output = partial(NotebookOutput, self.shell)
+            result = timings.of(statement, setup or "pass", other, progress=tell, output=output)
         self._store(result, options)
         if "o" in options:
             if "q" not in options:
@@ -121,18 +99,16 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         %layertime --lines lm[0].backward(dy) makes that call some times (-r 4) and shows its lines.
         """
         __tracebackhide__ = True
-        known: dict[str, Reader | None]
-        known = {"o": None, "q": None, "v": variable, "w": positive, "r": positive, "no-chart": None}
-        known |= {"kernels": None, "lines": words, "hot": None}
-        options, expression = _parsed(late_options(line, known), known)
         if cell is None:
-            return self._lines_of(options, expression)
+            return self._lines_of(line)
         with _usage():
+            options, expression = layertime_words(line)
             models = self._cells.models(expression)
             run = self._cells.body(f"%%layertime {line}", cell)
-        for _ in range(options.get("w", 0)):
-            run()
-        with _usage(NoLayersError, NotImplementedError, TypeError):
+        with UsersFrames():
+            for _ in range(options.get("w", 0)):
+                run()
+        with _usage(ValueError, NotImplementedError, TypeError):
             profiling = measure.LayerTime(
                 models,
                 None,
@@ -144,25 +120,27 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             )
         value = None
         try:
-            with profiling:
+            with ExitStack() as stack:
+                with _usage(TypeError):
+                    stack.enter_context(profiling)
                 for _ in range(options.get("r", 1)):
-                    value = run()
+                    with UsersFrames():
+                        value = run()
         finally:
             if profiling.ended:  # not where CUDA had failed before the cell began
                 self._show(profiling.profile, options)
         return profiling.profile if "o" in options else value
 
-    def _lines_of(self, options: dict[str, Any], rest: str) -> Result | None:
+    def _lines_of(self, line: str) -> Result | None:
         """%layertime --lines CALL."""
-        if "lines" not in options:
-            raise UsageError("%layertime as a line needs --lines and a call: %layertime --lines lm[0].backward(dy)")
-        if unused := options.keys() - {"lines", "o", "q", "v", "r"}:
-            raise UsageError(f"%layertime --lines goes with -o, -q, -r and -v; not with {', '.join(sorted(unused))}")
+        __tracebackhide__ = True
         with _usage():
-            function, args, kwargs = self._cells.call(f"{options['lines']} {rest}".strip())
-        with _usage(TypeError):
-            code_of(function)
-        result = measure.linetime(function, *args, repeat=options.get("r", 4), **kwargs)
+            options, text = call_words(line)
+            function, args, kwargs = self._cells.call(text)
+        with _usage(TypeError, ValueError):
+            Source.of(function)
+        with UsersFrames():
+            result = measure.linetime(function, *args, repeat=options.get("r", 4), **kwargs)
         self._store(result, options)
         if "q" not in options:
             display(result)
@@ -174,60 +152,6 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         if line.strip():
             raise UsageError(f"%gpu_info takes no arguments; got {line.strip()!r}")
         print(device.info())
-
-    def _timed(self, statement: str, setup: str, other: str, options: dict[str, Any], names: dict[str, Any]) -> Result:
-        """Compile and measure: one statement, two in turns, or one over the values of a variable."""
-        __tracebackhide__ = True
-        code = self._cells.statement(statement, setup, names)
-        output = partial(NotebookOutput, self.shell)
-        try:
-            with progress() as tell:
-                if other:
-                    second = self._cells.statement(other, setup, names)
-                    return timer.compare_code(code, second, number=options.get("n"), progress=tell, output=output())
-                if "over" in options:
-                    return self._swept(statement, setup, options, names, progress=tell, output=output)
-                return timer.time_code(code, self._wishes(options, names), progress=tell, output=output())
-        except CaptureError as error:
-            raise UsageError(str(error)) from None
-        except Exception as error:
-            raise error.with_traceback(users_part(error.__traceback__, _OURS)) from error.__cause__
-
-    def _swept(self, statement: str, setup: str, options: dict[str, Any], names: dict[str, Any], **told: Any) -> Sweep:
-        variable, values = self._points(options["over"], names)
-        return timer.sweep_code(
-            lambda value: self._cells.statement(statement, setup, names | {variable: value}),
-            variable,
-            values,
-            statement,
-            wishes=lambda value: self._wishes(options, names | {variable: value}),
-            **told,
-        )
-
-    def _wishes(self, options: Mapping[str, Any], names: dict[str, Any]) -> Wishes:
-        cost = {}
-        for name in ("bytes", "flops"):
-            if name in options:
-                try:
-                    cost[name] = evaluated(options[name], {**self.shell.user_ns, **names})
-                except ValueError as error:
-                    raise UsageError(f"--{name}: {error}") from None
-        return Wishes(
-            options.get("n"),
-            options.get("r"),
-            options.get("width", 0.01),
-            options.get("p", 3),
-            "cold" in options,
-            cost.get("bytes"),
-            cost.get("flops"),
-        )
-
-    def _points(self, text: str, names: dict[str, Any]) -> tuple[str, list[Any]]:
-        """The variable and the values of --over n=a:b."""
-        try:
-            return points(text, {**self.shell.user_ns, **names})
-        except ValueError as error:
-            raise UsageError(f"--over: {error}") from None
 
     def _show(self, profile: Profile, options: Mapping[str, Any]) -> None:
         """Store and show a profile as the options say; trouble in showing it must not hide an error of the cell."""
@@ -258,17 +182,6 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         plt.close(figure)
 
 
-def _split_at_vs(text: str) -> tuple[str, str]:
-    """What is before and after a `--vs` that stands alone, outside of strings; nobody writes Python like that."""
-    found = next((match for match in _VS.finditer(text) if match["vs"]), None)
-    if not found:
-        return text, ""
-    after = text[found.end() :].strip()
-    if not after:
-        raise UsageError("--vs needs a statement after it: %gpu_timeit x @ y --vs x.dot(y)")
-    return text[: found.start()].rstrip(), after
-
-
 @contextmanager
 def _usage(*errors: type[Exception]) -> Iterator[None]:
     """What is wrong with the user's words, without a traceback through here."""
@@ -279,40 +192,3 @@ def _usage(*errors: type[Exception]) -> Iterator[None]:
         if not isinstance(error, errors or ValueError):
             raise
         raise UsageError(str(error)) from error.__cause__
-
-
-def _parsed(line: str, known: Mapping[str, Reader | None]) -> tuple[dict[str, Any], str]:
-    try:
-        return parse(line, known)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-_replaced: dict[tuple[str, str], Any] = {}
-
-
-def load(shell: Any) -> None:
-    """Register the magics; say so where one takes another's place (CuPy has a %gpu_timeit too)."""
-    magics = shell.magics_manager.magics
-    if isinstance(getattr(magics["cell"].get("layertime"), "__self__", None), GpuprofMagics):
-        return  # loaded already
-    _replaced.clear()
-    for kind, names in _MAGICS.items():
-        _replaced.update({(kind, name): magics[kind][name] for name in names if name in magics[kind]})
-    if ("line", "gpu_timeit") in _replaced:
-        home = getattr(_replaced["line", "gpu_timeit"], "__module__", "another extension")
-        print(f"gpuprof: %gpu_timeit takes the place of {home}'s; %unload_ext gpuprof hands it back")
-    shell.register_magics(GpuprofMagics)
-
-
-def unload(shell: Any) -> None:
-    """Take the magics away, and put back what they replaced."""
-    magics = shell.magics_manager.magics
-    for kind, names in _MAGICS.items():
-        for name in names:
-            if isinstance(getattr(magics[kind].get(name), "__self__", None), GpuprofMagics):
-                del magics[kind][name]
-    for (kind, name), magic in _replaced.items():
-        magics[kind][name] = magic
-    _replaced.clear()
-    shell.magics_manager.registry.pop("GpuprofMagics", None)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from gpuprof.output import Output
 from gpuprof.passes.subject import Progress
+
+_OURS = f"{Path(__file__).parent}{os.sep}"
 
 
 class NotebookOutput(Output):
@@ -52,9 +56,19 @@ def progress() -> Iterator[Progress]:
             print("\r" + " " * longest + "\r", end="", flush=True, file=real)
 
 
-def users_part(trace: TracebackType | None, ours: str) -> TracebackType | None:
-    """A traceback from where it enters the user's code on; all of it where it never does. `ours` is our folder."""
-    part = trace
-    while part and part.tb_frame.f_code.co_filename.startswith(ours):
-        part = part.tb_next
-    return part or trace
+class UsersFrames:
+    """What rises inside rises without the frames of our own files, unless there are no others."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        kept, part = [], trace
+        while part:
+            if not part.tb_frame.f_code.co_filename.startswith(_OURS):
+                kept.append(part)
+            part = part.tb_next
+        if error is not None and kept:
+            part = None
+            for one in reversed(kept):
+                part = TracebackType(part, one.tb_frame, one.tb_lasti, one.tb_lineno)
+            error.__traceback__ = part

@@ -1,12 +1,9 @@
 """The magics: options off the front, words untouched, values back, errors up."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.error import UsageError
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 import gpuprof
 from gpuprof.options import parse
@@ -17,31 +14,7 @@ from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
 from gpuprof.testing import FakeClock
 
-from .models import FakeModel
-
-
-@pytest.fixture
-def ip() -> Iterator[InteractiveShell]:
-    """An IPython of its own with the extension loaded; what it displays is in `ip.display_pub.outputs`."""
-    config = Config()
-    config.HistoryManager.enabled = False
-    shell = InteractiveShell.instance(config=config)
-    shell.display_pub = CapturingDisplayPublisher()
-    shell.extension_manager.load_extension("gpuprof")
-    shell.user_ns["lm"] = FakeModel(FakeClock())
-    yield shell
-    shell.extension_manager.unload_extension("gpuprof")
-    InteractiveShell.clear_instance()
-
-
-def shown(ip: InteractiveShell, kind: str = "text/plain") -> str:
-    return "\n".join(output["data"].get(kind, "") for output in ip.display_pub.outputs)
-
-
-def error_of(ip: InteractiveShell, cell: str) -> BaseException | None:
-    result = ip.run_cell(cell)
-    return result.error_in_exec or result.error_before_exec
-
+from .shell import error_of, shown
 
 # %%layertime
 
