@@ -6,14 +6,11 @@ import itertools
 import threading
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from gpuprof.record.clocks import Ints
-
-if TYPE_CHECKING:
-    from gpuprof.record.log import CallLog
+from gpuprof.record.clocks import Clock, Ints
 
 RETURNED, RAISED = 0, 1
 UNSAID, NO, YES = -1, 0, 1  # what a call said about `train=`
@@ -87,6 +84,35 @@ def code(scope: int, train: int, shape: int) -> int:
     return scope | (train + 1) << _TRAIN_BITS | (shape + 1) << _SHAPE_BITS
 
 
+class Log(Protocol):
+    """What a `TapedCall` needs of the log; `CallLog` is one."""
+
+    clock: Clock
+    here: Here
+    shape_ids: dict[tuple[int, ...], int]
+    taped: list[TapedCall]
+    next_number: Callable[[], int]
+    went_back: bool
+
+    def goes_back(self, scope: int) -> bool:
+        """Whether a call of this scope means that a step has gone beyond its forward."""
+
+    def shape_of(self, args: tuple[Any, ...]) -> int:
+        """The number of the shape of a call's first argument."""
+
+    def dispatch(self, call: TapedCall) -> None:
+        """Tell a callable how its next calls are to be written down."""
+
+    def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | int | None = None) -> int:
+        """Begin a call."""
+
+    def leave(self, call: int, status: int = RETURNED) -> None:
+        """End it."""
+
+    def mark_now(self, tape: Tape, now: int, fresh: bool = False) -> int:
+        """A mark."""
+
+
 class TapedCall:
     """A callable in place of another one, whose calls it writes down.
 
@@ -94,7 +120,7 @@ class TapedCall:
     does is done between two layers of the user's; else (`special`) it goes through the log.
     """
 
-    def __init__(self, method: Callable[..., Any], scope: int, log: CallLog) -> None:
+    def __init__(self, method: Callable[..., Any], scope: int, log: Log) -> None:
         self.method = method
         self.scope = scope
         self.log = log
