@@ -270,8 +270,10 @@ class CallLog:
         if self._observers:
             self._tell("entered", number)
         what = code(scope, train, shape if isinstance(shape, int) else self._shape(shape))
-        tape.done = start = self._host()
+        start = self._host()
         tape.inside = number
+        if mark != NO_MARK:
+            tape.done = start
         tape.open[number] = Opened(scope, kind, what, began, start, mark)
         return number
 
@@ -279,7 +281,9 @@ class CallLog:
         """End the call numbered `call`, right after the measured code; with it what an interrupt left open."""
         end = self._host()
         tape = self.here.tape
-        opened = tape.open[call]
+        opened = tape.open.get(call)
+        if opened is None:  # ended already with one around it, or begun on another thread: a generator's region
+            return
         mark = NO_MARK
         if self._marking or (self._on_device and opened.kind == REGION):
             mark = self.mark_now(tape, end, fresh=tape.inside == call)
@@ -287,8 +291,10 @@ class CallLog:
             self._tell("left", call)
         for left in [number for number in tape.open if number >= call]:
             tape.depth -= tape.open.pop(left).kind > REGION
-        tape.done = done = self._host()
+        done = self._host()
         tape.inside = -1
+        if mark != NO_MARK:
+            tape.done = done
         begun = (opened.what, opened.began, opened.start)
         tape.rows.append((call, self.next_number(), *begun, end, done, opened.mark, mark, status))
 
@@ -326,10 +332,11 @@ class CallLog:
         self.clock.tidy()
         tape.pack()
         mark = self.mark_now(tape, began) if self._on_device else NO_MARK
-        back, self.went_back = self.went_back, False
         self._trained |= train == YES
-        self._ever_back |= back
         evaluates = train == NO and self._trained
+        back = self.went_back
+        self.went_back &= evaluates  # an evaluation is no step: the one after it has the update before it to begin by
+        self._ever_back |= back
         if not first and self._schedule and (back or evaluates or not self._ever_back):
             try:
                 self._turn(self._schedule, (began - self._host_open) * 1e-9, mark, evaluates)

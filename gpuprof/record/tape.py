@@ -40,7 +40,7 @@ class Tape:
         self.open: dict[int, Opened] = {}
         """Those that were begun by `CallLog.enter`, in their order."""
         self.mark = NO_MARK
-        """The last mark, where it was taken, and when its boundary was done with."""
+        """The last mark, where it was taken, and when the last boundary that has a mark was done with."""
         self.place: object = None
         self.done = 0
         self.inside = -1
@@ -168,7 +168,9 @@ class TapedCall:
             except RuntimeError:  # CUDA takes no marks any more; its error rises in the measured code
                 first, tape.place = FAILED, None
         tape.depth += 1
-        tape.done = start = now()
+        start = now()
+        if marks:
+            tape.done = start
         try:
             result = self.method(*args, **kwargs)
         except BaseException:
@@ -186,7 +188,9 @@ class TapedCall:
             except RuntimeError:
                 last, tape.place = FAILED, None
         tape.depth -= 1
-        tape.done = done = now()
+        done = now()
+        if marks:
+            tape.done = done
         tape.rows.append((number, self._number(), what, began, start, end, done, first, last, RETURNED))
         return result
 
@@ -218,8 +222,10 @@ class TapedCall:
         end = self._now()
         last = self.log.mark_now(tape, end, fresh=tape.done == start) if self.marks else NO_MARK
         tape.depth -= 1
-        tape.done = self._now()
-        tape.rows.append((number, self._number(), what, began, start, end, tape.done, first, last, RAISED))
+        done = self._now()
+        if self.marks:
+            tape.done = done
+        tape.rows.append((number, self._number(), what, began, start, end, done, first, last, RAISED))
 
 
 def paired(tapes: list[Tape]) -> tuple[dict[str, Ints], Ints, Ints]:
