@@ -78,6 +78,7 @@ GPUPROF = [
     ["magics"],
     ["extension"],
     ["fakerecords"],
+    ["fakeclock", "fixtures"],
     ["testing"],
     ["__main__"],
 ]

@@ -1,4 +1,4 @@
-"""An IPython shell for the tests of the magics."""
+"""An IPython shell for the tests of the magics; the fixture that gpuprof.testing offers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from gpuprof.testing import FakeClock
+from gpuprof.testing import FakeClock, layer_profile  # noqa: F401 - the fixture
 
 from .models import FakeModel
 
