@@ -29,7 +29,7 @@ def with_helpers(name: str, function: Callable[..., Any]) -> list[tuple[str, Cal
         for called in _called_on_self(each):
             helper: Any = getattr(type(owner), called, None)
             helper = unwrap(helper) if callable(helper) else None
-            if not isinstance(helper, FunctionType) or helper.__module__.partition(".")[0] != package:
+            if not isinstance(helper, FunctionType) or str(helper.__module__).partition(".")[0] != package:
                 continue
             if len(found) < _MOST and helper.__code__ not in known:
                 known.add(helper.__code__)
