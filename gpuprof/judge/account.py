@@ -103,12 +103,12 @@ def account(calls: Calls) -> Account:
         host_begin=hosts[:-1],
         host_end=hosts[1:],
         host_own=np.maximum(0, hosts[1:] - hosts[:-1] - logging),
-        step_mode=_step_modes(calls, call_step),
+        step_mode=_step_modes(calls, np.where(_evaluates(rows, call_row), -1, call_step)),
     )
 
 
 def _step_modes(calls: Calls, call_step: Ints) -> Ints:
-    """The mode of each step's first call; -1 for a step of more than one mode."""
+    """The mode of each step's calls, evaluations aside, which are always marked; -1 for a step of more than one."""
     last = int(call_step.max(initial=-1))
     modes = np.full(last + 1, -1, dtype=np.int64)
     known = call_step >= 0
@@ -116,6 +116,11 @@ def _step_modes(calls: Calls, call_step: Ints) -> Ints:
     mixed = known & (calls["mode"] != modes[np.where(known, call_step, 0)]) if last >= 0 else known
     modes[np.unique(call_step[mixed])] = -1
     return modes
+
+
+def _evaluates(rows: Sequence[Scope], call_row: Ints) -> NDArray[np.bool_]:
+    """Which calls are evaluations."""
+    return np.array([row.phase == "evaluate" for row in rows], dtype=bool)[call_row]
 
 
 def phases(calls: Calls) -> tuple[tuple[Scope, ...], Ints]:

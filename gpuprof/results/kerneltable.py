@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -28,8 +29,18 @@ class KernelFigures(NamedTuple):
     """The most of one kernel."""
 
 
+_figures_of: WeakKeyDictionary[Kernels, tuple[Account, dict[int, KernelFigures]]] = WeakKeyDictionary()
+
+
 def kernel_figures(calls: Calls, account: Account, kernels: Kernels) -> dict[int, KernelFigures]:
     """By row, from the calls of the steps in which kernels alone were recorded; the first call left out, if others."""
+    known = _figures_of.get(kernels)
+    if known is None or known[0] is not account:
+        known = _figures_of[kernels] = account, _figures(calls, account, kernels)
+    return known[1]
+
+
+def _figures(calls: Calls, account: Account, kernels: Kernels) -> dict[int, KernelFigures]:
     recorded = recorded_calls(calls, kernels)
     if not recorded.any():
         return {}

@@ -144,7 +144,7 @@ def _called(
     samples = samples if len(samples) else marked
     host = rest[modes[rest] == host_mode] if host_mode is not None else rest[:0]
     if not len(host) and host_mode is not None:  # an evaluation, say, is never plain
-        host = rest[modes[rest] == int(Mode.EVENTS)]
+        host = rest[modes[rest] & ~int(Mode.TURNING) == int(Mode.EVENTS)]
     first = int(own[chosen[0]]) if len(chosen) > 1 and own[chosen[0]] != MISSING else None
     host_times, spans = calls["host_end"] - calls["host_start"], calls["end"] - calls["start"]
     return first, own[samples], host_times[host], spans[samples], len(chosen)

@@ -1,6 +1,7 @@
 """A cell whose steps take turns at passes: every column from its own pass, and rows that add up."""
 
 import math
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -304,6 +305,109 @@ def test_a_region_in_each_step_has_its_kernels_and_all_its_calls() -> None:
     assert row.host_us == pytest.approx(500)
     assert row.median_us == pytest.approx(600)
     assert row.total_ms == pytest.approx(40 * 0.6, rel=0.01)
+
+
+def with_evaluations(steps: int, **clock: float) -> Profile:
+    """A cell that evaluates after each step."""
+    model = Launching(FakeClock(device=True, **clock), "A")
+    with gpuprof.layertime(model, clock=model.clock, kernels=True) as run:
+        for _ in range(steps):
+            model.train(1)
+            model.evaluate()
+    return run.profile
+
+
+def test_steps_with_evaluations_in_them_are_of_their_pass_all_the_same() -> None:
+    found = with_evaluations(30)
+    assert len(of_step(found, KERNELS)) >= 1
+    assert found.pace.work_known
+    assert found.pace.work.sum() == pytest.approx(3 * 3e-4 + 5e-5)
+    assert found.table["total_ms"].sum() == pytest.approx((found.log.window[1] - found.log.window[0]) * 1e-6)
+
+
+def test_an_evaluation_has_its_times_though_it_is_never_plain() -> None:
+    row = with_evaluations(30, record_cost=1e-4)["A", "evaluate"]
+    assert (row.calls, row.host_us) == (30, pytest.approx(1300))
+    assert math.isnan(row.launches)
+
+
+def test_an_evaluation_right_after_records_has_its_hosts_times_too() -> None:
+    model = Launching(FakeClock(device=True, record_cost=1e-4), "A")
+    with gpuprof.layertime(model, clock=model.clock, kernels=True) as run:
+        model.train(2)
+        model.evaluate()
+        model.evaluate()
+        model.train(20)
+    assert run.profile["A", "evaluate"].host_us == pytest.approx(1300)
+
+
+def fail(model: FakeModel) -> None:
+    model.train(3)
+    raise ZeroDivisionError
+
+
+def test_a_cell_that_raises_amid_records_has_those_it_took() -> None:
+    model = Launching(FakeClock(device=True), "A")
+    with pytest.raises(ZeroDivisionError), gpuprof.layertime(model, clock=model.clock, kernels=True) as run:
+        fail(model)
+    assert run.profile.ended_by.startswith("ZeroDivisionError")
+    assert run.profile["A", "forward"].launches == 2
+
+
+def test_a_saturated_device_is_recorded_as_any_other() -> None:
+    model = Launching(FakeClock(device=True, queue=64), "A")
+    model._work = None
+    for layer in model.layers:
+        layer._work = lambda _: [model.clock.launch(1e-3) for _ in range(3)]
+    with gpuprof.layertime(model, clock=model.clock, kernels=True) as run:
+        model.train(200, between=0.0)
+    row = run.profile["A", "backward"]
+    assert (row.launches, row.busy_us, row.idle_us) == (3, pytest.approx(3000), 0)
+    assert run.profile.pace.bound == "device"
+    assert run.profile.closure < 1e-6
+
+
+def test_two_threads_share_what_they_launch_rightly() -> None:
+    model = Launching(FakeClock(device=True), "A", "B")
+    first, second = model.layers
+    with gpuprof.layertime(model, clock=model.clock, kernels=True) as run:
+        for _ in range(30):
+            first.forward(0, train=True)
+            thread = threading.Thread(target=second.forward, args=(0, True))
+            thread.start()
+            thread.join()
+            first.backward(0)
+            model.clock.spend(1e-3)
+    found = run.profile
+    assert (found["A", "forward"].launches, found["B", "forward"].launches) == (2, 2)
+    assert found.seen.kernels.unknown == 0
+    assert found.closure < 1e-4
+    marked = found.calls[found.calls["mode"] == int(Mode.EVENTS)]
+    assert marked["own_us"].between(1300, 1500).all()
+    outside = found["(outside)", ""]
+    assert outside.median_us == pytest.approx(900, abs=101)
+
+
+class Looping:
+    """A layer whose method begins with a loop."""
+
+    name = "L"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+
+    def forward(self, x: int) -> int:
+        for _ in range(3):
+            self.clock.launch(1e-4)
+        return x
+
+
+@pytest.mark.xfail(strict=True, reason="linetimes._runs: a first line that is a loop counts once a round")
+def test_a_method_that_begins_with_a_loop_is_called_once_a_call() -> None:
+    clock = FakeClock(device=True)
+    found = gpuprof.linetime(Looping(clock).forward, 0, repeat=5, clock=clock)
+    assert found.calls == 5
+    assert found.table["launches"].sum() == 3
 
 
 # Kept and shown again
