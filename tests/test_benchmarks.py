@@ -303,6 +303,16 @@ def test_parts_that_fail_are_told_and_cost_only_themselves(folder, monkeypatch, 
     assert "failed: spins" in out
 
 
+def test_the_rest_are_the_parts_that_this_commit_has_not_measured(folder, monkeypatch, capsys) -> None:
+    for part in layers.PARTS:
+        if part not in ("many", "line"):
+            kept.keep_part(part, {"claims": []})
+    run: list[str] = []
+    monkeypatch.setattr(layers, "_apart", lambda part: run.append(part) or True)
+    assert layers.main(["rest"]) == 0
+    assert run == ["many", "line"]
+
+
 def test_a_part_apart_that_fails_or_hangs_is_said(monkeypatch, capsys) -> None:
     monkeypatch.setitem(layers.PARTS, "waits", 0.01)
     assert not layers._apart("waits")

@@ -2,7 +2,8 @@
 
 `python -m benchmarks layers [PART …]` on a machine with one GPU; without parts all of them, each in a process of its
 own with a time limit: what one leaves behind (CUPTI's residue, torch.profiler) is in no other's figures, and one that
-hangs or fails costs only itself. One part alone runs in this process.
+hangs or fails costs only itself. One part alone runs in this process. `rest` means the parts that this commit has not
+measured yet.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks.layers.kept import keep_part, kept_parts, report
+from benchmarks.results import commit
 
 PARTS = {
     "overhead": 75,
@@ -30,6 +32,9 @@ PARTS = {
 def main(parts: list[str] | None = None) -> int:
     """Run them, print what was asked for beside what came out; 2 for a name that is none, 1 where one failed."""
     chosen = parts or list(PARTS)
+    if chosen == ["rest"]:
+        done = kept_parts()
+        chosen = [part for part in PARTS if done.get(part, {}).get("commit") != commit()]
     if unknown := [part for part in chosen if part not in PARTS]:
         print(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
