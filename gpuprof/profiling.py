@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from types import CodeType, TracebackType
@@ -73,10 +74,9 @@ class LayerTime:
         self._methods: list[TimedMethod] = []
         self._profile: Profile | None = None
 
-    @property
-    def mode(self) -> Mode:
-        """How the step that is running is measured; PLAIN after the last of the blocks given."""
-        return self._log.mode
+    def switch(self, mode: Mode) -> None:
+        """Measure the next steps so, and all after them; waits for the device. Between calls of the layers alone."""
+        self._log.switch(mode)
 
     @property
     def ended(self) -> bool:
@@ -114,7 +114,8 @@ class LayerTime:
             ended_by=f"{type(error).__name__}: {error}".rstrip(": ") if error else "",
             seen=self._seen(),
             followed=tuple(
-                Followed(each.name, each.source, each.results, each.part_of) for each in self._lines.values()
+                Followed(each.name, each.source, each.results, dict(each.runs), each.part_of)
+                for each in self._lines.values()
             ),
         )
         keep(self._profile)
@@ -123,17 +124,17 @@ class LayerTime:
         """What the other passes saw."""
         log, inspection = self._log, self._inspection
         kernels = kernels_of(log.taken, log.calls)
-        inspected = (log.calls["mode"] & int(Mode.INSPECT)) > 0
         work = {log.scopes[method.scope]: _work(method) for method in self._methods if method.sizes}
-        hot, launching = hot_lines(kernels, inspection.launches, log.calls)
+        hot = hot_lines(kernels, inspection.launches)
         return Seen(
             kernels=kernels,
-            no_records=log.no_records or inspection.why,
+            no_records=log.no_records,
+            no_waits=inspection.why,
             waits=tuple(summary(inspection.waits)),
-            inspected=_steps(log, inspected),
+            inspected=_steps(log, Mode.INSPECT),
             memory=inspection.columns(),
             hot=hot,
-            hot_steps=_steps(log, launching),
+            hot_steps=_steps(log, Mode.RECORDS | Mode.INSPECT),
             work=work,
             ceilings=self._ceilings(work) if len(kernels) else None,
             parameters=sum(_parameters(layer) for _, layer in self._layers),
@@ -153,7 +154,9 @@ class LayerTime:
         if isinstance(wanted, tuple):
             return wanted
         if callable(wanted):
-            return getattr(wanted, "__qualname__", repr(wanted)), wanted
+            owner, name = getattr(wanted, "__self__", None), getattr(wanted, "__name__", "")
+            path = next((path for path, layer in self._layers if layer is owner), "")
+            return f"{path}.{name}" if path else getattr(wanted, "__qualname__", repr(wanted)), wanted
         layers = [*self._layers, *((t.path, t.owner) for t in self._targets if t.owner is not None)]
         functions = {target.path: target.function for target in self._targets if target.owner is None}
         name, function = resolve(wanted, layers, {**functions, **(self._namespace or {})})
@@ -165,7 +168,8 @@ class LayerTime:
         for name, function in wanted:
             owner = getattr(function, "__self__", None)
             paths = [path for path, layer in self._layers if layer is owner]
-            phases = PHASES if function.__name__ not in PHASES else (function.__name__,)
+            method = getattr(function, "__name__", "")
+            phases = (method,) if method in PHASES else PHASES
             within = frozenset(self._log.scope(path, phase) for path in paths for phase in phases) or None
             for called, helper in with_helpers(name, function):
                 part_of = name if called != name else ""
@@ -190,13 +194,12 @@ def line_time(
     given = _Given(lambda: function(*args, **kwargs))
     clock = clock or clock_for([*args, *kwargs.values(), *([] if owner is None else [owner])], guess=True)
     kinds = [KERNELS | Mode.LINES, Mode.EVENTS | Mode.LINES, Mode.EVENTS | Mode.LINES | Mode.INSPECT]
-    blocks = [Block(kind, repeat) for kind in (kinds if clock.on_device else kinds[1:2])]
     given.forward()
-    with LayerTime((given,), clock, lines=[(name, function)], blocks=blocks) as run:
-        while run.mode:
-            given.forward()
-            if run.mode & Mode.TURNING:
-                clock.wait()
+    with LayerTime((given,), clock, lines=[(name, function)], blocks=()) as run:
+        for kind in kinds if clock.on_device else kinds[1:2]:
+            run.switch(kind)
+            for _ in range(repeat):
+                given.forward()
     lines = run.profile.lines[name]
     keep(lines)
     return lines
@@ -221,7 +224,7 @@ class _Lines:
     def __init__(self, log: CallLog, lines: dict[CodeType, _Followed]) -> None:
         self._log = log
         self._lines = lines
-        self._hook = LineHook(list(lines), self._begin, self._end)
+        self._hook = LineHook(list(lines), self._begin, self._end, self._starts)
         self._hook.__enter__()
 
     def stop(self) -> None:
@@ -231,15 +234,18 @@ class _Lines:
     def finish(self) -> None:
         """There is nothing on the device to come off."""
 
-    def _begin(self, code: CodeType, line: int) -> tuple[int, CodeType, int] | None:
+    def _starts(self, code: CodeType, resumed: bool) -> bool:
+        """Whether to follow a run of the function: not where the same code is at work for another layer."""
         followed = self._lines[code]
         if followed.within is not None and not self._log.inside(followed.within):
-            return None  # the same code, at work for another layer
-        return self._log.enter(self._log.scope(f"{followed.name}:{line}", LINE)), code, line
+            return False
+        followed.runs[int(self._log.mode)] += not resumed
+        return True
 
-    def _end(self, token: tuple[int, CodeType, int] | None, raised: bool) -> None:
-        if token is None:
-            return
+    def _begin(self, code: CodeType, line: int) -> tuple[int, CodeType, int]:
+        return self._log.enter(self._log.scope(f"{self._lines[code].name}:{line}", LINE)), code, line
+
+    def _end(self, token: tuple[int, CodeType, int], raised: bool) -> None:
         call, code, line = token
         self._log.leave(call, RAISED if raised else RETURNED)
         followed = self._lines[code]
@@ -257,6 +263,7 @@ class _Followed:
         self.source = Source.of(function)
         self.targets = assigned(code_of(function))
         self.results: dict[int, str] = {}
+        self.runs: Counter[int] = Counter()
 
 
 def _work(method: TimedMethod) -> Work:
@@ -281,10 +288,6 @@ def _packages(objects: Iterable[object]) -> frozenset[str]:
     return frozenset(type(each).__module__.partition(".")[0] for each in objects) - libraries
 
 
-def _steps(log: CallLog, chosen: Any) -> int:
-    """How many steps there are among the calls chosen: the calls of the most frequent outermost scope."""
-    calls = log.calls
-    if not chosen.any():
-        return 0
-    leader = calls["scope"][chosen & (calls.parents < 0)]
-    return int((leader == leader[0]).sum()) if len(leader) else 0
+def _steps(log: CallLog, kind: Mode) -> int:
+    """How many steps there were of the modes that have all of `kind`."""
+    return sum(number for mode, number in log.begun.items() if mode & kind == kind)

@@ -58,7 +58,7 @@ class Follower:
         bodies: dict[int, Body],
         begin: Callable[[CodeType, int], Any],
         end: Callable[[Any, bool], None],
-        active: Callable[[], Any],
+        active: Callable[[CodeType, bool], Any],
     ) -> None:
         self.bodies, self._begin, self._end, self._active = bodies, begin, end, active
         self.runs: dict[FrameType, Run] = {}
@@ -76,7 +76,7 @@ class Follower:
     def start(self, body: Body, frame: FrameType, resumed: bool) -> Run | None:
         """The run that begins in `frame`; None where it is not to be followed."""
         try:
-            if self.error is not None or not self._active():
+            if self.error is not None or not self._active(body.code, resumed):
                 return None
         except Exception as error:
             self._failed(error)

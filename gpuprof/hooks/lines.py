@@ -22,8 +22,8 @@ class LineHook:
     `token = begin(code, line)` when a statement starts, `line` its first line; `end(token, raised)` when control
     leaves it for another statement, or the function returns, yields (its resumption begins the statement again) or is
     left by an exception; `raised` also where the function catches it. A nested function counts into the statement that
-    calls it unless it is given too. `active()` is asked once at each start or resumption of a function; where it says
-    False, that one is not followed.
+    calls it unless it is given too. `active(code, resumed)` is asked at each start or resumption of a function; where
+    it says False, that one is not followed.
 
     Uses sys.monitoring where it can; else a trace function, which slows all Python code while the hook is on, so enter
     it for single calls: entering again is cheap. A tracer that was there goes on getting its events. Statements still
@@ -38,7 +38,7 @@ class LineHook:
         functions: Iterable[Any],
         begin: Callable[[CodeType, int], Any],
         end: Callable[[Any, bool], None],
-        active: Callable[[], Any] = lambda: True,
+        active: Callable[[CodeType, bool], Any] = lambda _code, _resumed: True,
         *,
         way: str = "",
     ) -> None:

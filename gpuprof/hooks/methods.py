@@ -153,7 +153,9 @@ class TimedMethod(TapedCall):
         """What the instance had of its own; else the method of the layer's copy, where that is being copied."""
         if self.own is not None:
             return copy.deepcopy(self.own, memo)
-        return getattr(memo.get(id(self.layer), self.layer), self.phase)
+        if id(self.layer) not in memo:
+            return self.method  # somebody else's reference to it
+        return getattr(memo[id(self.layer)], self.phase)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """As `__deepcopy__`, for pickle; a function goes by its name, as ever."""
@@ -260,7 +262,8 @@ def _refuse_unwrappable(path: str, layer: Any) -> None:
 def refuse_lazy(path: str, layer: Any, phase: str) -> None:
     """TypeError for a method that returns before its work is begun, or of an object that takes no attribute."""
     method = inspect.unwrap(getattr(layer, phase))
-    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+    lazy = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(is_lazy(method) for is_lazy in lazy):
         raise TypeError(
             f"{path}: {phase} of {type(layer).__name__} is a coroutine or a generator: a call returns before its work "
             "is begun; profile the methods that do the work"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gpuprof.judge.busy import busy_ns
 from gpuprof.record.launches import Kernels
-from gpuprof.record.log import Calls
 from gpuprof.record.waits import Launches
 
 
@@ -27,19 +26,15 @@ class HotLine(NamedTuple):
     """The most of one kernel."""
 
 
-def hot_lines(kernels: Kernels, launches: Mapping[int, Launches], calls: Calls) -> tuple[tuple[HotLine, ...], Any]:
-    """By line what it launched, the longest first, over the blocks in which launches' lines were noted; and which
-    calls those blocks hold.
+def hot_lines(kernels: Kernels, launches: Mapping[int, Launches]) -> tuple[HotLine, ...]:
+    """By line what it launched, the longest first, over the blocks of records in which launches' lines were noted.
 
     Kernels whose launch was not seen (a library's own thread) are of no line: "" and 0.
     """
     busy = busy_ns(kernels) if launches else np.zeros(0, dtype=np.int64)
     sums: dict[tuple[str, int, str], list[int]] = {}
-    within = np.zeros(len(calls), dtype=bool)
     for block, seen in launches.items():
         rows = np.flatnonzero(kernels["block"] == block)
-        of_calls = kernels["call"][rows]
-        within[of_calls[of_calls >= 0]] = True
         at = np.minimum(np.searchsorted(seen.ids, kernels["correlation"][rows]), max(0, len(seen.ids) - 1))
         known = seen.ids[at] == kernels["correlation"][rows] if len(seen.ids) else np.zeros(len(rows), dtype=bool)
         for row, place, is_known in zip(rows, at, known, strict=True):
@@ -52,5 +47,4 @@ def hot_lines(kernels: Kernels, launches: Mapping[int, Launches], calls: Calls) 
         HotLine(file, line, function, linecache.getline(file, line).strip() if file else "", n, ns * 1e-9, threads)
         for (file, line, function), (n, ns, threads) in sums.items()
     ]
-    modes = set(calls["mode"][within].tolist())
-    return tuple(sorted(lines, key=lambda row: -row.seconds)), np.isin(calls["mode"], list(modes))
+    return tuple(sorted(lines, key=lambda row: -row.seconds))

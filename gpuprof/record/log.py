@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections import Counter
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -171,6 +172,8 @@ class CallLog:
         self.taken: list[Taken] = []
         self.no_records = ""
         """Why there are no kernel records, where they were wanted."""
+        self.begun: Counter[int] = Counter()
+        """The steps that began in each mode."""
         self._schedule = schedule
         self._watchers = watchers or {}
         self._host = clock.host
@@ -221,6 +224,14 @@ class CallLog:
     def mode(self) -> Mode:
         """What is done at boundaries now."""
         return self._mode
+
+    def switch(self, mode: Mode) -> None:
+        """Between calls: go on in this mode, and by no schedule any more. Waits for the device."""
+        self._schedule = None
+        self._stop()
+        self.clock.wait()
+        self._finish()
+        self._begin(mode)
 
     def scope(self, path: str, phase: str) -> int:
         """The id of the scope (path, phase): the same for the same pair."""
@@ -337,11 +348,13 @@ class CallLog:
         back = self.went_back
         self.went_back &= evaluates  # an evaluation is no step: the one after it has the update before it to begin by
         self._ever_back |= back
-        if not first and self._schedule and (back or evaluates or not self._ever_back):
+        begins = first or back or not self._ever_back
+        if not first and self._schedule and (begins or evaluates):
             try:
                 self._turn(self._schedule, (began - self._host_open) * 1e-9, mark, evaluates)
             except Exception as error:  # ours, not the measured code's: that goes on, with marks alone
                 self._give_up(error)
+        self.begun[int(self._mode)] += begins and not evaluates
         if not self._turns or self._turns[-1][1] != self._mode:
             self._turns.append((number, int(self._mode)))
         return mark

@@ -26,6 +26,8 @@ class Followed(NamedTuple):
     source: Source
     results: dict[int, str]
     """What its assignments made, by line."""
+    runs: dict[int, int]
+    """How often it was called, by the mode of the steps."""
     part_of: str = ""
     """The function asked for, which calls it; "" for that itself."""
 
@@ -35,6 +37,7 @@ class Followed(NamedTuple):
             "name": self.name,
             "source": asdict(self.source),
             "results": list(self.results.items()),
+            "runs": list(self.runs.items()),
             "part_of": self.part_of,
         }
 
@@ -43,7 +46,8 @@ class Followed(NamedTuple):
         """What `to_dict` gave. Raises KeyError or TypeError for anything else."""
         source = {**content["source"], "lines": tuple(content["source"]["lines"])}
         results = {int(line): text for line, text in content["results"]}
-        return cls(content["name"], Source(**source), results, content.get("part_of", ""))
+        runs = {int(mode): int(number) for mode, number in content["runs"]}
+        return cls(content["name"], Source(**source), results, runs, content["part_of"])
 
 
 _RECORDED = int(KERNELS | Mode.LINES)
@@ -67,7 +71,7 @@ def line_profile(followed: Followed, calls: Calls, seen: Seen, clock: str, about
 
     A statement's own time is without that of statements of the same function that ran inside it (recursion).
     """
-    name, source, results, _ = followed
+    name, source, results, runs, _ = followed
     lines = _lines(name, calls)
     of_line = np.flatnonzero(lines > 0)
     modes = calls["mode"]
@@ -76,7 +80,6 @@ def line_profile(followed: Followed, calls: Calls, seen: Seen, clock: str, about
     counting = counting if counting in there else next(iter(there), counting)
     timing = _TIMED if _TIMED in there else counting
     host, span = _own(calls, of_line, lines)
-    runs = {mode: _runs(calls, lines, mode) for mode in there}
     launched = _launched(calls, seen.kernels, lines)
     taken = _memory(calls, seen.memory)
     waiting = {row.line for row in seen.waits if row.file == source.file}
@@ -143,12 +146,6 @@ def _around(parents: Ints, wanted: Any) -> Ints:
     while (on := (above >= 0) & ~wanted[above]).any():
         above = np.where(on, parents[above], above)
     return above
-
-
-def _runs(calls: Calls, lines: Ints, mode: int) -> int:
-    """How often the function was called in steps of a mode: as often as its first line that ran."""
-    ran = lines[(lines > 0) & (calls["mode"] == mode)]
-    return int((ran == ran.min()).sum()) if len(ran) else 0
 
 
 def _launched(calls: Calls, kernels: Kernels, lines: Ints) -> dict[str, Ints]:

@@ -401,7 +401,7 @@ def test_the_end_of_an_asynchronous_loop_is_no_exception(way: str) -> None:
 
 def test_an_execution_that_is_not_active_is_not_followed(way: str) -> None:
     found, answers = Trail(), iter([False, True, False])
-    with following([failing], found.begin, found.end, lambda: next(answers), way=way):
+    with following([failing], found.begin, found.end, lambda *_: next(answers), way=way):
         for x in (1, 2, 4):
             failing(x)
     assert str(found) == "+1 -1 +2 -2"
@@ -409,7 +409,7 @@ def test_an_execution_that_is_not_active_is_not_followed(way: str) -> None:
 
 def test_under_recursion_each_start_is_asked_about(way: str) -> None:
     found, answers = Trail(), iter([True, False])
-    with following([factorial], found.begin, found.end, lambda: next(answers), way=way):
+    with following([factorial], found.begin, found.end, lambda *_: next(answers), way=way):
         factorial(1)
     assert str(found) == "+1 -1 +3 -3"
 

@@ -268,7 +268,6 @@ def test_a_region_around_everything_leaves_the_layers_their_figures() -> None:
     assert found.table["total_ms"].sum() == pytest.approx((found.log.window[1] - found.log.window[0]) * 1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="profiling._steps counts the first outermost scope: the region, not the layer")
 def test_a_region_around_everything_leaves_the_steps_watched_their_number() -> None:
     found = []
     for name in ("", "epoch"):
@@ -281,7 +280,6 @@ def test_a_region_around_everything_leaves_the_steps_watched_their_number() -> N
     assert found == [2, 2]
 
 
-@pytest.mark.xfail(strict=True, reason="LayerTime._seen says `inspection.why` as the reason of no records")
 def test_why_waits_were_not_watched_is_not_why_there_are_no_records(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise NoRecordsError("waits are being watched already")
@@ -402,7 +400,6 @@ class Looping:
         return x
 
 
-@pytest.mark.xfail(strict=True, reason="linetimes._runs: a first line that is a loop counts once a round")
 def test_a_method_that_begins_with_a_loop_is_called_once_a_call() -> None:
     clock = FakeClock(device=True)
     found = gpuprof.linetime(Looping(clock).forward, 0, repeat=5, clock=clock)
