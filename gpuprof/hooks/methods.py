@@ -120,9 +120,7 @@ class TimedMethod(TapedCall):
         """What the instance itself had before, if anything."""
         self.sizes: Sizes | None = None
         """Of the first call's argument and value; None before it has returned."""
-        reader = _train_reader(self.method) if phase == "forward" else None
-        if reader is not None:
-            self.says, self.train = True, reader  # type: ignore[assignment,method-assign] # its own
+        self.way.train = _train_reader(self.method) if phase == "forward" else None
         functools.update_wrapper(self, self.method, updated=())
         self._given = frozenset(vars(self))
 
@@ -135,7 +133,7 @@ class TimedMethod(TapedCall):
     def end(self) -> None:
         """Log no more, and hand a function what was set on it meanwhile."""
         self.log.taped.remove(self)
-        self.special = self.ended = True
+        self.way.special = self.ended = True
         if self.layer is None:
             for name in vars(self).keys() - self._given - {"_given", "ended"}:
                 setattr(own_of(self), name, vars(self)[name])

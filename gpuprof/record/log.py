@@ -260,9 +260,9 @@ class CallLog:
 
     def dispatch(self, call: TapedCall) -> None:
         """Tell a callable how its next calls are to be written down."""
-        call.marks = self._marking
+        call.way.marks = self._marking
         watched = bool(self._observers) or bool(self._mode & Mode.LINES)
-        call.special = watched or self._leader < 0 or call.scope == self._leader or not call.seen
+        call.way.special = watched or self._leader < 0 or call.scope == self._leader or not call.seen
 
     def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | int | None = None) -> int:
         """Begin a call on this thread, right before the measured code; the call's number."""

@@ -6,6 +6,7 @@ import itertools
 import threading
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -113,57 +114,83 @@ class Log(Protocol):
         """A mark."""
 
 
+@dataclass(slots=True)
+class Way:
+    """How the calls of one callable are written down, and all that is needed for it, one look away."""
+
+    method: Callable[..., Any]
+    log: Log
+    here: Here
+    now: Callable[[], int]
+    number: Callable[[], int]
+    place: Callable[[], object]
+    mark: Callable[[Any], int]
+    shapes: dict[tuple[int, ...], int]
+    code: int
+    back: bool
+    """Whether a call of it means that the step has gone beyond its forward."""
+    train: Callable[[tuple[Any, ...], dict[str, Any]], int] | None = None
+    """Reads what a call says about `train=`, where it can say anything."""
+    special: bool = True
+    """Whether its calls go through the log."""
+    marks: bool = False
+
+
 class TapedCall:
     """A callable in place of another one, whose calls it writes down.
 
     Where nothing but times and marks is to be taken, it writes them itself, in as few steps as can be, for what it
-    does is done between two layers of the user's; else (`special`) it goes through the log.
+    does is done between two layers of the user's; else it goes through the log.
     """
 
     def __init__(self, method: Callable[..., Any], scope: int, log: Log) -> None:
         self.method = method
         self.scope = scope
         self.log = log
-        self.special = True
-        self.marks = False
-        self.says = False
-        """Whether `train` has anything to say."""
-        self.back = log.goes_back(scope)
         self.seen = False
         """Whether it has been called: `first` is told once."""
-        self._now, self._here, self._number = log.clock.host, log.here, log.next_number
-        self._place, self._mark = log.clock.place, log.clock.mark
-        self._shapes = log.shape_ids
-        self._code = code(scope, UNSAID, NO_SHAPE)
+        self.way = Way(
+            method=method,
+            log=log,
+            here=log.here,
+            now=log.clock.host,
+            number=log.next_number,
+            place=log.clock.place,
+            mark=log.clock.mark,
+            shapes=log.shape_ids,
+            code=code(scope, UNSAID, NO_SHAPE),
+            back=log.goes_back(scope),
+        )
         log.taped.append(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: C901 - every step of it is a part of what it costs
         """The method's value; what it raises rises."""
-        if self.special:
+        way = self.way
+        if way.special:
             return self._specially(args, kwargs)
-        now = self._now
+        now = way.now
         began = now()
-        tape = self._here.tape
-        what = self._code
+        tape = way.here.tape
+        what = way.code
         if args:
             try:
-                what += (self._shapes[args[0].shape] + 1) << _SHAPE_BITS
+                what += (way.shapes[args[0].shape] + 1) << _SHAPE_BITS
             except (AttributeError, KeyError, TypeError):
-                what += (self.log.shape_of(args) + 1) << _SHAPE_BITS
-        if self.says:
-            what += (self.train(args, kwargs) + 1) << _TRAIN_BITS
-        if self.back:
-            self.log.went_back = True
-        number = self._number()
+                what += (way.log.shape_of(args) + 1) << _SHAPE_BITS
+        if way.train:
+            what += (way.train(args, kwargs) + 1) << _TRAIN_BITS
+        if way.back:
+            way.log.went_back = True
+        number = way.number()
         first = last = NO_MARK
-        marks = self.marks
+        marks = way.marks
         if marks:
             try:
-                place = self._place()
+                place = way.place()
                 if began - tape.done < TOGETHER_NS and place == tape.place:
                     first = tape.mark
                 else:
-                    first = tape.mark = self._mark(place)
+                    first = tape.mark = way.mark(place)
                     tape.place = place
             except RuntimeError:  # CUDA takes no marks any more; its error rises in the measured code
                 first, tape.place = FAILED, None
@@ -172,18 +199,18 @@ class TapedCall:
         if marks:
             tape.done = start
         try:
-            result = self.method(*args, **kwargs)
+            result = way.method(*args, **kwargs)
         except BaseException:
-            self._raised(tape, (number, what, began, start, first))
+            self._raised(tape, (number, what, began, start, first), marks)
             raise
         end = now()
         if marks:
             try:
-                place = self._place()
+                place = way.place()
                 if end - tape.done < TOGETHER_NS and place == tape.place and tape.done != start:
                     last = tape.mark
                 else:
-                    last = tape.mark = self._mark(place)
+                    last = tape.mark = way.mark(place)
                     tape.place = place
             except RuntimeError:
                 last, tape.place = FAILED, None
@@ -191,19 +218,15 @@ class TapedCall:
         done = now()
         if marks:
             tape.done = done
-        tape.rows.append((number, self._number(), what, began, start, end, done, first, last, RETURNED))
+        tape.rows.append((number, way.number(), what, began, start, end, done, first, last, RETURNED))
         return result
-
-    def train(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:  # noqa: ARG002
-        """What a call says about `train=`."""
-        return UNSAID
 
     def first(self, args: tuple[Any, ...], result: object) -> None:
         """Its first call has returned `result`."""
 
     def _specially(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        log = self.log
-        call = log.enter(self.scope, self.train(args, kwargs), log.shape_of(args))
+        log, train = self.log, self.way.train
+        call = log.enter(self.scope, train(args, kwargs) if train else UNSAID, log.shape_of(args))
         try:
             result = self.method(*args, **kwargs)
         except BaseException:
@@ -216,16 +239,17 @@ class TapedCall:
             log.dispatch(self)
         return result
 
-    def _raised(self, tape: Tape, begun: tuple[int, int, int, int, int]) -> None:
+    def _raised(self, tape: Tape, begun: tuple[int, int, int, int, int], marked: bool) -> None:
         """The end of a call that raised."""
+        now = self.way.now
         number, what, began, start, first = begun
-        end = self._now()
-        last = self.log.mark_now(tape, end, fresh=tape.done == start) if self.marks else NO_MARK
+        end = now()
+        last = self.log.mark_now(tape, end, fresh=tape.done == start) if marked else NO_MARK
         tape.depth -= 1
-        done = self._now()
-        if self.marks:
+        done = now()
+        if marked:
             tape.done = done
-        tape.rows.append((number, self._number(), what, began, start, end, done, first, last, RAISED))
+        tape.rows.append((number, self.way.number(), what, began, start, end, done, first, last, RAISED))
 
 
 def paired(tapes: list[Tape]) -> tuple[dict[str, Ints], Ints, Ints]:
