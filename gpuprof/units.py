@@ -1,4 +1,4 @@
-"""Seconds and shares as text: three significant digits, one unit for a column."""
+"""Seconds, shares and counts as text: three significant digits, one unit for a column."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def digits(value: float, figures: int = 3) -> str:
         return "0"
     places = max(0, figures - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{places}f}"
+
+
+def count(value: float) -> str:
+    """A number of things with its thousands apart, as "245 862 400", "0.25"; "" for NaN."""
+    if math.isnan(value):
+        return ""
+    whole = value >= 100 or abs(value - round(value)) < (0.005 if value >= 1 else 1e-9)
+    return f"{value:,.0f}".replace(",", " ") if whole else digits(value, 2)
 
 
 def seconds_text(seconds: float, figures: int = 3) -> str:

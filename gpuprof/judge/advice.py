@@ -75,10 +75,12 @@ def _by_the_device(rows: tuple[Scope, ...], pace: Pace) -> list[str]:
     wait = f" It waited {seconds_text(pace.waited)} a step for the GPU." if pace.waited > 0.05 * pace.step else ""
     certainly = "" if pace.work_known else "certainly "
     share = f", {percent(pace.work[top] / pace.work.sum())} of it all" if pace.work_known and pace.work[top] > 0 else ""
+    # kernels and steps were timed in different steps: the kernels may come out a little longer than a step
+    fits = min(1.0, pace.step / work) if (work := float(pace.work.sum())) > 0 else 1.0
     return [
-        f"The step is GPU-bound: the GPU {certainly}works {seconds_text(pace.work.sum())} of its "
+        f"The step is GPU-bound: the GPU {certainly}works {seconds_text(pace.work.sum() * fits)} of its "
         f"{seconds_text(pace.step)}, and {issue}.{wait}",
-        f"{label(rows[top])} decides it, with {seconds_text(pace.work[top])} of GPU work{share}.",
+        f"{label(rows[top])} decides it, with {seconds_text(pace.work[top] * fits)} of GPU work{share}.",
         _without(rows, pace, top),
     ]
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gpuprof.hooks.source import Source
-from gpuprof.judge.cost import bytes_text
 from gpuprof.results.files import read_json, write_json
-from gpuprof.units import column_unit, digits, percent
+from gpuprof.results.linefigures import LineFigures, note, number, size, waiting, work
+from gpuprof.units import column_unit, count, digits, percent
+from gpuprof.views.report import Lines
 from gpuprof.views.source import CodeLine, Listing, listing
+
+__all__ = ["COLUMNS", "LineFigures", "LineProfile"]
 
 COLUMNS = (
     "line", "source", "hits", "host_us", "span_us", "busy_us", "launches", "threads", "allocated_bytes", "result",
@@ -21,25 +26,8 @@ COLUMNS = (
 )  # fmt: skip
 _BASES = {"busy_s": "GPU time", "span_s": "time between its GPU events", "host_s": "host time"}
 _LONG = 60
-
-
-@dataclass(frozen=True)
-class LineFigures:
-    """What was measured of one line, summed over the calls followed; NaN or None where it was not measured."""
-
-    hits: int = 0
-    host_s: float = math.nan
-    span_s: float = math.nan
-    busy_s: float = math.nan
-    launches: int | None = None
-    threads: int | None = None
-    """The most that one launch had; not a sum."""
-    allocated_bytes: int | None = None
-    retained_bytes: int | None = None
-    result: str = ""
-    """What the line made, such as "float32 (62720, 1)"."""
-    waits: bool = False
-    """Whether it makes the host wait for the GPU."""
+_MOSTLY = 0.5  # of a line's time: then the line in which that is spent is named, too
+_SHOWN = 0.05  # of the method's time: what it calls that takes less is not shown beneath it
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,11 +61,14 @@ class LineProfile:
     @cached_property
     def shares(self) -> dict[int, float]:
         """Each followed line's share of the method's time."""
-        parts = {line: getattr(row, self.basis) for line, row in self.rows.items()}
-        total = getattr(self, f"method_{self.basis}")
-        if not total > 0:
-            total = sum(part for part in parts.values() if part == part)
-        return {line: part / total if total > 0 else math.nan for line, part in parts.items()}
+        total = self.total
+        return {line: self._time(line) / total if total > 0 else math.nan for line in self.rows}
+
+    @property
+    def total(self) -> float:
+        """Seconds of the method over the calls followed, by the `basis`; its lines' sum where nothing else is known."""
+        whole: float = getattr(self, f"method_{self.basis}")
+        return whole if whole > 0 else sum(time for line in self.rows if (time := self._time(line)) == time)
 
     @cached_property
     def table(self) -> Any:
@@ -94,18 +85,43 @@ class LineProfile:
 
     @property
     def verdict(self) -> str:
-        """Which line takes the time, and what it launches for it."""
+        """Which line takes the time, down to those of the methods it calls, and what that launches."""
         if not self.calls or not any(row.hits for row in self.rows.values()):
             return f"{self.name} was not called while its lines were followed, so there is nothing to show."
-        known = {line: share for line, share in self.shares.items() if share > 0}
-        if not known:
+        path = self._hottest()
+        if not path:
             return f"No line of {self.name} took time that could be measured."
-        line = max(known, key=known.__getitem__)
-        work = self._work(self.rows[line])
-        return (
-            f"Line {line} of {self.name}, `{self._code(line)}`, takes {percent(known[line])} of its "
-            f"{_BASES[self.basis]}{f': {work}' if work else ''}.{self._waiting(self.rows[line])}"
-        )
+        _, line = path[0]
+        parts = [
+            f"Line {line} of {self.name}, `{self._code(line)}`, takes {percent(self.shares[line])} of its "
+            f"{_BASES[self.basis]}",
+            *(
+                f"in it line {n} of {in_it.name}, `{in_it._code(n)}`, takes "
+                f"{percent(min(1.0, in_it._time(n) / outer._time(m)))}"
+                for (outer, m), (in_it, n) in pairwise(path)
+            ),
+        ]
+        last, line = path[-1]
+        launched = work(last.rows[line], last.calls)
+        return f"{'; '.join(parts)}{f': {launched}' if launched else ''}.{waiting(last.rows[line])}"
+
+    def _hottest(self) -> list[tuple[LineProfile, int]]:
+        """The line that takes most, and within it, as deep as they were followed, those that take most of it."""
+        found: list[tuple[LineProfile, int]] = []
+        there, rest = [self], list(self.inside)
+        while there:
+            at = max(there, key=lambda each: each.total)
+            known = [line for line in at.rows if at._time(line) > 0]
+            if not known:
+                break
+            line = max(known, key=at._time)
+            if found and at._time(line) < _MOSTLY * found[-1][0]._time(found[-1][1]):
+                break
+            found.append((at, line))
+            rest = [each for each in rest if each is not at]
+            called = set(re.findall(r"\w+(?=\()", at._statement(line)))
+            there = [each for each in rest if each.basis == self.basis and each.name.rpartition(".")[2] in called]
+        return found
 
     @property
     def listing(self) -> Listing:
@@ -119,8 +135,8 @@ class LineProfile:
         lines = []
         for row in rows:
             times = [digits(row[name] * 1e-6 / units[name][0]) for name in order]
-            before = (_count(row["hits"]), *times[:2], _count(row["launches"]))
-            behind = (_count(row["threads"]), *times[2:], _bytes(row["allocated_bytes"]), row["result"])
+            before = (count(row["hits"]), *times[:2], count(row["launches"]))
+            behind = (count(row["threads"] or math.nan), *times[2:], size(row["allocated_bytes"]), row["result"])
             hit, code = row["hits"] == row["hits"], row["source"].expandtabs(4)
             cells = (before if hit else (), row["share"], behind if hit else (), row["note"])
             lines.append(CodeLine(row["line"], code, *cells))
@@ -141,7 +157,7 @@ class LineProfile:
         """What JSON can hold."""
         rows = {str(line): asdict(row) for line, row in self.rows.items()}
         plain = {name: getattr(self, name) for name in (*_PLAIN, *_LISTS)}
-        inside = [each._content() for each in self.inside]
+        inside = tuple(each._content() for each in self.inside)
         return {**plain, "source": asdict(self.source), "rows": rows, "inside": inside}
 
     @classmethod
@@ -174,12 +190,12 @@ class LineProfile:
             "host_us": row.host_s * 1e6 / calls,
             "span_us": row.span_s * 1e6 / calls,
             "busy_us": row.busy_s * 1e6 / calls,
-            "launches": _number(row.launches) / calls,
-            "threads": _number(row.threads),
-            "allocated_bytes": _number(row.allocated_bytes) / calls,
+            "launches": number(row.launches) / calls,
+            "threads": number(row.threads),
+            "allocated_bytes": number(row.allocated_bytes) / calls,
             "result": row.result,
             "share": self.shares.get(line, math.nan),
-            "note": _note(row),
+            "note": note(row),
         }
 
     def _code(self, line: int) -> str:
@@ -187,74 +203,46 @@ class LineProfile:
         text = self.source.lines[index].strip() if 0 <= index < len(self.source.lines) else "?"
         return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
-    def _work(self, row: LineFigures) -> str:
-        """Such as "11 launches of up to 245 862 400 threads for a result of 62 720 elements"."""
-        if not row.launches:
-            return ""
-        launches = row.launches / (self.calls or 1)
-        text = "1 launch" if launches == 1 else f"{_count(launches)} launches"
-        if row.threads:
-            text += f" of {'' if launches == 1 else 'up to '}{_count(row.threads)} threads"
-        made = _elements(row.result)
-        return f"{text} for a result of {made}" if made else text
+    def _time(self, line: int) -> float:
+        """Seconds of a line over the calls followed, by the `basis`."""
+        time: float = getattr(self.rows[line], self.basis)
+        return time
 
-    def _waiting(self, row: LineFigures) -> str:
-        if not row.waits:
-            return ""
-        return " It waits for the GPU" + (", and that is counted in." if _note(row) == _INCLUDED else ".")
+    def _statement(self, line: int) -> str:
+        """The code from a line on, up to the next one that has figures."""
+        end = min((other for other in self.rows if other > line), default=self.source.first + len(self.source.lines))
+        return "\n".join(self.source.lines[line - self.source.first : end - self.source.first])
+
+    def _inside(self) -> Iterator[tuple[str, Listing]]:
+        """What it calls that takes a share of its time worth a look: a heading, and the lines."""
+        for each in self.inside:
+            share = each.total / self.total if self.total > 0 and each.basis == self.basis else 0.0
+            if share >= _SHOWN:
+                yield f"{each.name}, called in it: {percent(min(1.0, share))} of its {_BASES[self.basis]}", each.listing
+
+    @property
+    def shown(self) -> Lines:
+        """What people see of it."""
+        notes, warnings = tuple(self.small_print), tuple(self.warnings)
+        return Lines(self.verdict, self.listing, tuple(self._inside()), warnings, notes)
 
     def __repr__(self) -> str:
         return f"<LineProfile of {self.name}: {self.calls} calls, {len(self.rows)} lines>"
 
     def __str__(self) -> str:
-        parts = [self.verdict, "", self.listing.text(), "", *(f"! {warning}" for warning in self.warnings)]
-        return "\n".join([*parts, " · ".join(self.small_print)])
+        return self.shown.text()
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("LineProfile(...)" if cycle else str(self))
 
     def _repr_html_(self) -> str:
-        from gpuprof.views.html import report
-
-        small_print = report("", None, self.small_print, self.warnings)
-        return "\n".join([report(self.verdict, None, []), self.listing.html(), small_print])
+        return self.shown.html()
 
 
 _PLAIN = ("name", "calls", "method_busy_s", "method_span_s", "method_host_s", "clock", "about")
 _LISTS = ("notes", "warnings")
-_INCLUDED = "includes waiting"
 
 
 def _numbers(content: dict[str, Any]) -> dict[str, Any]:
     """None stands for NaN in the times."""
     return {name: math.nan if value is None and name.endswith("_s") else value for name, value in content.items()}
-
-
-def _note(row: LineFigures) -> str:
-    if not row.waits:
-        return ""
-    return _INCLUDED if math.isnan(row.busy_s) else "waits for the GPU"
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _count(value: float) -> str:
-    """A count with its thousands apart, as "245 862 400"; "" for NaN."""
-    if math.isnan(value):
-        return ""
-    return f"{value:,.0f}".replace(",", " ") if value >= 100 or value == int(value) else digits(value, 2)
-
-
-def _bytes(value: float) -> str:
-    return "" if math.isnan(value) else bytes_text(value)
-
-
-def _elements(result: str) -> str:
-    """How many elements an array of the shape in `result` has; the text itself where it names no shape."""
-    shape = re.search(r"\(([\d, ]+)\)", result)
-    if not shape:
-        return result
-    elements = math.prod(int(side) for side in re.findall(r"\d+", shape[1]))
-    return f"{_count(elements)} element{'' if elements == 1 else 's'}"

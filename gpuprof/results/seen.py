@@ -39,6 +39,8 @@ class Seen:
     kernels: Kernels = field(default_factory=no_kernels)
     no_records: str = ""
     """Why there are none, where they were wanted."""
+    no_waits: str = ""
+    """Why waits were not watched."""
     waits: tuple[WaitLine, ...] = ()
     inspected: int = 0
     """The steps in which waits and memory were watched."""
@@ -61,6 +63,7 @@ class Seen:
             "blocks": kernels.blocks,
             "dropped": kernels.dropped,
             "no_records": self.no_records,
+            "no_waits": self.no_waits,
             "waits": self.waits,
             "inspected": self.inspected,
             "memory": {name: column.tolist() for name, column in self.memory.items()},
@@ -78,6 +81,7 @@ class Seen:
         return cls(
             kernels=Kernels(columns, tuple(content["names"]), content["blocks"], content["dropped"]),
             no_records=content["no_records"],
+            no_waits=content["no_waits"],
             waits=tuple(WaitLine(*row) for row in content["waits"]),
             inspected=content["inspected"],
             memory={name: np.array(content["memory"][name], dtype=np.int64) for name in MEMORY},

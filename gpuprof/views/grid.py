@@ -1,85 +1,121 @@
-"""The layer × phase view: one row a layer, one column a phase, as cells that text and HTML both draw."""
+"""Tables for people: cells that text and HTML both draw; and a profile's layers × phases as such a table."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from gpuprof.units import bar, column_unit, digits, percent
+from gpuprof.units import bar, column_unit, count, digits, percent
 
 _PHASES = ("forward", "backward", "update", "recompute", "evaluate", "region")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, and how warm it is to be drawn: 0 to 1."""
+    """A text, how warm it is to be drawn (0 to 1), and how long a bar belongs to it (a share; NaN: none)."""
 
     text: str
     heat: float = 0.0
+    after: str = ""
+    """What stands behind the text, aligned on its left: the half width of an interval."""
+    share: float = math.nan
+    whole: str = ""
+    """The text in full, where it was cut."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Column headings, and rows of cells; the first column is the layer's path."""
+    """Column headings, and rows of cells; the first column holds names."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    words: frozenset[int] = frozenset({0})
+    """The columns that are aligned on the left."""
+    code: frozenset[int] = frozenset()
+    """The columns that hold code or a kernel's name."""
+    barred: frozenset[int] = frozenset()
+    """The columns whose bars are drawn in plain text, too."""
 
-    def text(self) -> str:
-        """The grid in aligned plain text."""
-        lines = [self.head, *(tuple(cell.text for cell in row) for row in self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
-        return "\n".join(
-            "  ".join(
-                text.ljust(width) if i == 0 else text.rjust(width)
-                for i, (text, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        )
+    def text(self, rows: int | None = None) -> str:
+        """The grid, or its first rows, in aligned plain text."""
+        shown = [[self._texts(i, cell) for i, cell in enumerate(row)] for row in self.rows[:rows]]
+        table = [[(name, "") for name in self.head], *shown]
+        columns = [_aligned(column, i in self.words) for i, column in enumerate(zip(*table, strict=True))]
+        return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+    def _texts(self, column: int, cell: Cell) -> tuple[str, str]:
+        """What stands before and behind the line along which a cell's column is aligned; bars stand behind it."""
+        after = bar(cell.share) if column in self.barred else cell.after
+        return cell.text, f" {after}" if after else ""
 
 
-def layer_grid(table: Any, order: Sequence[str], gains: Mapping[str, float]) -> Grid:
+def _aligned(column: Sequence[tuple[str, str]], words: bool) -> list[str]:
+    """The column's texts, all as wide as the widest; what is behind them is aligned on its left."""
+    behind = max(len(after) for _, after in column)
+    bodies = [max(len(text) - behind, 0) if i == 0 else len(text) for i, (text, _) in enumerate(column)]
+    width = max(bodies)
+    lines = []
+    for i, (text, after) in enumerate(column):
+        if words:
+            lines.append((text + after).ljust(width + behind))
+        else:
+            lines.append(text.rjust(width + behind) if i == 0 else text.rjust(width) + after.ljust(behind))
+    return lines
+
+
+class LayerStep(NamedTuple):
+    """What a layer takes of a typical step, in seconds; NaN for what was not measured."""
+
+    host: float = math.nan
+    busy: float = math.nan
+    """Its kernels ran."""
+    idle: float = math.nan
+    """The GPU had nothing to do between its kernels."""
+    launches: float = math.nan
+    gain: float = math.nan
+    """The share of the step that would be saved if the layer took no time."""
+
+
+def layer_grid(table: Any, order: Sequence[str], steps: Mapping[str, LayerStep]) -> Grid:
     """The profile's table with a row a layer, in the order given, and a column a phase: time a call.
 
-    The hottest phase of the step is marked ◀; "of the cell" and host are sums over the layer's phases of the step;
-    `gains` has what a step would gain without the layer (less than the sum over its phases, often). With kernel
-    records: how long a step's kernels of the layer ran, and how many there were.
+    The hottest phase of the step is marked ◀; "of the cell" is a sum over the layer's phases of the step; `steps` has
+    what a step of each layer takes. What was not measured for any has no column.
     """
     phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
     cells = {(row.path, row.phase): row for row in table.itertuples()}
     units = {phase: column_unit(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
     warmest = max((row.share for row in cells.values() if row.phase not in ("", "evaluate")), default=0.0)
-    by_layer = table[table["phase"] != "evaluate"].groupby("path", sort=False)
-    share, host = (by_layer[column].sum(min_count=1) for column in ("share", "host_us"))
-    host_size, host_unit = column_unit(host.dropna() * 1e-6)
-    recorded = bool(table["launches"].notna().any())
-    busy, launches = (by_layer[column].sum(min_count=1) for column in ("busy_us", "launches"))
-    busy_size, busy_unit = column_unit(busy.dropna() * 1e-6)
-    rows = []
-    for path in order:
-        row = [Cell(_short(path))]
-        row += [_time(cells.get((path, phase)), units[phase][0], warmest) for phase in phases]
-        row += [
-            Cell(bar(share.get(path, 0.0)) + " " + percent(share.get(path, float("nan")))),
-            Cell(digits(host.get(path, float("nan")) * 1e-6 / host_size)),
-        ]
-        if recorded:
-            row += [
-                Cell(digits(busy.get(path, float("nan")) * 1e-6 / busy_size)),
-                Cell(digits(launches.get(path, float("nan")))),
-            ]
-        row.append(Cell(percent(gains.get(path, float("nan")))))
-        rows.append(tuple(row))
-    head = (
-        "layer",
-        *(f"{phase} ({units[phase][1]})" for phase in phases),
-        "of the cell",
-        f"host ({host_unit})",
-        *((f"GPU busy ({busy_unit})", "launches") if recorded else ()),
-        "gain",
+    share = table[table["phase"] != "evaluate"].groupby("path", sort=False)["share"].sum(min_count=1)
+    figures = [steps.get(path, LayerStep()) for path in order]
+    columns = _step_columns(figures)
+    rows = tuple(
+        (
+            Cell(_short(path), whole=path if _short(path) != path else ""),
+            *(_time(cells.get((path, phase)), units[phase][0], warmest) for phase in phases),
+            Cell(percent(share.get(path, math.nan)), share=share.get(path, math.nan)),
+            *(column[1][i] for column in columns),
+        )
+        for i, path in enumerate(order)
     )
-    return Grid(head, tuple(rows))
+    head = ("layer", *(f"{phase} ({units[phase][1]})" for phase in phases), "of the cell")
+    return Grid((*head, *(name for name, _ in columns)), rows, barred=frozenset({len(head) - 1}))
+
+
+def _step_columns(figures: Sequence[LayerStep]) -> list[tuple[str, list[Cell]]]:
+    """Heading and cells of the columns that hold figures of a step; the bar of busy is its share of all that is."""
+    (host, host_unit), (busy, busy_unit) = (column_unit(getattr(f, name) for f in figures) for name in ("host", "busy"))
+    works = sum(f.busy for f in figures if f.busy == f.busy) or math.nan
+    columns = [
+        (f"host ({host_unit})", [Cell(digits(f.host / host)) for f in figures]),
+        (f"GPU busy ({busy_unit})", [Cell(digits(f.busy / busy), share=f.busy / works) for f in figures]),
+        ("GPU idle", [Cell(percent(f.idle / (f.idle + f.busy)) if f.busy > 0 else "") for f in figures]),
+        ("launches", [Cell(count(f.launches)) for f in figures]),
+        ("gain", [Cell(percent(f.gain)) for f in figures]),
+    ]
+    return [(name, cells) for name, cells in columns if name == "gain" or any(cell.text for cell in cells)]
 
 
 def _short(path: str, most: int = 48) -> str:
@@ -90,9 +126,7 @@ def _short(path: str, most: int = 48) -> str:
 def _time(row: Any, size: float, warmest: float) -> Cell:
     if row is None:
         return Cell("–")
-    text = digits(row.median_us * 1e-6 / size)
     half = (row.high_us - row.low_us) / 2 * 1e-6 / size
-    if half == half:  # not NaN: there were samples enough for an interval
-        text += f" ±{digits(half, 1)}"
+    after = [f"±{digits(half, 1)}"] if half == half else []  # not NaN: there were samples enough for an interval
     heat = row.share / warmest if warmest > 0 and row.phase != "evaluate" else 0.0
-    return Cell(text + " ◀" if heat == 1 else text, heat)
+    return Cell(digits(row.median_us * 1e-6 / size), heat, " ".join([*after, "◀"] if heat == 1 else after))

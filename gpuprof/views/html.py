@@ -6,23 +6,32 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from gpuprof.units import seconds_text
-from gpuprof.views.grid import Cell, Grid
+from gpuprof.views.grid import Grid
+from gpuprof.views.parts import (
+    CELL,
+    NAME,
+    PRE,
+    cell,
+    folded,
+    grid_table,
+    headline,
+    page,
+    scrolled,
+    shortened,
+    small_print,
+    warned,
+)
 from gpuprof.views.svg import OTHER, QUANTITIES, Bins, binned, histogram
 
-_CELL = "text-align:right;padding:2px 10px;white-space:nowrap;font-variant-numeric:tabular-nums"
-_NAME = _CELL.replace("right", "left")
-_HEAD = _CELL.replace("nowrap", "normal") + ";overflow-wrap:anywhere;min-width:6em"
-_SMALL = "font-size:85%;opacity:.75;margin:.3em 0"
+_HEAD = CELL.replace("nowrap", "normal") + ";overflow-wrap:anywhere;min-width:6em"
 _CARDS = "display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5em,1fr));gap:.6em;margin:.4em 0 .6em"
 _CARD = (
     "border:1px solid rgba(128,128,128,.35);border-top-width:4px;border-radius:4px;padding:.45em .7em .4em;min-width:0"
 )
 _FIGURE = "font-size:170%;font-weight:600;line-height:1.25;white-space:nowrap;font-variant-numeric:tabular-nums"
 _ENDS = "display:flex;justify-content:space-between;gap:.5em;white-space:nowrap"
-_PRE = "margin:.3em 0;padding:.5em .7em;overflow-x:auto;background:rgba(128,128,128,.12);color:inherit;line-height:1.35"
 _FINE = "font-size:80%;opacity:.75"
 _TRACK = "height:3px"
-_LONG = 64
 _EMPTY, _THIN = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
 _KERNEL = "text-align:left;padding:2px 10px;min-width:14em;overflow-wrap:anywhere;font-family:monospace"
 _WORDS = {
@@ -37,8 +46,8 @@ _WORDS = {
 
 def report(verdict: str, grid: Grid | None, notes: Iterable[str], warnings: Iterable[str] = ()) -> str:
     """A verdict, the grid under it, warnings, and the small print."""
-    body = f'<div style="overflow-x:auto">{grid_table(grid)}</div>' if grid is not None else ""
-    return _page(_verdict(verdict), body, *_cautions(warnings), _small(notes))
+    body = grid_table(grid) if grid is not None else ""
+    return page(headline(verdict), body, *warned(warnings), small_print(notes))
 
 
 def timing_report(
@@ -57,14 +66,14 @@ def timing_report(
     `histograms` has (name, samples in seconds, text such as "12.3 µs"; what follows a line break in it is put small);
     `kernels` has (name, launches a call, time a call, threads); `line` is all figures in one line, to be copied.
     """
-    return _page(
+    return page(
         _cards(histograms),
-        _verdict(verdict),
-        *_cautions(cautions),
+        headline(verdict),
+        *warned(cautions),
         _kernels(kernels),
-        _fold("Replay it from a CUDA graph", f'<pre style="{_PRE}">{escape(snippet)}</pre>') if snippet else "",
-        _small([line, spread]),
-        _small(notes),
+        folded("Replay it from a CUDA graph", f'<pre style="{PRE}">{escape(snippet)}</pre>') if snippet else "",
+        small_print([line, spread]),
+        small_print(notes),
     )
 
 
@@ -73,46 +82,10 @@ def comparison_report(
 ) -> str:
     """A against B: the verdict, a table whose first column holds names, cautions, the small print."""
     first, *others = head
-    names = "".join(f'<th style="{_HEAD}" title="{escape(name)}">{escape(_shortened(name))}</th>' for name in others)
-    body = "\n".join(f"<tr>{''.join(_cell(Cell(text), i) for i, text in enumerate(row))}</tr>" for row in rows)
-    table = _scrolled(f'<th style="{_NAME}">{escape(first)}</th>{names}', body) if rows else ""
-    return _page(_verdict(verdict), table, *_cautions(cautions), _small(notes))
-
-
-def grid_table(grid: Grid) -> str:
-    """The grid as an HTML table; warm cells are tinted so that either text colour stays legible."""
-    head = "".join(f'<th style="{_CELL if i else _NAME}">{escape(name)}</th>' for i, name in enumerate(grid.head))
-    rows = "\n".join(f"<tr>{''.join(_cell(cell, i) for i, cell in enumerate(row))}</tr>" for row in grid.rows)
-    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>"
-
-
-def _cell(cell: Cell, column: int) -> str:
-    if column == 0:
-        return f'<th style="{_NAME}">{escape(cell.text)}</th>'
-    tint = f";background:rgba(230,120,0,{0.05 + 0.4 * cell.heat:.2f})" if cell.heat > 0.01 else ""
-    return f'<td style="{_CELL}{tint}">{escape(cell.text)}</td>'
-
-
-def _page(*parts: str) -> str:
-    """The parts that are there, one under the other, no wider than is read with ease."""
-    return "\n".join(['<div style="max-width:70em">', *filter(None, parts), "</div>"])
-
-
-def _verdict(text: str) -> str:
-    return f'<p style="margin:.3em 0"><b>{escape(text)}</b></p>' if text else ""
-
-
-def _cautions(texts: Iterable[str]) -> list[str]:
-    return [f'<p style="margin:.3em 0">⚠ {escape(text)}</p>' for text in texts]
-
-
-def _small(notes: Iterable[str]) -> str:
-    text = " · ".join(filter(None, notes))
-    return f'<p style="{_SMALL}">{escape(text)}</p>' if text else ""
-
-
-def _fold(summary: str, body: str) -> str:
-    return f'<details style="margin:.3em 0"><summary style="cursor:pointer">{escape(summary)}</summary>{body}</details>'
+    names = "".join(f'<th style="{_HEAD}" title="{escape(name)}">{escape(shortened(name))}</th>' for name in others)
+    body = "\n".join(f"<tr>{''.join(cell(text, i) for i, text in enumerate(row))}</tr>" for row in rows)
+    table = scrolled(f'<th style="{NAME}">{escape(first)}</th>{names}', body) if rows else ""
+    return page(headline(verdict), table, *warned(cautions), small_print(notes))
 
 
 def _cards(histograms: Sequence[tuple[str, tuple[float, ...], str]]) -> str:
@@ -161,21 +134,11 @@ def _kernels(kernels: Sequence[tuple[str, float, str, int]]) -> str:
     body = "\n".join(_kernel(*kernel) for kernel in kernels)
     kinds = f"{len(kernels)} kernels" if len(kernels) > 1 else "1 kernel"
     launches = sum(kernel[1] for kernel in kernels)
-    return _fold(f"{kinds}, {launches:.3g} launches a call", _scrolled(f'<th style="{_NAME}">kernel</th>{head}', body))
+    return folded(f"{kinds}, {launches:.3g} launches a call", scrolled(f'<th style="{NAME}">kernel</th>{head}', body))
 
 
 def _kernel(name: str, launches: float, time: str, threads: int) -> str:
     """A row; a long name goes without its middle, and is whole under the pointer."""
     count = f"{threads:,}".replace(",", _THIN) if threads else "–"
-    cells = "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in (f"{launches:.3g}", time, count))
-    return f'<tr><td style="{_KERNEL}" title="{escape(name)}">{escape(_shortened(name))}</td>{cells}</tr>'
-
-
-def _scrolled(head: str, body: str) -> str:
-    """A table of these rows, which scrolls where it is wider than the page."""
-    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
-    return f'<div style="overflow-x:auto">{table}</div>'
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONG else f"{name[: _LONG // 2]}…{name[-_LONG // 2 + 1 :]}"
+    cells = "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in (f"{launches:.3g}", time, count))
+    return f'<tr><td style="{_KERNEL}" title="{escape(name)}">{escape(shortened(name))}</td>{cells}</tr>'

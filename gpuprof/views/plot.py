@@ -17,14 +17,13 @@ COLOURS = {
     "region": "#56B4E9",
     "": "#999999",
 }
-EVALUATION = {"evaluate": "#E69F00"}
 
 
 def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: bool = False) -> Any:
     """Time a call of each layer, one bar a phase of the step, on the Axes returned (`ax`, or a new one).
 
-    Evaluations are left out: their calls take many more images. `clock` is named in the title, so that host-clock
-    bars are never taken for GPU time.
+    Where kernels were recorded the part of a bar in which the GPU works is darker. Evaluations are left out: their
+    calls take many more images. `clock` is named in the title, so that host-clock bars are never taken for GPU time.
     """
     stepping = table[table["phase"].isin(COLOURS)]
     shown = [phase for phase in COLOURS if (stepping["phase"] == phase).any()]
@@ -39,44 +38,14 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
         error = [(median - low).fillna(0), (high - median).fillna(0)]
         style = {"color": COLOURS[phase], "label": phase or "(outside)", "error_kw": {"lw": 0.8}}
         ax.barh(position, median, height, xerr=error, **style)
+        if rows["busy_us"].notna().any():
+            ax.barh(position, rows["busy_us"].fillna(0) * 1e-6 / size, height, color="black", alpha=0.35, lw=0)
     ax.set_yticks(range(len(paths)), [plain(path) for path in paths])
     ax.invert_yaxis()
     ax.set_xscale("log" if log else "linear")
     ax.set_xlabel(f"time a call ({unit}), median with 95 % interval")
-    ax.set_title(f"Layers by phase, {clock}", fontsize="medium", loc="left")
+    works = "; dark: the GPU works" if stepping["busy_us"].notna().any() else ""
+    ax.set_title(f"Layers by phase, {clock}{works}", fontsize="medium", loc="left")
     ax.legend(frameon=False, fontsize="small")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
-
-
-def lanes(calls: Any, step: int, *, clock: str, ax: Any = None) -> Any:
-    """One step as a timeline: the host's lane over the device's; what lies between bars is outside the layers.
-
-    `calls` is a profile's `.calls`; on the host clock there is one lane. Bars wide enough carry their layer's name.
-    """
-    ax = axes(ax, (9, 2.2))
-    chosen = calls[calls["step"] == step]
-    origin = chosen["host_start_us"].min()
-    tracks = [("host", chosen["host_start_us"] - origin, chosen["host_us"])]
-    if chosen["start_us"].notna().any():
-        tracks.append((clock, chosen["start_us"] - origin, chosen["span_us"]))
-    extent = max((start + length).max() for _, start, length in tracks)
-    size, unit = unit_for([extent * 1e-6])
-    colours = COLOURS | EVALUATION
-    for y, (_, starts, lengths) in enumerate(tracks):
-        for path, phase, start, length in zip(chosen["path"], chosen["phase"], starts, lengths, strict=True):
-            left, width = (value * 1e-6 / size for value in (start, length))
-            ax.broken_barh([(left, width)], (y - 0.4, 0.8), color=colours[phase], edgecolor="white", lw=0.4)
-            if length > 0.012 * len(path) * extent:
-                middle = {"ha": "center", "va": "center", "clip_on": True}
-                ax.text(left + width / 2, y, plain(path), color="white", fontsize="small", **middle)
-    for phase in colours:
-        if (chosen["phase"] == phase).any():
-            ax.bar(0, 0, color=colours[phase], label=phase)
-    ax.set_yticks(range(len(tracks)), [name for name, *_ in tracks])
-    ax.invert_yaxis()
-    ax.set_xlim(left=0)
-    ax.set_xlabel(f"time in step {step} ({unit})")
-    ax.legend(frameon=False, fontsize="small", ncols=6, loc="lower right", bbox_to_anchor=(1, 1))
     ax.spines[["top", "right"]].set_visible(False)
     return ax

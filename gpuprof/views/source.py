@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from gpuprof.units import bar, percent
+from gpuprof.views.parts import MONO, shade
 
-_TABLE = (
-    "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:92%;line-height:1.45;color:inherit;"
-    "border-collapse:collapse"
-)
+_TABLE = f"{MONO};font-size:92%;line-height:1.45;color:inherit;border-collapse:collapse"
 _CELL = "text-align:right;padding:0 8px;white-space:nowrap;font-variant-numeric:tabular-nums"
 _HEAD = (
     "text-align:right;padding:2px 8px;white-space:nowrap;font-weight:600;border-bottom:1px solid rgba(128,128,128,.4)"
@@ -81,7 +79,7 @@ class Listing:
         note = f'<span style="{_FAINT}">   ← {escape(line.note)}</span>' if line.note else ""
         return (
             f'<tr><td style="{_CELL};{_FAINT}">{line.number}</td>{before}'
-            f'<td style="{_CELL};min-width:7em{_shade(line.share)}">{escape(percent(line.share))}</td>'
+            f'<td style="{_CELL};min-width:7em{shade(line.share)}">{escape(percent(line.share))}</td>'
             f'<td style="{_CODE}{"" if line.figures else f";{_FAINT}"}">{escape(line.code)}{note}</td>{behind}</tr>'
         )
 
@@ -106,11 +104,3 @@ def listing(figures: Sequence[str], details: Sequence[str], lines: Sequence[Code
 def _filled(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
     """The columns in which a row has something."""
     return [i for i in range(columns) if any(row and row[i] for row in rows)]
-
-
-def _shade(share: float) -> str:
-    """A bar behind the text, from the left: both text colours stay legible on it."""
-    if not share > 0:
-        return ""
-    end = f"{100 * min(share, 1.0):.1f}%"
-    return f";background:linear-gradient(to right,rgba(230,120,0,.42) {end},transparent {end})"

@@ -1,0 +1,65 @@
+"""What a profile says beside its figures: warnings, what could not be had, and the small print."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuprof.record.clocks import Ints
+from gpuprof.record.log import RAISED, Calls
+from gpuprof.record.schedule import Mode
+from gpuprof.results.seen import Seen
+from gpuprof.units import count, percent
+
+
+def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]:
+    """What the reader must know before trusting the figures."""
+    raised = int((log["status"] == RAISED).sum())
+    devices = np.unique(log["device"][log["device"] >= 0])  # -1: a call that was not marked, or had no device
+    unknown, dropped = seen.kernels.unknown, seen.kernels.dropped
+    found = [
+        (bool(ended_by), f"The cell ended early ({ended_by}); this is what was measured until then."),
+        (bool(raised), f"Calls that raised: {raised}. What they took until then is in the table."),
+        (bool(log.failure), f"CUDA reported an error, and later marks could not be read: {log.failure}"),
+        (log.lost > 0, f"{log.lost} calls are left out: their events could not be read."),
+        (
+            unknown > 0,
+            f"{unknown} kernels were launched by threads that could not be told apart; they are in no row.",
+        ),
+        (dropped > 0, f"{dropped} kernel records were dropped: busy and launches may be too low."),
+        (len(devices) > 1, f"Calls ran on {len(devices)} devices; their times lie on one axis here, side by side."),
+        (len(log) > 0 and not log.failure and closure > 0.02, f"The rows miss the wall clock by {percent(closure)}."),
+    ]
+    return [text for holds, text in found if holds]
+
+
+def missing(log: Calls, seen: Seen) -> list[str]:
+    """What could not be had of what a GPU has to tell, and why."""
+    if not log.on_device:
+        return []
+    why = seen.no_records or "the cell was too short for kernel records; --kernels takes them from the first step on"
+    found = [f"GPU busy and idle, launches ({why})."] if not len(seen.kernels) else []
+    return [*found, f"where the host waits for the GPU ({seen.no_waits})."] if seen.no_waits else found
+
+
+def passes(clock: str, modes: Ints, on_device: bool) -> list[str]:
+    """The clocks, in how many of the steps: "CUDA events (1 step in 2) + CUPTI kernels (1 step in 75)"; all steps."""
+    steps = "1 step" if len(modes) == 1 else f"{count(len(modes))} steps"
+    if not on_device:
+        return [f"{clock}: no GPU in use, so this is host time, not GPU time", steps]
+    recorded = int(((modes > 0) & (modes & int(Mode.RECORDS) > 0)).sum())
+    marked = int((modes == int(Mode.EVENTS)).sum())
+    parts = [clock + _one_in(len(modes), marked) if marked or not recorded else ""]
+    parts += [f"CUPTI kernels{_one_in(len(modes), recorded)}"] if recorded else []
+    return [" + ".join(filter(None, parts)), steps]
+
+
+def first_calls(first_ms: float) -> str:
+    """What the first calls took that no interval holds; "" where that is little."""
+    return f"first calls apart: {first_ms:.0f} ms" if first_ms >= 1 else ""
+
+
+def _one_in(steps: int, measured: int) -> str:
+    """How many of the steps were measured so; "" for all."""
+    if measured in (0, steps):
+        return ""
+    return f" (1 step in {steps / measured:.0f})" if steps >= 1.5 * measured else f" ({measured} of {steps} steps)"
