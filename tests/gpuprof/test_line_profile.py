@@ -289,3 +289,73 @@ def test_a_listing_leaves_empty_columns_and_the_common_indent_out() -> None:
 def test_a_text_that_is_less_indented_than_the_code_keeps_its_words() -> None:
     lines = [CodeLine(1, '    a = """'), CodeLine(2, "  in a string"), CodeLine(3, '    """')]
     assert [line.code for line in listing([], [], lines).lines] == ['  a = """', "in a string", '  """']
+
+
+BACKWARD = Source(
+    "Pool1.backward",
+    "pool.py",
+    89,
+    (
+        "    def backward(self, dy):",
+        "        dy = self.check(dy)",
+        "        grad_x = self._routed(",
+        "            dy).T",
+        "        return self.col2im(grad_x)",
+    ),
+)
+ROUTED = Source(
+    "Pool1._routed", "pool.py", 97, ("    def _routed(self, grad):", "        grad_x[:, self.max_index] = grad")
+)
+
+
+def helper(name: str, busy: float) -> LineProfile:
+    rows = {98: LineFigures(2, 1e-6, 2e-6, busy, 2, 245_862_400, result="float32 (15680, 4)")}
+    return LineProfile(name, ROUTED, rows, 2, method_busy_s=busy * 1.001)
+
+
+def outer(*inside: LineProfile) -> LineProfile:
+    rows = {
+        90: LineFigures(2, 1e-6, 2e-6, 0.0, 0),
+        91: LineFigures(2, 1e-6, 2e-6, 1729e-6, 4, 245_862_400, result="float32 (40, 1568)"),
+        93: LineFigures(2, 1e-6, 2e-6, 8e-6, 10, 15_744),
+    }
+    return LineProfile("Pool1.backward", BACKWARD, rows, 2, 1738e-6, clock="CUDA events", inside=inside)
+
+
+def test_the_verdict_goes_down_to_the_line_in_what_the_line_calls() -> None:
+    assert outer(helper("Pool1._routed", 1728e-6)).verdict == (
+        "Line 91 of Pool1.backward, `grad_x = self._routed(`, takes 99 % of its GPU time; in it line 98 of "
+        "Pool1._routed, `grad_x[:, self.max_index] = grad`, takes 99.9 %: 1 launch of 245 862 400 threads for a result "
+        "of 62 720 elements."
+    )
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [helper("Pool1.col2im", 1728e-6), helper("Pool1._routed", 800e-6), helper("Pool1._routed", math.nan)],
+    ids=["called on another line", "takes less than half of the line", "has no kernel records"],
+)
+def test_the_verdict_stays_with_the_line_where_what_it_calls_does_not_explain_it(inside: LineProfile) -> None:
+    assert "in it" not in outer(inside).verdict
+    assert outer(inside).verdict.endswith("2 launches of up to 245 862 400 threads for a result of 62 720 elements.")
+
+
+def test_what_a_method_calls_stands_beneath_it_where_it_takes_a_share_worth_a_look() -> None:
+    found = outer(helper("Pool1._routed", 1728e-6), helper("Pool1.col2im", 8e-6))
+    for shown in (str(found), checked(found._repr_html_()).text.replace("\N{NO-BREAK SPACE}", " ")):
+        assert "Pool1._routed, called in it: 99.5 % of its GPU time" in shown
+        assert shown.count("grad_x[:, self.max_index] = grad") == 2  # in the verdict, and in its own lines
+        assert "Pool1.col2im" not in shown
+
+
+def test_what_a_method_calls_is_saved_with_it(tmp_path: Path) -> None:
+    found = outer(helper("Pool1._routed", 1728e-6))
+    back = LineProfile.load(found.save(tmp_path / "lines.json"))
+    assert str(back) == str(found)
+    assert "in it line 98 of Pool1._routed" in back.verdict
+
+
+def test_a_line_that_launches_nothing_has_no_threads() -> None:
+    rows = {98: LineFigures(1, 1e-6, 2e-6, 1e-6, 1, 64), 97: LineFigures(1, 1e-6, 2e-6, 0.0, 0, 0)}
+    found = LineProfile("f", ROUTED, rows, 1)
+    assert [line.details[0] for line in found.listing.lines] == ["", "64"]

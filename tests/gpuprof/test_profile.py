@@ -1,12 +1,19 @@
 """Profile: its table, its sentences, its files."""
 
+import dataclasses
 import json
 import math
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import gpuprof
+from gpuprof.judge import advice
+from gpuprof.record.schedule import KERNELS, Mode
+from gpuprof.record.waits import WaitLine
+from gpuprof.results import smallprint
 from gpuprof.results.profile import Profile
 from gpuprof.results.tables import COLUMNS
 from gpuprof.testing import FakeClock
@@ -32,6 +39,20 @@ def on_device() -> Profile:
     model = FakeModel(FakeClock(device=True, latency=3e-6), host=3e-4, device=1e-5)
     model.layers[1].device["backward"] = 1.5e-3
     return profiled(model, steps=40, between=1e-4)
+
+
+@pytest.fixture
+def recorded() -> Profile:
+    clock = FakeClock(device=True, launch_cost=1e-5, latency=3e-6, record_cost=2e-6)
+    model = FakeModel(clock, host=2e-5, device=1e-5)
+    model.layers[1].device["backward"] = 1e-4
+    with gpuprof.layertime(model, clock=clock, kernels=True) as run:
+        model.train(60)
+    return run.profile
+
+
+def seen(profile: Profile, **changes: Any) -> Profile:
+    return dataclasses.replace(profile, seen=dataclasses.replace(profile.seen, **changes))
 
 
 def test_the_table_has_the_contracts_columns(profile: Profile) -> None:
@@ -364,3 +385,194 @@ def test_a_region_outside_a_profile_does_nothing() -> None:
 
 def test_the_newest_result_is_last(profile: Profile) -> None:
     assert gpuprof.last is profile
+
+
+# What people see
+
+
+def test_with_kernel_records_the_table_has_what_a_step_launches_and_how_long_the_gpu_works(recorded: Profile) -> None:
+    head, *rows = recorded.grid.text().splitlines()
+    assert head.split("of the cell")[1].split() == (
+        ["host", "(µs)", "GPU", "busy", "(µs)", "GPU", "idle", "launches", "gain"]
+    )
+    layers = {row.split()[0]: row.split() for row in rows}
+    assert layers["B"][-3] == "3"
+    assert "120" in layers["B"]
+
+
+def test_without_kernel_records_the_table_has_no_columns_for_them(on_device: Profile) -> None:
+    assert "GPU busy" not in on_device.grid.text()
+    assert "launches" not in on_device.grid.text()
+
+
+def test_where_records_slowed_the_host_in_every_step_its_column_is_left_out() -> None:
+    model = FakeModel(FakeClock(device=True), device=1e-5)
+    with gpuprof.layertime(model, clock=model.clock, kernels=True) as run:
+        model.train(4)
+    assert "GPU busy" in run.profile.grid.text()
+    assert "host (" not in run.profile.grid.text()
+
+
+def test_a_layer_called_twice_a_step_has_both_calls_in_the_steps_figures() -> None:
+    clock = FakeClock(device=True)
+    model = FakeModel(clock, "A", device=1e-5)
+    with gpuprof.layertime(model, clock=clock, kernels=True) as run:
+        for _ in range(60):
+            model.layers[0].forward(0, train=True)
+            model.layers[0].update()
+            model.layers[0].update()
+    assert run.profile["A", "update"].launches == 1
+    assert run.profile.grid.rows[0][-2].text == "3"
+
+
+def test_the_details_are_folded_in_html_and_short_in_text(recorded: Profile) -> None:
+    text, html = str(recorded), recorded._repr_html_()
+    assert "Kernels of a step, the longest first (the first 3 of 9; all: .kernel_table)" in text
+    assert "<summary" in html
+    assert "Kernels of a step, the longest first</summary>" in html
+    assert "Waits" not in text
+    assert "<script" not in html
+
+
+def test_waits_are_told_with_their_line_how_often_and_what_they_cost(recorded: Profile) -> None:
+    waits = (
+        WaitLine("/cnn/training.py", 88, "step", "float(loss)", "copy to the host", "cudaMemcpy", 10, 3e-3, 4e-4, 40),
+        WaitLine("/tmp/ipykernel_7/2.py", 3, "<module>", "print(y)", "synchronise", "cudaDevice", 5, 1e-3, 3e-4, 0),
+    )
+    text = str(seen(recorded, waits=waits, inspected=10))
+    assert text[text.index("Waits for the GPU") :].splitlines()[:4] == [
+        "Waits for the GPU, the dearest first",
+        "line            source       what              a step  cost (µs)  longest (µs)",
+        "training.py:88  float(loss)  copy to the host     1 ×        300           400",
+        "cell, line 3    print(y)     synchronise       0.50 ×        100           300",
+    ]
+
+
+def test_advice_stands_under_the_verdict_and_does_not_repeat_it(recorded: Profile) -> None:
+    assert recorded.advice[0].rule == "launch-bound"
+    first, _, second, *_ = str(recorded).splitlines()
+    assert "launches" in first
+    assert second == "• Launches: most come from forward (3 of 9), and from A (3)."
+
+
+def test_what_could_not_be_had_is_told_with_the_reason(on_device: Profile) -> None:
+    told = str(seen(on_device, no_records="Nsight Systems holds CUPTI", no_waits="no driver"))
+    assert "Not measured: GPU busy and idle, launches (Nsight Systems holds CUPTI)." in told
+    assert "Not measured: where the host waits for the GPU (no driver)." in told
+    assert "--kernels takes them from the first step on" in str(seen(on_device, no_records="", no_waits=""))
+
+
+def test_on_the_host_clock_nothing_of_a_gpu_is_missed(profile: Profile) -> None:
+    assert "Not measured" not in str(profile)
+
+
+def test_why_waits_were_not_watched_is_saved(on_device: Profile, tmp_path) -> None:
+    profile = seen(on_device, no_waits="no driver")
+    assert Profile.load(profile.save(tmp_path / "run.json")).seen.no_waits == "no driver"
+
+
+def test_calls_that_were_not_marked_are_on_no_device(recorded: Profile) -> None:
+    def told(devices: int) -> list[str]:
+        device = np.arange(len(recorded.log)) % (devices + 1) - 1
+        log = dataclasses.replace(recorded.log, columns={**recorded.log.columns, "device": device})
+        return smallprint.warnings(log, recorded.seen, 0.0, "")
+
+    assert told(devices=1) == []
+    assert told(devices=2) == ["Calls ran on 2 devices; their times lie on one axis here, side by side."]
+
+
+def test_dropped_records_are_told(recorded: Profile) -> None:
+    kernels = dataclasses.replace(recorded.seen.kernels, dropped=12)
+    assert seen(recorded, kernels=kernels).warnings == [
+        "12 kernel records were dropped: busy and launches may be too low."
+    ]
+
+
+def test_the_gpu_is_never_said_to_work_longer_than_the_step(recorded: Profile) -> None:
+    work = np.full(len(recorded.account.rows), 1e-3)
+    said = advice.verdict(recorded.account.rows, dataclasses.replace(recorded.pace, work=work, step=9.5e-3))
+    assert "the GPU works 9.50 ms of its 9.50 ms" in said
+    assert "with 950 µs of GPU work, 10 % of it all" in said
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ({Mode.EVENTS: 40}, ["CUDA events", "40 steps"]),
+        ({Mode.EVENTS: 1}, ["CUDA events", "1 step"]),
+        ({Mode.EVENTS: 500, Mode.PLAIN: 1000}, ["CUDA events (1 step in 3)", "1 500 steps"]),
+        (
+            {Mode.EVENTS: 750, KERNELS: 20, Mode.PLAIN: 730},
+            ["CUDA events (1 step in 2) + CUPTI kernels (1 step in 75)", "1 500 steps"],
+        ),
+        ({KERNELS: 8}, ["CUPTI kernels", "8 steps"]),
+        ({Mode.EVENTS: 2, KERNELS: 8}, ["CUDA events (1 step in 5) + CUPTI kernels (8 of 10 steps)", "10 steps"]),
+    ],
+)
+def test_the_small_print_says_in_how_many_steps_each_pass_was_made(steps: dict[Mode, int], says: list[str]) -> None:
+    modes = np.repeat([int(mode) for mode in steps], list(steps.values()))
+    assert smallprint.passes("CUDA events", modes, True) == says
+
+
+def test_a_recorded_step_has_a_lane_of_kernels_and_is_drawn_by_itself(recorded: Profile) -> None:
+    ax = recorded.timeline()
+    host, events, kernels = [label.get_text() for label in ax.get_yticklabels()]
+    assert (host, events) == ("host", "fake CUDA events")
+    assert kernels.startswith("kernels\n")
+    assert kernels.endswith(" % busy")
+    step = int(ax.get_xlabel().split()[3])
+    assert (recorded.kernels["step"] == step).sum() == 9
+    assert {"forward", "backward", "update"} <= {text.get_text() for text in ax.texts}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["A", "B", "C"]
+
+
+def test_a_step_without_records_has_no_lane_of_kernels(recorded: Profile) -> None:
+    step = int(np.flatnonzero(recorded.account.step_mode == int(Mode.EVENTS))[0])
+    assert len(recorded.timeline(step).get_yticks()) == 2
+
+
+def test_the_chart_has_the_gpus_work_as_a_darker_part_of_each_bar(recorded: Profile) -> None:
+    ax = recorded.plot()
+    assert len(ax.patches) == 20
+    assert "dark: the GPU works" in ax.get_title(loc="left")
+
+
+class Pool:
+    """A layer whose backward is written in a helper."""
+
+    name = "Pool1"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+
+    def forward(self, x: object) -> object:
+        self.clock.launch(1e-5)
+        return x
+
+    def backward(self, dy: object) -> object:
+        dy = self.check(dy)
+        return self.routed(dy)
+
+    def check(self, dy: object) -> object:
+        self.clock.launch(1e-6)
+        return dy
+
+    def routed(self, dy: object) -> object:
+        self.clock.launch(1e-4)
+        return dy
+
+
+def test_the_lines_that_were_asked_for_are_shown_with_those_of_the_helpers_that_count() -> None:
+    clock = FakeClock(device=True)
+    layer = Pool(clock)
+    with gpuprof.layertime(layer, clock=clock, lines=["Pool1.backward"]) as run:
+        for _ in range(30):
+            layer.forward(0)
+            layer.backward(0)
+            clock.spend(1e-3)
+    for shown in (str(run.profile), run.profile._repr_html_().replace("\N{NO-BREAK SPACE}", " ")):
+        assert "Pool1.routed, called in it: 99 % of its GPU time" in shown
+        assert shown.count("def backward") == 1
+        assert shown.count("def routed") == 1
+        assert "def check" not in shown
+    assert "in it line" in run.profile.lines["Pool1.backward"].verdict

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gpuprof.units import bar, column_unit, digits, percent, seconds_text, unit_for
+from gpuprof.units import bar, column_unit, count, digits, percent, seconds_text, unit_for
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,21 @@ def test_digits_never_use_an_exponent() -> None:
 @pytest.mark.parametrize(("share", "text"), [(1.0, "██████"), (0.5, "███"), (0.001, "▏"), (0.0, ""), (math.nan, "")])
 def test_a_bar_is_as_long_as_its_share(share: float, text: str) -> None:
     assert bar(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (245_862_400, "245 862 400"),
+        (1234.4, "1 234"),
+        (55.0, "55"),
+        (54.999, "55"),
+        (2.25, "2.2"),
+        (0.25, "0.25"),
+        (0.004, "0.0040"),
+        (0, "0"),
+        (math.nan, ""),
+    ],
+)
+def test_a_count_has_its_thousands_apart(value: float, text: str) -> None:
+    assert count(value) == text

@@ -14,6 +14,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from gpuprof.views import charts, html
+from gpuprof.views.grid import Cell, Grid
+from gpuprof.views.parts import grid_table, prose
+from gpuprof.views.report import Advice, Report, Section
 from gpuprof.views.svg import binned, histogram
 
 SPREAD = tuple(1e-6 * (10 + 0.1 * (i % 7)) for i in range(60))
@@ -51,7 +54,7 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data + "\n"
+        self.text += data.replace("\N{NO-BREAK SPACE}", " ") + "\n"
 
 
 def timing(**changes: Any) -> str:
@@ -308,3 +311,148 @@ def test_a_ratios_axis_is_logarithmic_about_1() -> None:
     low, high = ax.get_xlim()
     assert ax.get_xscale() == "log"
     assert low * high == pytest.approx(1)
+
+
+GRID = Grid(
+    ("layer", "forward (µs)", "of the cell", "gain"),
+    (
+        (Cell("Conv1"), Cell("33.3", 0.1, "±0.4"), Cell("41 %", share=0.41), Cell("18 %")),
+        (Cell("Pool1"), Cell("1752", 1.0, "±11 ◀"), Cell("9.0 %", share=0.09), Cell("")),
+        (Cell("(outside)"), Cell("–"), Cell("50 %", share=0.5), Cell("0 %")),
+    ),
+    barred=frozenset({2}),
+)
+WAITS = Section(
+    "Waits",
+    Grid(("line", "cost"), tuple((Cell(f"pool.py:{i}", whole="/pool.py"), Cell(f"{i}")) for i in range(10, 15))),
+    total=7,
+    where=".waits",
+    note="Cost: of a step.",
+)
+
+
+def report(**changes: Any) -> Report:
+    usual: dict[str, Any] = {
+        "verdict": "The step is bound by launches: 143 take 2.42 ms. Pool1 is 83 % of the work.",
+        "advice": (Advice("`x` runs 245 862 400 threads.", "%%layertime --lines Pool1.backward lm"), Advice("b", "")),
+        "grid": GRID,
+        "note": "Under each phase: one call.",
+        "sections": (WAITS,),
+        "warnings": ("Two calls raised.",),
+        "missing": ("memory (no pool).",),
+        "notes": ("NVIDIA H200", "120 steps"),
+    }
+    return Report(**{**usual, **changes})
+
+
+def test_a_grid_aligns_figures_and_what_is_behind_them() -> None:
+    assert GRID.text().splitlines() == [
+        "layer      forward (µs)  of the cell  gain",
+        "Conv1        33.3 ±0.4      41 % ██▌  18 %",
+        "Pool1        1752 ±11 ◀    9.0 % ▌",
+        "(outside)       –           50 % ███   0 %",
+    ]
+
+
+def test_a_grid_of_words_has_them_on_the_left() -> None:
+    rows = ((Cell("a"), Cell("copy"), Cell("1")), (Cell("bc"), Cell("x"), Cell("20")))
+    assert Grid(("name", "what", "n"), rows, words=frozenset({0, 1})).text().splitlines() == [
+        "name  what   n",
+        "a     copy   1",
+        "bc    x     20",
+    ]
+
+
+def test_a_report_says_the_verdict_first_and_the_small_print_last() -> None:
+    assert report(grid=None, note="").text().splitlines() == [
+        "The step is bound by launches: 143 take 2.42 ms. Pool1 is 83 % of the work.",
+        "",
+        "• `x` runs 245 862 400 threads.",
+        "    Next:  %%layertime --lines Pool1.backward lm",
+        "• b",
+        "",
+        "Waits (the first 3 of 7; all: .waits)",
+        "line        cost",
+        "pool.py:10    10",
+        "pool.py:11    11",
+        "pool.py:12    12",
+        "",
+        "! Two calls raised.",
+        "Not measured: memory (no pool).",
+        "NVIDIA H200 · 120 steps",
+    ]
+
+
+def test_a_report_of_a_verdict_alone_is_that() -> None:
+    assert Report("Nothing was called.").text() == "Nothing was called."
+    assert Balance(Report("Nothing was called.").html()).text.strip() == "Nothing was called."
+
+
+def test_a_report_shows_three_pieces_of_advice_and_folds_the_rest() -> None:
+    many = report(advice=tuple(Advice(f"advice {i}", "") for i in range(5)))
+    assert "advice 2" in many.text()
+    assert "advice 3" not in many.text()
+    assert "  (2 more: .advice)" in many.text()
+    shown, folded = many.html().split("<details", 1)
+    assert "advice 2" in shown
+    assert "advice 3" not in shown
+    assert "2 more" in folded
+    assert "advice 4" in folded
+
+
+def test_a_reports_html_folds_its_details_and_has_no_script() -> None:
+    page = report().html()
+    read = Balance(page)
+    assert read.open == []
+    assert not read.tags & {"script", "link", "img", "iframe", "style"}
+    assert page.index("<details") > page.index("<table>")
+    assert "Waits (the first 5 of 7; all: .waits)" in read.text
+    assert "pool.py:14" in read.text
+    assert "Not measured: memory (no pool)." in read.text
+
+
+def test_a_command_is_set_as_code_and_other_advice_is_not() -> None:
+    assert "user-select:all" in Advice("a", "%%layertime lm").html()
+    assert "user-select:all" not in Advice("a", "pool.py:3: leave it out").html()
+
+
+def test_the_first_sentence_of_the_verdict_stands_out() -> None:
+    page = report().html()
+    assert "<b>The step is bound by launches: 143 take 2.42\N{NO-BREAK SPACE}ms.</b> Pool1 is" in page
+
+
+def test_every_text_of_a_report_is_escaped() -> None:
+    grid = Grid((EVIL, EVIL), ((Cell(EVIL), Cell(EVIL, after=EVIL, whole=EVIL)),), code=frozenset({1}))
+    section = Section(EVIL, grid, 9, EVIL, EVIL)
+    page = Balance(
+        report(
+            verdict=f"{EVIL}. {EVIL}",
+            advice=(Advice(EVIL, f"%{EVIL}"), Advice(f"`{EVIL}`", EVIL)),
+            grid=grid,
+            note=EVIL,
+            sections=(section,),
+            warnings=(EVIL,),
+            missing=(EVIL,),
+            notes=(EVIL,),
+        ).html()
+    )
+    assert page.open == []
+    assert "script" not in page.tags
+    assert page.text.count("alert") >= 18
+
+
+def test_prose_sets_code_and_keeps_numbers_with_their_units() -> None:
+    assert re.sub("<.*?>", "|", prose("`a < b` takes 41 % of 2.1 ms, 245 862 400 threads")) == (
+        "|a &lt; b| takes 41_% of 2.1_ms, 245_862_400 threads".replace("_", "\N{NO-BREAK SPACE}")
+    )
+
+
+def test_a_cell_has_a_bar_as_long_as_its_share() -> None:
+    page = grid_table(Grid(("a", "b"), ((Cell("x"), Cell("41 %", share=0.41)),)))
+    assert "linear-gradient(to right,rgba(230,120,0,.42) 41.0%,transparent 41.0%)" in page
+
+
+def test_a_text_that_was_cut_is_whole_under_the_pointer() -> None:
+    assert ' title="the whole &quot;name&quot;"' in grid_table(
+        Grid(("a",), ((Cell("the", whole='the whole "name"'),),))
+    )
