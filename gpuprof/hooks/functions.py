@@ -110,7 +110,7 @@ def _target(model: Any) -> Target | None:
             f"expected an object with layers, one of its methods, or a function written in Python; got {model!r}; "
             'put what calls it into a function, or into `with gpuprof.region("name"):`'
         )
-    if isinstance(model, type):
+    if isinstance(model, type) and not hasattr(model, "layers"):
         raise TypeError(f"expected an object with layers; got the class {model.__qualname__}: give an object of it")
     return None
 

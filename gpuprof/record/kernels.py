@@ -24,6 +24,7 @@ from gpuprof.record.cupti import NoRecordsError
 __all__ = ["Launched", "NoRecordsError", "Recorder", "Recording", "Records", "launched", "recording"]
 
 _BUFFER = 4 << 20
+_KEPT = 8  # buffers kept for another time
 _TAG, _UNTAGGED = 0xA5000000, 0x00FFFFFF  # a mark's value: what tells it from other fills, and its number
 
 _Requested = CFUNCTYPE(None, POINTER(c_void_p), POINTER(c_size_t), POINTER(c_size_t))
@@ -95,7 +96,7 @@ class _Log:
             parts = [part for buffer, size in self._full for part in self._decoded(buffer, size)]
         finally:
             self.detach()
-        self._free += [buffer for buffer, _ in self._full]
+        self._free = [*self._free, *(buffer for buffer, _ in self._full)][:_KEPT]
         self._full = []
         work = [fields for kind, fields in parts if kind in activity.WORK]
         fills = [fields for kind, fields in parts if kind == activity.FILL]

@@ -410,7 +410,7 @@ class CallLog:
         if mode & Mode.RECORDS:
             try:
                 self._attached.append(_Records(self, launches=self._several or not self._verified))
-            except (NoRecordsError, RuntimeError) as error:
+            except (NoRecordsError, RuntimeError, AttributeError) as error:  # the last: a host clock has no records
                 self.no_records = str(error)
                 mode &= ~Mode.RECORDS
                 if self._schedule:
