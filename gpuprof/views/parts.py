@@ -43,7 +43,7 @@ def warned(texts: Iterable[str]) -> list[str]:
 def small_print(notes: Iterable[str]) -> str:
     """Notes in one paragraph."""
     text = " · ".join(filter(None, notes))
-    return f'<p style="{_SMALL}">{escape(text)}</p>' if text else ""
+    return f'<p style="{_SMALL}">{prose(text)}</p>' if text else ""
 
 
 def folded(summary: str, body: str) -> str:
