@@ -126,18 +126,18 @@ def cost_table(rows: tuple[Scope, ...], seen: Seen, busy: Mapping[int, KernelFig
 
 
 def facts(
-    rows: tuple[Scope, ...], pace: Pace, table: Any, seen: Seen, kernel_table: Any, memory: Any, model: str = ""
+    account: Account, pace: Pace, table: Any, seen: Seen, kernel_table: Any, memory: Any, model: str = ""
 ) -> Facts:
     """What advice is given on."""
     figures = {(row.path, row.phase): row for row in table.itertuples()}
     grown = {(row.path, row.phase): row.grown_bytes for row in memory.itertuples()}
-    steps = max(1, figures[OUTSIDE].calls) if OUTSIDE in figures else 1
+    steps = max(1, len(account.step_mode))
     by_row: dict[tuple[str, str], list[KernelFact]] = {}
     for each in kernel_table.itertuples():
         fact = KernelFact(each.name, each.launches, each.busy_us * 1e-6, each.threads)
         by_row.setdefault((each.path, each.phase), []).append(fact)
     found = []
-    for scope in rows:
+    for scope in account.rows:
         key, work = (scope.path, scope.phase), _work(scope, seen)
         row = figures[key]
         found.append(

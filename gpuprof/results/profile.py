@@ -58,7 +58,7 @@ class Profile(Measured):
 
     @property
     def _facts(self) -> Facts:
-        return facts(self.account.rows, self.pace, self.table, self.seen, self.kernel_table, self.memory)
+        return facts(self.account, self.pace, self.table, self.seen, self.kernel_table, self.memory)
 
     @property
     def grid(self) -> Grid:
