@@ -107,7 +107,7 @@ def _indexed_assignment(facts: Facts) -> Finding | None:
         "indexed assignment" if known else "many threads",
         gain,
         f"{label(row.scope)}: {function(kernel.name)} runs {_whole(kernel.threads)} threads for an output of "
-        f"{_whole(row.elements)} elements: {what}. It takes {seconds_text(seconds)} a step{share}{_worth(gain, ', ')}.",
+        f"{_whole(row.elements)} elements: {what}. It takes {seconds_text(seconds)} a step{share}{_worth(gain)}.",
         f"%%layertime --lines {row.scope.path if row.scope.phase == 'call' else label(row.scope)} {facts.model}",
     )
 
@@ -128,7 +128,7 @@ def _hidden_synchronisation(facts: Facts) -> Finding | None:
         "hidden synchronisation",
         gain,
         f"The host waits for the GPU {_times(sum(wait.times for wait in waits) / steps)} a step, "
-        f"{seconds_text(seconds)} in all{_worth(gain, ', ')}. The dearest is {_place(dearest)}{source}: "
+        f"{seconds_text(seconds)} in all{_worth(gain)}. The dearest is {_place(dearest)}{source}: "
         f"{dearest.kind}, {_times(dearest.times / steps)} a step, {seconds_text(dearest.seconds / steps)}.",
         f"{_place(dearest)}: {_CURES[dearest.kind]}",
     )
@@ -158,7 +158,7 @@ def _float64(facts: Facts) -> Finding | None:
         "float64",
         gain,
         f"float64 in {first}{more}, {percent(share)} of {whose}: float32 moves half the "
-        f"bytes{faster}{_worth(gain, '; ')}.",
+        f"bytes{faster}{_worth(gain)}.",
         '.astype("float32") where data and parameters are made',
     )
 
@@ -177,7 +177,7 @@ def _one_launch_a_parameter(facts: Facts) -> Finding | None:
         "one launch a parameter",
         gain,
         f"update launches {_number(launches)} kernels a step for {facts.parameters} arrays of parameters, which takes "
-        f"the host {seconds_text(host)} ({percent(_share(host, pace.host))} of its time){_worth(gain, '; ')}.",
+        f"the host {seconds_text(host)} ({percent(_share(host, pace.host))} of its time){_worth(gain)}.",
         "one kernel over all parameters (kept in one array, or cupy.fuse; in PyTorch an optimizer with fused=True)",
     )
 
@@ -239,13 +239,13 @@ def _gain(pace: Pace, host: float = 0.0, work: float = 0.0) -> float:
     return min(1.0, max(0.0, 1 - then / now)) if now > 0 else 0.0
 
 
-def _worth(gain: float, before: str) -> str:
+def _worth(gain: float) -> str:
     """What to add to a sentence about what mending gains; "" where that is not known."""
     if math.isnan(gain):
         return ""
     if gain < _NOTHING:
-        return f"{before}but mending it gains next to nothing at this batch"
-    return f"{before}and mending it gains up to {percent(gain)} of the step"
+        return ", but mending it gains next to nothing at this batch"
+    return f", and mending it gains up to {percent(gain)} of the step"
 
 
 def _share(part: float, whole: Any) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuprof.judge.account import OUTSIDE, Account
+from gpuprof.judge.account import Account
 from gpuprof.judge.cost import roof
 from gpuprof.judge.findings import Facts, KernelFact, RowFact
 from gpuprof.judge.layercost import roof_seconds

@@ -196,7 +196,7 @@ def test_float64_is_told_with_its_share() -> None:
     finding = told(facts(paced(work=work), Conv1={"dtype": "float64"}), "float64")
     assert finding.sentence == (
         "float64 in Conv1.forward, Conv1.update, 70 % of the GPU's work: float32 moves half the bytes, and most GPUs "
-        "compute it many times as fast; and mending it gains up to 56 % of the step."
+        "compute it many times as fast, and mending it gains up to 56 % of the step."
     )
     assert finding.next == '.astype("float32") where data and parameters are made'
 
@@ -251,7 +251,7 @@ def test_one_launch_a_parameter_is_told_where_launches_bound_the_step() -> None:
     finding = told(replace(facts(), parameters=8), "one launch a parameter")
     assert finding.sentence == (
         "update launches 68 kernels a step for 8 arrays of parameters, which takes the host 1.10 ms (42 % of its "
-        "time); and mending it gains up to 24 % of the step."
+        "time), and mending it gains up to 24 % of the step."
     )
     assert finding.next.startswith("one kernel over all parameters")
 
