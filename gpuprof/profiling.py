@@ -66,7 +66,7 @@ class LayerTime:
         self._inspection = Inspection(_packages(objects), hot)
         schedule = Schedule(device=clock.on_device, kernels=kernels, lines=bool(wanted), hot=hot, blocks=blocks)
         watchers: dict[Mode, Callable[[], Any]] = {Mode.LINES: self._line_hook}
-        if clock.on_device:
+        if hasattr(clock, "library"):  # a fake device has no CUPTI and no pools
             watchers[Mode.INSPECT] = lambda: Inspector(self._inspection, len(self._log.taken))
         self._log = CallLog(clock, schedule, watchers)
         self._lines = self._to_follow(wanted)

@@ -151,14 +151,13 @@ def _float64(facts: Facts) -> Finding | None:
     if not names or max(share, _share(host, pace.host)) < _HEAVY:
         return None
     known = pace.work_known or not pace.on_device
-    gain = (_gain(pace, work=work) if pace.on_device else _gain(pace, host=host)) if known else math.nan
+    gain = _gain(pace, work=work / 2) if known and pace.on_device else math.nan  # half the bytes: at least that
     first = ", ".join(name for *_, name in sorted(names, reverse=True)[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return Finding(
         "float64",
         gain,
-        f"float64 in {first}{more}, {percent(share)} of {whose}: float32 moves half the "
-        f"bytes{faster}{_worth(gain)}.",
+        f"float64 in {first}{more}, {percent(share)} of {whose}: float32 moves half the bytes{faster}{_worth(gain)}.",
         '.astype("float32") where data and parameters are made',
     )
 

@@ -93,7 +93,9 @@ class _EventClock(ABC, Generic[Event]):
         return look_up(self._ns, marks, MISSING)
 
     def where(self, marks: Ints) -> tuple[Ints, Ints]:
-        """The device ordinal and the stream (its address) of each mark; -1 of one that has not been read."""
+        """The device ordinal and the stream (its address) of each mark; -1 of one that could not be read yet."""
+        with self._lock:
+            self._read()
         return look_up(self._device, marks, -1), look_up(self._stream, marks, -1)
 
     def gate(self, limit: float) -> Gate:
@@ -105,6 +107,10 @@ class _EventClock(ABC, Generic[Event]):
         device, stream = self._here()
         driver.enter(device)
         return forbidden(self._stream_number(stream))
+
+    def capturing(self) -> bool:
+        """Whether the stream in use is being captured into a graph."""
+        return driver.capturing(self._stream_number(self._here()[1]))
 
     def pending(self, mark: int) -> bool:
         """Whether the device has yet to reach a mark."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import CFUNCTYPE, POINTER, byref, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = ["Launched", "NoRecordsError", "Recorder", "Recording", "Records", "la
 
 _BUFFER = 4 << 20
 _KEPT = 8  # buffers kept for another time
+_GLANCE_NS, _LOOK_NS, _OFF = 100_000, 30_000_000, 0.05
 _TAG, _UNTAGGED = 0xA5000000, 0x00FFFFFF  # a mark's value: what tells it from other fills, and its number
 
 _Requested = CFUNCTYPE(None, POINTER(c_void_p), POINTER(c_size_t), POINTER(c_size_t))
@@ -55,6 +57,7 @@ class _Log:
         self._out: dict[int, ctypes.Array[Any]] = {}
         self._full: list[tuple[ctypes.Array[Any], int]] = []
         self._callbacks = (_Requested(self._requested), _Completed(self._completed))
+        self._origin, self._rate, self._cycle = 0, 1.0, 0.0
         self._sizes: dict[int, int] = {}
 
     def begin(self, launches: bool = False) -> None:
@@ -67,6 +70,7 @@ class _Log:
             for kind, single in ((activity.DRIVER, "Driver"), (activity.RUNTIME, "Runtime")) if launches else ():
                 self._call("cuptiActivityEnable", kind)
                 self._only(f"cuptiActivityEnable{single}Api", activity.LAUNCHES[kind])
+            self._set_clock()
         except (NoRecordsError, AttributeError) as error:
             self.detach()
             raise NoRecordsError(str(error)) from None
@@ -102,7 +106,7 @@ class _Log:
         fills = [fields for kind, fields in parts if kind == activity.FILL]
         calls = [fields for kind, fields in parts if kind in activity.CALLS]
         return (
-            activity.joined(work, dropped.value),
+            self._in_ns(activity.joined(work, dropped.value)),
             activity.columns(fills, ("value", "correlation")),
             activity.columns(calls, ("correlation", "thread")),
         )
@@ -114,9 +118,29 @@ class _Log:
 
     def now(self) -> int:
         """The time on CUPTI's clock, ns."""
-        ns = c_uint64()
-        self._call("cuptiGetTimestamp", byref(ns))
-        return ns.value
+        return self._origin + round((self._ticks() - self._origin) * self._rate)
+
+    def _ticks(self) -> int:
+        ticks = c_uint64()
+        self._call("cuptiGetTimestamp", byref(ticks))
+        return ticks.value
+
+    def _set_clock(self) -> None:
+        """How long a tick of CUPTI's clock is: torch.profiler leaves it counting the processor's cycles, not ns."""
+        self._origin = self._ticks()
+        if abs(_ns_a_tick(self._ticks, _GLANCE_NS) - 1) > _OFF:
+            self._rate = self._cycle = self._cycle or _ns_a_tick(self._ticks, _LOOK_NS)
+        else:
+            self._rate = 1.0
+
+    def _in_ns(self, records: Records) -> Records:
+        if self._rate == 1.0:
+            return records
+        start, end = (
+            self._origin + np.rint((times - self._origin) * self._rate).astype(np.int64)
+            for times in (records.start, records.end)
+        )
+        return records._replace(start=start, end=end)
 
     def _requested(self, buffer: Any, size: Any, most: Any) -> None:
         block = self._free.pop() if self._free else ctypes.create_string_buffer(_BUFFER + 8)
@@ -144,6 +168,18 @@ class _Log:
 
     def _call(self, name: str, *arguments: Any) -> None:
         access.checked(self.cupti, name, *arguments)
+
+
+def _ns_a_tick(ticks: Callable[[], int], for_ns: int) -> float:
+    """The host's ns in a tick of a clock, over so long a time; 1 for a clock that stands."""
+    tries = []
+    for _ in range(2):
+        begun = [(perf_counter_ns(), ticks()) for _ in range(5)][-1]
+        while (now := perf_counter_ns()) - begun[0] < for_ns:
+            pass
+        tries.append((now - begun[0]) / max(1, ticks() - begun[1]))
+    rate = min(tries)
+    return 1.0 if rate > for_ns / 2 else rate
 
 
 class Recording:

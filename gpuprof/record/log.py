@@ -37,6 +37,7 @@ __all__ = [
     "Taken",
 ]  # fmt: skip
 
+_PATIENCE = 16  # steps between two passes after which the device is waited for, where a pass was asked for
 STATEMENT, REGION, FORWARD, OTHER = 0, 1, 2, 3  # what a scope is to the counting of steps
 LINE = "line"
 """The phase of a statement of a function that is followed; its path ends with the line's number."""
@@ -195,6 +196,7 @@ class CallLog:
         self._observers: list[Attached] = []
         self._leaving: list[tuple[Attached, int]] = []
         self._several = self._verified = False
+        self._turning = 0
         self._set(Mode.EVENTS)
 
     def __enter__(self) -> CallLog:
@@ -339,7 +341,11 @@ class CallLog:
             self._leader, self._leading = scope, tape.number
             self._dispatch_all()
         elif tape.number != self._leading:
-            return NO_MARK
+            if self._tapes[self._leading].depth:
+                return NO_MARK
+            self._leading = tape.number  # the thread that led has nothing open: this one goes on
+        if self._on_device and self._capturing():
+            return NO_MARK  # in a capture nothing may be asked of the device
         self.clock.tidy()
         tape.pack()
         mark = self.mark_now(tape, began) if self._on_device else NO_MARK
@@ -359,6 +365,11 @@ class CallLog:
             self._turns.append((number, int(self._mode)))
         return mark
 
+    def _capturing(self) -> bool:
+        """Whether the stream in use is being captured into a graph."""
+        asked = getattr(self.clock, "capturing", None)
+        return bool(asked and asked())
+
     def _turn(self, schedule: Schedule, now: float, mark: int, evaluates: bool) -> None:
         """At the beginning of a step: go on to the next mode, where it is time and nothing is in the way."""
         if evaluates:  # no step of the training, but a row of its own: always marked, never recorded
@@ -367,6 +378,9 @@ class CallLog:
                 self._stop(mark)
             self._set(Mode.EVENTS | (Mode.TURNING if self._leaving else Mode.PLAIN))
         elif self._leaving:
+            self._turning += 1
+            if self._turning > _PATIENCE and schedule.asked:
+                self.clock.wait()  # the queue is longer than the cell: else what was asked for would never come
             if not self._pending():
                 self._finish()
                 schedule.delayed(now)
@@ -378,6 +392,7 @@ class CallLog:
                 self._begin(schedule.mode)
         elif self._attached:
             self._stop(mark)
+            self._turning = 0
             self._set(Mode.TURNING)
         else:
             self._begin(schedule.mode)

@@ -61,6 +61,8 @@ class Schedule:
         blocks: Iterable[Block] | None = None,
     ) -> None:
         self._kernels = True if (lines or hot) and kernels is None else kernels
+        self.asked = bool(self._kernels)
+        """Whether the user has asked for more than marks."""
         self._lines = lines
         self._hot = hot
         self._random = random.Random(0)  # noqa: S311 - lengths that no rhythm of the steps follows
@@ -102,6 +104,8 @@ class Schedule:
         self._block = next(self._blocks)
 
     def _on_the_host(self) -> Iterator[Block]:
+        if self._lines:
+            yield Block(Mode.EVENTS, 1)  # the first step, with what it compiles and allocates
         while self._lines:
             yield Block(Mode.EVENTS | Mode.LINES, 2)
             yield Block(Mode.EVENTS, 3)

@@ -196,7 +196,7 @@ def test_float64_is_told_with_its_share() -> None:
     finding = told(facts(paced(work=work), Conv1={"dtype": "float64"}), "float64")
     assert finding.sentence == (
         "float64 in Conv1.forward, Conv1.update, 70 % of the GPU's work: float32 moves half the bytes, and most GPUs "
-        "compute it many times as fast, and mending it gains up to 56 % of the step."
+        "compute it many times as fast, and mending it gains up to 35 % of the step."
     )
     assert finding.next == '.astype("float32") where data and parameters are made'
 
@@ -206,7 +206,7 @@ def test_float64_on_the_host_clock_is_judged_by_the_hosts_time() -> None:
     finding = told(facts(host, Pool1={"dtype": "float64"}), "float64")
     assert finding.sentence.startswith("float64 in Pool1.backward, 6.9 % of the host's time: float32 moves half the")
     assert "GPU" not in finding.sentence
-    assert finding.gain == pytest.approx(180 / 2590)
+    assert math.isnan(finding.gain)  # how much faster this host would be, nothing here tells
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,8 @@ def test_where_lines_are_wanted_the_first_steps_have_records_then_lines_with_rec
 
 
 def test_lines_without_a_device_take_turns_with_steps_of_none() -> None:
-    assert modes(Schedule(device=False, lines=True), 10) == [
+    assert modes(Schedule(device=False, lines=True), 11) == [
+        (EVENTS, 1),
         (EVENTS | LINES, 2),
         (EVENTS, 3),
         (EVENTS | LINES, 2),

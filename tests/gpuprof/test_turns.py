@@ -378,14 +378,14 @@ def test_a_first_layer_called_inside_another_begins_no_step() -> None:
     assert cell.modes == [(EVENTS, 4)]
 
 
-def test_another_threads_calls_begin_no_step() -> None:
+def test_another_thread_goes_on_with_the_steps_where_the_first_has_nothing_open() -> None:
     with Cell(Block(EVENTS, 1), Block(PLAIN, 9)) as cell:
         cell.steps(1)
         thread = threading.Thread(target=cell.steps, args=(3,))
         thread.start()
         thread.join()
         cell.steps(1)
-    assert cell.modes == [(EVENTS, 8), (PLAIN, 2)]
+    assert cell.modes == [(EVENTS, 2), (PLAIN, 8)]
 
 
 # Calls that end out of order
