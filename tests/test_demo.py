@@ -24,7 +24,7 @@ def runner() -> ModuleType:
 def test_the_demo_runs_from_top_to_bottom_and_shows_its_tables(runner: ModuleType, tmp_path: Path) -> None:
     notebook = runner.run(ROOT / "demo.ipynb", tmp_path / "demo.ipynb")
     tables = runner.tables(notebook)
-    assert len(tables) == 5
+    assert len(tables) == 6
     assert "Pool1.backward" in tables[1]
     assert (tmp_path / "demo.ipynb").exists()
 

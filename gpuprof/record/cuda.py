@@ -110,7 +110,10 @@ class _EventClock(ABC, Generic[Event]):
 
     def capturing(self) -> bool:
         """Whether the stream in use is being captured into a graph."""
-        return driver.capturing(self._stream_number(self._here()[1]))
+        try:
+            return driver.capturing(self._stream_number(self._here()[1]))
+        except RuntimeError:  # a thread that has no context yet captures nothing
+            return False
 
     def pending(self, mark: int) -> bool:
         """Whether the device has yet to reach a mark."""
