@@ -72,11 +72,6 @@ class Schedule:
             self._blocks = itertools.chain(blocks, itertools.repeat(Block(Mode.PLAIN, _FOR_EVER, math.inf)))
         self._begin(0.0)
 
-    @property
-    def mode(self) -> Mode:
-        """What the step that has begun is for."""
-        return self._block.mode & ~(Mode.RECORDS if self._kernels is False else Mode.PLAIN)
-
     def turn(self, now: float) -> bool:
         """Whether another block begins with the step that begins `now`, seconds since the cell's beginning."""
         self._steps += 1
@@ -97,11 +92,17 @@ class Schedule:
     def without_records(self) -> None:
         """Records cannot be had: leave out from now on what needs them."""
         self._kernels = False
+        self._set()
 
     def _begin(self, now: float) -> None:
         self._now = self._since = now
         self._steps = 0
         self._block = next(self._blocks)
+        self._set()
+
+    def _set(self) -> None:
+        self.mode = self._block.mode & ~(Mode.RECORDS if self._kernels is False else Mode.PLAIN)
+        """What the step that has begun is for; kept, for operations on flags are slow."""
 
     def _on_the_host(self) -> Iterator[Block]:
         if self._lines:
