@@ -1,4 +1,4 @@
-"""What the README and docs/timing.md show of measurements, made from benchmarks/results and from nothing else.
+"""What README and docs show of measurements, made from benchmarks/results and from nothing else.
 
 `python -m benchmarks.readme` writes the blocks between the pages' markers, <!-- measured: NAME --> and
 <!-- /measured: NAME -->, and docs/layertime.png; the tests check that all are what this makes of the files.
@@ -20,6 +20,7 @@ from gpuprof.units import percent, seconds_text
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 TIMING = ROOT / "docs" / "timing.md"
+LAYERS = ROOT / "docs" / "layers.md"
 PICTURE = ROOT / "docs" / "layertime.png"
 MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(?=<!-- /measured: \2 -->)", re.DOTALL)
 CELL = "%%layertime lm\nlm.training(1, n_batch=8, steps=300, show_error=False)"
@@ -65,6 +66,23 @@ def pooling() -> str:
     return "\n".join(lines)
 
 
+def layers() -> str:
+    """What `benchmarks/layers` asked and measured, part by part, Markdown."""
+    measured = load("layers")
+    machine = measured["machine"]
+    lines = ["| part | what | asked | measured | reached |", "|---|---|---|---|---|"]
+    for part, found in measured["parts"].items():
+        for what, asked, text, reached in found["claims"]:
+            cells = (part, what, asked, text, {"?": ""}.get(reached, reached))
+            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    lines += [
+        "",
+        f"[layers.json]({{results}}/layers.json): {machine['gpu']}, driver {machine['driver']}, "
+        f"CUDA {machine['cuda']}, CuPy {machine['cupy']}, commit {measured['commit']}, {measured['date']}.",
+    ]
+    return "\n".join(lines)
+
+
 def draw(profile: Profile, path: Path) -> None:
     """The picture: the cell, the text of its output, and the timeline of a step."""
     import matplotlib as mpl
@@ -101,6 +119,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     block.__name__: block
     for block in (
         pooling,
+        layers,
         pages.example,
         pages.timers,
         pages.claims,
@@ -130,8 +149,8 @@ def updated(page: Path) -> str:
 
 
 def main() -> None:
-    """Write both pages and the picture."""
-    for page in (README, TIMING):
+    """Write the pages and the picture."""
+    for page in (README, TIMING, LAYERS):
         page.write_text(updated(page), encoding="utf-8")
     PICTURE.parent.mkdir(exist_ok=True)
     draw(shown_profile(), PICTURE)

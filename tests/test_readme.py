@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-PAGES = pytest.mark.parametrize("page", [readme.README, readme.TIMING], ids=lambda page: page.name)
+PAGES = pytest.mark.parametrize("page", [readme.README, readme.TIMING, readme.LAYERS], ids=lambda page: page.name)
 
 
 @PAGES
@@ -24,7 +24,7 @@ def test_the_tables_are_what_the_results_say(page: Path) -> None:
 
 
 def test_every_block_is_on_a_page() -> None:
-    text = TEXT + readme.TIMING.read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in (readme.README, readme.TIMING, readme.LAYERS))
     assert {name for _, name in readme.MARKED.findall(text)} == readme.BLOCKS.keys()
 
 
