@@ -149,6 +149,9 @@ class FakeClock:
 
     def recorder(self, launches: bool) -> FakeRecorder:
         """Records from now on, with marks among them; NoRecordsError without a device, or where `records` says why."""
+        running = isinstance(self._recording, FakeRecorder) and not self._recording.stopped
+        if running:
+            raise NoRecordsError("records are being taken on this fake clock already")
         if not self.on_device or self.no_records:
             raise NoRecordsError(self.no_records or "a fake clock without a device has no kernels")
         self._recording = FakeRecorder(self, launches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
@@ -32,6 +33,8 @@ from gpuprof.results.profile import Profile
 from gpuprof.results.seen import Seen, Work
 
 _TYPES = {"float16": "float16", "bfloat16": "bfloat16", "float32": "float32", "float64": "float64"}
+
+_LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 _open: list[CallLog] = []
 
@@ -186,7 +189,11 @@ def line_time(
     """`gpuprof.linetime`."""
     if repeat < 1:
         raise ValueError(f"repeat must be 1 or more; got {repeat}")
-    code_of(function)
+    if code_of(function).co_flags & _LAZY:
+        raise TypeError(
+            f"{getattr(function, '__qualname__', function)!s} is a coroutine or a generator: a call returns before its "
+            "work is begun; give the function that does the work"
+        )
     owner = getattr(function, "__self__", None)
     name = getattr(function, "__qualname__", repr(function))
     if owner is not None:

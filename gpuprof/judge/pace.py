@@ -125,7 +125,7 @@ def pace(calls: Calls, account: Account, kernels: Kernels | None = None) -> Pace
         own=own,
         host=host,
         work=recorded[0] if recorded else typical(_by_step(account, work, used), axis=0) * 1e-9,
-        waited=float(np.median(_by_step(account, waits, free).sum(axis=1))) * 1e-9,
+        waited=float(typical(_by_step(account, waits, free).sum(axis=1))) * 1e-9,
         # held up by a full queue: as slow as the device, which yet never catches up all step long
         host_known=not (float(host.sum()) > 0.97 * step and queued > 0.1 * step),
         on_device=True,

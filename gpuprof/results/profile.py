@@ -36,6 +36,8 @@ class Profile(Measured):
 
     def __getitem__(self, key: tuple[str, str]) -> Any:
         """The row of `table` for (path, phase), as a Series: `profile["Pool1", "backward"].median_us`."""
+        if not isinstance(key, tuple) or len(key) != 2:
+            raise KeyError(f'expected a path and a phase, as in profile["Pool1", "backward"]; got {key!r}')
         path, phase = key
         rows = self.table[(self.table["path"] == path) & (self.table["phase"] == phase)]
         if rows.empty:

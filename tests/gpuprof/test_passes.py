@@ -472,3 +472,24 @@ def test_profiles_of_before_there_were_passes_are_still_read(name: str) -> None:
     assert found.table["total_ms"].notna().all()
     assert found.table["busy_us"].isna().all()
     assert set(found.log["mode"].tolist()) == {int(Mode.EVENTS)}
+
+
+@pytest.mark.parametrize("key", ["L0", ("L0", "forward", 1), 3])
+def test_a_key_that_is_no_pair_is_answered_with_what_one_looks_like(profile: Profile, key: object) -> None:
+    with pytest.raises(KeyError, match="expected a path and a phase"):
+        profile[key]
+
+
+def test_linetime_refuses_what_returns_before_its_work() -> None:
+    def lazily():
+        yield 1
+
+    with pytest.raises(TypeError, match="before its work is begun"):
+        gpuprof.linetime(lazily)
+
+
+def test_two_recorders_at_once_are_refused_by_a_fake_clock_too() -> None:
+    clock = FakeClock(device=True)
+    clock.recorder(False)
+    with pytest.raises(NoRecordsError, match="already"):
+        clock.recorder(False)
