@@ -190,13 +190,16 @@ class CallLog:
         self.went_back = False
         """Whether anything but a forward has been called since the last step began."""
         self._turns: list[tuple[int, int]] = []
-        self._leader = self._leading = -1
+        self._leader = self.leading = -1
         self._ever_back = self._trained = False
         self._attached: list[Attached] = []
         self._observers: list[Attached] = []
         self._leaving: list[tuple[Attached, int]] = []
         self._several = self._verified = False
         self._turning = 0
+        self._regular = True
+        """Whether each call of the leader has begun a step."""
+        self._granted = 0
         self._set(Mode.EVENTS)
 
     def __enter__(self) -> CallLog:
@@ -264,6 +267,7 @@ class CallLog:
         """Tell a callable how its next calls are to be written down."""
         call.way.marks = self._marking
         watched = bool(self._observers) or bool(self._mode & Mode.LINES)
+        call.way.quiet, call.way.opens = 0, self._on_device and call.scope == self._leader
         call.way.special = watched or self._leader < 0 or call.scope == self._leader or not call.seen
 
     def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | int | None = None) -> int:
@@ -338,12 +342,12 @@ class CallLog:
         """The scope that was called first is called again: a step may begin, and with it another mode."""
         first = self._leader < 0
         if first:
-            self._leader, self._leading = scope, tape.number
+            self._leader, self.leading = scope, tape.number
             self._dispatch_all()
-        elif tape.number != self._leading:
-            if self._tapes[self._leading].depth:
+        elif tape.number != self.leading:
+            if self._tapes[self.leading].depth:
                 return NO_MARK
-            self._leading = tape.number  # the thread that led has nothing open: this one goes on
+            self.leading = tape.number  # the thread that led has nothing open: this one goes on
         if self._on_device and self._capturing():
             return NO_MARK  # in a capture nothing may be asked of the device
         self.clock.tidy()
@@ -355,15 +359,33 @@ class CallLog:
         self.went_back &= evaluates  # an evaluation is no step: the one after it has the update before it to begin by
         self._ever_back |= back
         begins = first or back or not self._ever_back
+        self._count_quiet()
         if not first and self._schedule and (begins or evaluates):
             try:
                 self._turn(self._schedule, (began - self._host_open) * 1e-9, mark, evaluates)
             except Exception as error:  # ours, not the measured code's: that goes on, with marks alone
                 self._give_up(error)
         self.begun[int(self._mode)] += begins and not evaluates
+        self._regular &= begins and not evaluates
+        self._let_be((began - self._host_open) * 1e-9)
         if not self._turns or self._turns[-1][1] != self._mode:
             self._turns.append((number, int(self._mode)))
         return mark
+
+    def _let_be(self, now: float) -> None:
+        """Let the next steps begin without asking, as many as are sure to be of this mode."""
+        leaders = [call for call in self.taped if call.scope == self._leader]
+        quiet = self._mode in (Mode.EVENTS, Mode.PLAIN) and not self._leaving
+        self._granted = 0
+        if self._regular and self._schedule and quiet and len(leaders) == 1:
+            self._granted = leaders[0].way.quiet = self._schedule.sure(now)
+
+    def _count_quiet(self) -> None:
+        """Count the steps that began without asking."""
+        left = min((call.way.quiet for call in self.taped if call.scope == self._leader), default=0)
+        if self._granted and self._schedule:
+            self._schedule.passed(self._granted - left)
+        self._granted = 0
 
     def _capturing(self) -> bool:
         """Whether the stream in use is being captured into a graph."""

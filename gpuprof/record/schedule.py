@@ -39,6 +39,7 @@ class Block(NamedTuple):
 
 _FOR_EVER = 1 << 62
 _FIRST_RECORDS_S = 1.0  # beginning and ending records costs some 15 ms
+_UNASKED_S = 0.1
 _LATER = 4.0  # they are taken again when the cell has lasted this many times as long
 
 
@@ -80,6 +81,15 @@ class Schedule:
         if over:
             self._begin(now)
         return over
+
+    def sure(self, now: float) -> int:
+        """How many steps will go by in this block before it can end: by its length, and by the steps' so far."""
+        each = max(1e-6, (now - self._since) / max(1, self._steps))
+        return max(0, min(self._block.steps - self._steps - 1, int(_UNASKED_S / each))) if self._steps else 0
+
+    def passed(self, steps: int) -> None:
+        """So many steps have begun without `turn`."""
+        self._steps += steps
 
     def delayed(self, now: float) -> None:
         """The block that has begun really begins `now`."""

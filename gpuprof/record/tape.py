@@ -94,6 +94,7 @@ class Log(Protocol):
     taped: list[TapedCall]
     next_number: Callable[[], int]
     went_back: bool
+    leading: int
 
     def goes_back(self, scope: int) -> bool:
         """Whether a call of this scope means that a step has gone beyond its forward."""
@@ -133,6 +134,10 @@ class Way:
     """Reads what a call says about `train=`, where it can say anything."""
     special: bool = True
     """Whether its calls go through the log."""
+    quiet: int = 0
+    """So many of them need not, though the steps begin with them."""
+    opens: bool = False
+    """Whether each of its calls begins with a mark."""
     marks: bool = False
 
 
@@ -166,7 +171,7 @@ class TapedCall:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: C901 - every step of it is a part of what it costs
         """The method's value; what it raises rises."""
         way = self.way
-        if way.special:
+        if way.special and not way.quiet:
             return self._specially(args, kwargs)
         now = way.now
         began = now()
@@ -178,13 +183,21 @@ class TapedCall:
             except (AttributeError, KeyError, TypeError):
                 what += (way.log.shape_of(args) + 1) << _SHAPE_BITS
         if way.train:
-            what += (way.train(args, kwargs) + 1) << _TRAIN_BITS
+            said = way.train(args, kwargs)
+            if said == NO and way.quiet:  # an evaluation
+                return self._specially(args, kwargs)
+            what += (said + 1) << _TRAIN_BITS
+        if way.quiet:
+            if tape.depth or tape.number != way.log.leading:
+                return self._specially(args, kwargs)
+            way.quiet -= 1
+            way.log.went_back = False
         if way.back:
             way.log.went_back = True
         number = way.number()
         first = last = NO_MARK
         marks = way.marks
-        if marks:
+        if marks or way.opens:
             try:
                 place = way.place()
                 if began - tape.done < TOGETHER_NS and place == tape.place:
@@ -196,7 +209,7 @@ class TapedCall:
                 first, tape.place = FAILED, None
         tape.depth += 1
         start = now()
-        if marks:
+        if marks or way.opens:
             tape.done = start
         try:
             result = way.method(*args, **kwargs)
