@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks import pages, scenes, simulated
 from benchmarks.results import load
@@ -78,9 +79,17 @@ def layers() -> str:
     lines += [
         "",
         f"[layers.json]({{results}}/layers.json): {machine['gpu']}, driver {machine['driver']}, "
-        f"CUDA {machine['cuda']}, CuPy {machine['cupy']}, commit {measured['commit']}, {measured['date']}.",
+        f"CUDA {machine['cuda']}, CuPy {machine['cupy']}, {measured['date']}; commits: {_commits(measured['parts'])}.",
     ]
     return "\n".join(lines)
+
+
+def _commits(parts: dict[str, Any]) -> str:
+    """Which part was measured at which commit."""
+    by_commit: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        by_commit.setdefault(part["commit"], []).append(name)
+    return "; ".join(f"{commit} ({', '.join(names)})" for commit, names in by_commit.items())
 
 
 def draw(profile: Profile, path: Path) -> None:
