@@ -10,7 +10,7 @@ from gpuprof.latest import last
 from gpuprof.passes.measurement import Wishes
 from gpuprof.profiling import LayerTime, innermost, line_time
 from gpuprof.record.clocks import Clock
-from gpuprof.record.log import RAISED
+from gpuprof.record.tape import RAISED
 from gpuprof.results.comparison import Comparison
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.sweep import Sweep

@@ -21,11 +21,13 @@ from gpuprof.hooks.source import Source
 from gpuprof.judge.hot import hot_lines
 from gpuprof.judge.layercost import ArrayBytes, layer_cost
 from gpuprof.latest import keep
+from gpuprof.record.calls import LINE, Scope
 from gpuprof.record.clocks import Clock, clock_for
 from gpuprof.record.inspect import Inspection, Inspector
 from gpuprof.record.launches import kernels_of
-from gpuprof.record.log import LINE, RAISED, RETURNED, CallLog, Scope
+from gpuprof.record.log import CallLog
 from gpuprof.record.schedule import KERNELS, Block, Mode, Schedule
+from gpuprof.record.tape import RAISED, RETURNED
 from gpuprof.record.waits import summary
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.linetimes import Followed

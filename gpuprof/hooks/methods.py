@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuprof.record.log import CallLog
-from gpuprof.record.tape import NO, UNSAID, YES, TapedCall
+from gpuprof.record.tape import NO, UNSAID, YES
+from gpuprof.record.taped import TapedCall
 
 PHASES = ("forward", "backward", "update")
 OUTSIDE_PATH = "(outside)"

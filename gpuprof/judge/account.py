@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprof.hooks.methods import OUTSIDE_PATH
+from gpuprof.record.calls import Calls, Scope
 from gpuprof.record.clocks import MISSING, Ints
-from gpuprof.record.log import NO, UNSAID, YES, Calls, Scope
 from gpuprof.record.schedule import KERNELS, Mode
+from gpuprof.record.tape import NO, UNSAID, YES
 
 OUTSIDE = Scope(OUTSIDE_PATH, "")
 """The row of what no layer was open for."""

@@ -7,7 +7,7 @@ import numpy as np
 from gpuprof.judge.account import OUTSIDE
 from gpuprof.judge.findings import label
 from gpuprof.judge.pace import Floats, Pace
-from gpuprof.record.log import Scope
+from gpuprof.record.calls import Scope
 from gpuprof.units import digits, percent, seconds_text
 
 _NOTHING = 0.03  # a gain below this share of the step is called next to nothing

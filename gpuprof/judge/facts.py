@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprof.judge.pace import Floats, Pace
-from gpuprof.record.log import Scope
+from gpuprof.record.calls import Scope
 from gpuprof.record.waits import WaitLine
 
 _ISSUING = 1e-4  # seconds; a launch from Python takes 5 to 20 µs, so a row above this works or waits besides

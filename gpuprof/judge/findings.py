@@ -12,7 +12,7 @@ from gpuprof.judge.facts import Facts, KernelFact, RowFact
 from gpuprof.judge.kernelnames import INDEXING, REDUCING, function, is_double
 from gpuprof.judge.pace import Floats, Pace
 from gpuprof.record.apis import ALLOCATE, COPY, FREE, SYNCHRONISE, WAYS
-from gpuprof.record.log import Scope
+from gpuprof.record.calls import Scope
 from gpuprof.record.waits import WaitLine
 from gpuprof.units import digits, percent, seconds_text
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from gpuprof.judge.account import Account
 from gpuprof.judge.busy import busy_ns
+from gpuprof.record.calls import Calls
 from gpuprof.record.clocks import Ints
 from gpuprof.record.launches import UNKNOWN, Kernels
-from gpuprof.record.log import Calls
 from gpuprof.record.schedule import KERNELS, Mode
 
 Floats = NDArray[np.float64]

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from gpuprof.record.calls import Calls
 from gpuprof.record.clocks import Ints
-from gpuprof.record.log import Calls, Taken
+from gpuprof.record.taken import Taken
 
 OUTSIDE, UNKNOWN = -1, -2
 COLUMNS = (

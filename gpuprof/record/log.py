@@ -6,20 +6,19 @@ import itertools
 import operator
 from collections import Counter
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from gpuprof.record.calls import COLUMNS, LINE, Bearing, Calls, Scope
 from gpuprof.record.clocks import MISSING, Clock, Ints
-from gpuprof.record.kernels import Launched, NoRecordsError, Recorder
+from gpuprof.record.kernels import NoRecordsError
 from gpuprof.record.schedule import Mode, Schedule
+from gpuprof.record.taken import Taken, Taking
 from gpuprof.record.tape import (
     FAILED,
     NO,
     NO_MARK,
-    RAISED,
     RETURNED,
     TOGETHER_NS,
     UNSAID,
@@ -27,51 +26,13 @@ from gpuprof.record.tape import (
     Here,
     Opened,
     Tape,
-    TapedCall,
     code,
     paired,
 )
-
-__all__ = [
-    "COLUMNS", "LINE", "NO", "RAISED", "RETURNED", "UNSAID", "YES", "Attached", "Bearing", "CallLog", "Calls", "Scope",
-    "Taken",
-]  # fmt: skip
+from gpuprof.record.taped import TapedCall
 
 _PATIENCE = 16  # steps between two passes after which the device is waited for, where a pass was asked for
 STATEMENT, REGION, FORWARD, OTHER = 0, 1, 2, 3  # what a scope is to the counting of steps
-LINE = "line"
-"""The phase of a statement of a function that is followed; its path ends with the line's number."""
-
-
-COLUMNS = (
-    "call", "parent", "scope", "train", "shape", "thread", "host_start", "host_end", "first", "last", "status",
-    "own", "mode", "start", "end", "device", "stream",
-)  # fmt: skip
-"""The columns of finished calls."""
-
-
-class Scope(NamedTuple):
-    """What a row of the table is about: the path of a layer, and a phase."""
-
-    path: str
-    phase: str
-
-
-class Bearing(NamedTuple):
-    """A moment on both axes, ns: a mark on a drained device, and the host's time just before it."""
-
-    host: int
-    device: int
-
-
-class Taken(NamedTuple):
-    """A block of kernel records, and what puts them on the host's axis."""
-
-    launched: Launched
-    bearings: tuple[tuple[int, int], tuple[int, int]]
-    """(host's time, records' time) at its beginning and its end, ns."""
-    threads: dict[int, int]
-    """The log's numbers of threads by what CUPTI calls them."""
 
 
 class Attached(Protocol):
@@ -88,71 +49,6 @@ class Attached(Protocol):
 
     def finish(self) -> None:
         """Come off; what was watched is done on the device."""
-
-
-@dataclass(frozen=True)
-class Calls:
-    """Finished calls as columns of int64, in the order they began.
-
-    call, parent (a call, or -1), scope, train, shape, thread, host_start, host_end, first, last (the running numbers
-    of its boundaries), status, own (the host time that the log itself took since the call before began), mode (of its
-    step), start, end (the device's times; MISSING where that boundary was not marked), device, stream. Times are ns.
-    """
-
-    columns: dict[str, Ints]
-    scopes: tuple[Scope, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    window: tuple[int, int]
-    """Device times of the log's opening and closing marks."""
-    host_window: tuple[int, int, int]
-    """Host times: opened, on a drained device; everything issued; everything done."""
-    bearings: tuple[Bearing, ...]
-    """From the log's opening and its end; fewer than two where a CUDA error ended it."""
-    on_device: bool
-    lost: int = 0
-    """Calls left out because a mark of theirs could not be read."""
-    failure: str = ""
-    """What CUDA said, where the end of the work could not be waited for."""
-
-    def __len__(self) -> int:
-        return len(self.columns["call"])
-
-    def __getitem__(self, column: str) -> Ints:
-        return self.columns[column]
-
-    @cached_property
-    def parents(self) -> Ints:
-        """The position of each call's parent; -1 for none, or for one that was left out."""
-        return self.positions(self["parent"])
-
-    def without(self, phase: str) -> tuple[Calls, Ints]:
-        """The log without the calls of a phase, as if nobody had asked for them; and where each old position went.
-
-        A call left out goes to the innermost one around it that stayed, or to -1.
-        """
-        kinds = np.array([scope.phase == phase for scope in self.scopes], dtype=bool)
-        stays = ~kinds[self["scope"]] if len(self) else np.zeros(0, dtype=bool)
-        if stays.all():
-            return self, np.arange(len(self))
-        above = np.arange(len(self))
-        while (leaving := (above >= 0) & ~stays[above]).any():
-            above = np.where(leaving, self.parents[above], above)
-        new = np.where(stays, np.cumsum(stays) - 1, -1)
-        moved = np.where(above >= 0, new[above], -1)
-        columns = {name: column[stays] for name, column in self.columns.items()}
-        numbers = np.concatenate([self["call"], [-1]])
-        around = self.parents[stays]
-        while (leaving := (around >= 0) & ~stays[around]).any():
-            around = np.where(leaving, self.parents[around], around)
-        columns["parent"] = numbers[around]
-        return replace(self, columns=columns), moved
-
-    def positions(self, numbers: Ints) -> Ints:
-        """The positions of calls by their numbers; -1 for one that is not here."""
-        if not len(self):
-            return np.full(len(numbers), -1, dtype=np.int64)
-        found = np.minimum(np.searchsorted(self["call"], numbers), len(self) - 1)
-        return np.where((numbers >= 0) & (self["call"][found] == numbers), found, -1)
 
 
 class CallLog:
@@ -195,7 +91,7 @@ class CallLog:
         self._attached: list[Attached] = []
         self._observers: list[Attached] = []
         self._leaving: list[tuple[Attached, int]] = []
-        self._several = self._verified = False
+        self._several = False
         self._turning = 0
         self._regular = True
         """Whether each call of the leader has begun a step."""
@@ -446,7 +342,8 @@ class CallLog:
         self.clock.tidy()
         if mode & Mode.RECORDS:
             try:
-                self._attached.append(_Records(self, launches=self._several or not self._verified))
+                launches = self._several or not self.taken
+                self._attached.append(Taking(self.clock, self._tapes, launches, self._keep))
             except (NoRecordsError, RuntimeError, AttributeError) as error:  # the last: a host clock has no records
                 self.no_records = str(error)
                 mode &= ~Mode.RECORDS
@@ -455,6 +352,11 @@ class CallLog:
         self._attached += [make() for wanted, make in self._watchers.items() if mode & wanted]
         self._observers = [attached for attached in self._attached if hasattr(attached, "entered")]
         self._set(mode)
+
+    def _keep(self, taken: Taken) -> None:
+        """Keep a block of records; where one thread launched in the first, the next do not record threads."""
+        self.taken.append(taken)
+        self._several |= len(self._tapes) > 1 or len(np.unique(taken.launched.threads)) > 1
 
     def _set(self, mode: Mode) -> None:
         self._mode = mode
@@ -529,41 +431,3 @@ class CallLog:
             return np.full(len(numbers), int(Mode.EVENTS), dtype=np.int64)
         begins, modes = np.array(self._turns, dtype=np.int64).T
         return np.asarray(modes[np.maximum(0, np.searchsorted(begins, numbers, side="right") - 1)])
-
-
-class _Records:
-    """The kernel records of a block of steps."""
-
-    def __init__(self, log: CallLog, launches: bool) -> None:
-        clock: Any = log.clock
-        self._log = log
-        self._recorder: Recorder = clock.recorder(launches)
-        self._began = self._now()
-
-    def entered(self, call: int) -> None:
-        self._recorder.mark(2 * call)
-
-    def left(self, call: int) -> None:
-        self._recorder.mark(2 * call + 1)
-
-    def stop(self) -> None:
-        self._recorder.stop()
-        self._ended = self._now()
-
-    def finish(self) -> None:
-        launched = self._recorder.collect()
-        log = self._log
-        threads = {tape.ident & 0xFFFFFFFF: tape.number for tape in log._tapes}
-        log.taken.append(Taken(launched, (self._began, self._ended), threads))
-        log._verified = True
-        log._several |= len(log._tapes) > 1 or len(np.unique(launched.threads)) > 1
-
-    def _now(self) -> tuple[int, int]:
-        """The same moment on the host's axis and on the records'; of some tries the one that took least."""
-        tries = []
-        for _ in range(5):
-            before = self._log.clock.host()
-            now = self._recorder.now()
-            after = self._log.clock.host()
-            tries.append((after - before, (before + after) // 2, now))
-        return min(tries)[1:]

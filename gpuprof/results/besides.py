@@ -13,7 +13,7 @@ from gpuprof.judge.cost import roof
 from gpuprof.judge.findings import Facts, KernelFact, RowFact
 from gpuprof.judge.layercost import roof_seconds
 from gpuprof.judge.pace import Floats, Pace
-from gpuprof.record.log import Calls, Scope
+from gpuprof.record.calls import Calls, Scope
 from gpuprof.results.kerneltable import KernelFigures
 from gpuprof.results.seen import Seen, Work
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuprof.record.log import COLUMNS, Bearing, Calls, Scope
+from gpuprof.record.calls import COLUMNS, Bearing, Calls, Scope
 from gpuprof.record.schedule import Mode
 from gpuprof.results.seen import Seen
 

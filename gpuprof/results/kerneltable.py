@@ -10,9 +10,9 @@ import numpy as np
 
 from gpuprof.judge.account import Account
 from gpuprof.judge.busy import Gaps, busy_ns, gaps
+from gpuprof.record.calls import Calls
 from gpuprof.record.clocks import Ints
 from gpuprof.record.launches import OUTSIDE, Kernels
-from gpuprof.record.log import Calls
 from gpuprof.record.schedule import KERNELS, Mode
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpuprof.judge.account import OUTSIDE, Account
 from gpuprof.judge.pace import Pace
-from gpuprof.record.log import Scope
+from gpuprof.record.calls import Scope
 from gpuprof.views.grid import LayerStep
 
 

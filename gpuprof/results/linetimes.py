@@ -11,9 +11,9 @@ import numpy as np
 
 from gpuprof.hooks.source import Source
 from gpuprof.judge.busy import busy_ns
+from gpuprof.record.calls import LINE, Calls
 from gpuprof.record.clocks import MISSING, Ints
 from gpuprof.record.launches import Kernels
-from gpuprof.record.log import LINE, Calls
 from gpuprof.record.schedule import KERNELS, Mode
 from gpuprof.results.lines import LineFigures, LineProfile
 from gpuprof.results.seen import Seen

@@ -9,8 +9,8 @@ from typing import Any
 
 from gpuprof.judge.account import Account, account
 from gpuprof.judge.pace import Pace, pace
+from gpuprof.record.calls import LINE, Calls
 from gpuprof.record.launches import Kernels
-from gpuprof.record.log import LINE, Calls
 from gpuprof.results.besides import cost_table, hot_table, memory_table, roofs, wait_table
 from gpuprof.results.kerneltable import KernelFigures, by_name, kernel_figures
 from gpuprof.results.lines import LineProfile

@@ -9,9 +9,9 @@ import numpy as np
 
 from gpuprof.judge.cost import Ceilings, Cost
 from gpuprof.judge.hot import HotLine
+from gpuprof.record.calls import Scope
 from gpuprof.record.clocks import Ints
 from gpuprof.record.launches import COLUMNS, Kernels
-from gpuprof.record.log import Scope
 from gpuprof.record.waits import WaitLine
 
 MEMORY = ("call", "allocated", "allocations", "peak", "retained", "grown", "growths")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpuprof.record.calls import Calls
 from gpuprof.record.clocks import Ints
-from gpuprof.record.log import RAISED, Calls
 from gpuprof.record.schedule import Mode
+from gpuprof.record.tape import RAISED
 from gpuprof.results.seen import Seen
 from gpuprof.units import count, percent
 

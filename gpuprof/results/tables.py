@@ -12,9 +12,10 @@ from gpuprof.judge.account import OUTSIDE, Account
 from gpuprof.judge.busy import busy_ns
 from gpuprof.judge.pace import Floats, Pace
 from gpuprof.judge.stats import median_interval
+from gpuprof.record.calls import Calls
 from gpuprof.record.clocks import MISSING, Ints
-from gpuprof.record.log import RAISED, Calls
 from gpuprof.record.schedule import Mode
+from gpuprof.record.tape import RAISED
 from gpuprof.results.kerneltable import KernelFigures, kernel_figures
 from gpuprof.results.seen import Seen
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gpuprof.record.calls import Calls
 from gpuprof.record.launches import COLUMNS, Kernels
-from gpuprof.record.log import CallLog, Calls
+from gpuprof.record.log import CallLog
 from gpuprof.testing import FakeClock
 
 

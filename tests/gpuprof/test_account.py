@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from gpuprof.judge.account import OUTSIDE, account
-from gpuprof.record.log import NO, UNSAID, YES, CallLog, Calls
+from gpuprof.record.calls import Calls
+from gpuprof.record.log import CallLog
+from gpuprof.record.tape import NO, UNSAID, YES
 from gpuprof.testing import FakeClock
 
 from .models import FakeModel

@@ -10,7 +10,7 @@ from gpuprof.judge.account import OUTSIDE
 from gpuprof.judge.advice import verdict
 from gpuprof.judge.findings import Facts, Finding, KernelFact, RowFact, findings
 from gpuprof.judge.pace import Pace
-from gpuprof.record.log import Scope
+from gpuprof.record.calls import Scope
 from gpuprof.record.waits import WaitLine
 
 NAN = math.nan

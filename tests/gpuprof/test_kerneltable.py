@@ -7,8 +7,8 @@ import pytest
 
 from gpuprof.judge.account import account
 from gpuprof.judge.pace import spacing, work_of_a_step
+from gpuprof.record.calls import Calls
 from gpuprof.record.launches import Kernels
-from gpuprof.record.log import Calls
 from gpuprof.record.schedule import KERNELS, Mode
 from gpuprof.results.kerneltable import KernelFigures, by_name, kernel_figures, recorded_calls
 

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from gpuprof.fakerecords import FakeRecorder, fake_records
+from gpuprof.record.calls import Calls
 from gpuprof.record.kernels import Launched
 from gpuprof.record.launches import OUTSIDE, UNKNOWN, Kernels, kernels_of
-from gpuprof.record.log import RAISED, CallLog, Calls, Taken
+from gpuprof.record.log import CallLog
 from gpuprof.record.schedule import KERNELS, Block, Schedule
+from gpuprof.record.taken import Taken
+from gpuprof.record.tape import RAISED
 from gpuprof.testing import FakeClock
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gpuprof.record.clocks import MISSING, HostClock
-from gpuprof.record.log import RAISED, RETURNED, YES, CallLog
+from gpuprof.record.log import CallLog
+from gpuprof.record.tape import RAISED, RETURNED, YES
 from gpuprof.testing import FakeClock
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gpuprof.hooks.methods import NoLayersError, find_layers, timed
-from gpuprof.record.log import RAISED, CallLog
+from gpuprof.record.log import CallLog
+from gpuprof.record.tape import RAISED
 from gpuprof.testing import FakeClock
 
 from .models import FakeLayer, FakeModel

@@ -4,7 +4,7 @@ import pytest
 
 from gpuprof.judge.account import account
 from gpuprof.judge.pace import Pace, pace
-from gpuprof.record.log import Scope
+from gpuprof.record.calls import Scope
 from gpuprof.testing import FakeClock
 
 from .models import PHASES, FakeModel

@@ -422,7 +422,7 @@ def test_what_else_was_seen_comes_back_from_the_file(profile: Profile, tmp_path:
     from dataclasses import replace
 
     from gpuprof.judge.cost import Cost
-    from gpuprof.record.log import Scope
+    from gpuprof.record.calls import Scope
     from gpuprof.results.seen import Work
 
     memory = {name: np.arange(2) for name in profile.seen.memory}

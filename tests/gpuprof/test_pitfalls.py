@@ -20,7 +20,8 @@ from gpuprof.record.activity import joined
 from gpuprof.record.cuda import _EventClock
 from gpuprof.record.kernels import Launched
 from gpuprof.record.launches import kernels_of
-from gpuprof.record.log import CallLog, Taken
+from gpuprof.record.log import CallLog
+from gpuprof.record.taken import Taken
 from gpuprof.results.profile import Profile
 from gpuprof.testing import FakeClock
 

@@ -5,10 +5,12 @@ import threading
 
 import pytest
 
+from gpuprof.record.calls import Calls
 from gpuprof.record.clocks import MISSING
 from gpuprof.record.launches import kernels_of
-from gpuprof.record.log import NO, UNSAID, YES, CallLog, Calls
+from gpuprof.record.log import CallLog
 from gpuprof.record.schedule import KERNELS, Block, Mode, Schedule
+from gpuprof.record.tape import NO, UNSAID, YES
 from gpuprof.testing import FakeClock
 
 PLAIN, EVENTS, RECORDS, INSPECT, TURNING = Mode.PLAIN, Mode.EVENTS, Mode.RECORDS, Mode.INSPECT, Mode.TURNING
