@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from gpuprof.fakerecords import FakeRecorder, FakeRecording
-from gpuprof.record.clocks import MISSING, Ints, look_up
+from gpuprof.record.clocks import MANY, MISSING, Ints, look_up
 from gpuprof.record.kernels import NoRecordsError
 
 
@@ -90,7 +90,11 @@ class FakeClock:
             self._work(0, mark=len(self._marks) - 1)
         return len(self._marks) - 1
 
-    def tidy(self) -> None:
+    def marker(self) -> Callable[[object], int]:
+        """`mark`."""
+        return self.mark
+
+    def tidy(self, at_least: int = MANY) -> None:
         """Nothing waits to be read."""
 
     def wait(self) -> None:

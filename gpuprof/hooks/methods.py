@@ -9,13 +9,10 @@ import itertools
 import operator
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple, Self
 
 from gpuprof.record.log import CallLog
-from gpuprof.record.tape import NO, UNSAID, YES
-from gpuprof.record.taped import TapedCall
+from gpuprof.record.taped import TapedCall, Train, Way, shape_in
 
 PHASES = ("forward", "backward", "update")
 OUTSIDE_PATH = "(outside)"
@@ -110,20 +107,25 @@ class TimedMethod(TapedCall):
     ended = False
     """Whether it is only a way to the method, for those who kept it beyond its profile."""
 
-    def __init__(
-        self, layer: Any, phase: str, scope: int, log: CallLog, function: Callable[..., Any] | None = None
-    ) -> None:
-        super().__init__(function or getattr(layer, phase), scope, log)
-        self.layer = layer
-        """Whose method it is; None for a plain function."""
-        self.phase = phase
-        self.own = function or vars(layer).get(phase)
-        """What the instance itself had before, if anything."""
-        self.sizes: Sizes | None = None
-        """Of the first call's argument and value; None before it has returned."""
-        self.way.train = _train_reader(self.method) if phase == "forward" else None
-        functools.update_wrapper(self, self.method, updated=())
-        self._given = frozenset(vars(self))
+    layer: Any
+    """Whose method it is; None for a plain function."""
+    phase: str
+    own: Any
+    """What the instance itself had before, if anything."""
+    sizes: Sizes | None
+    """Of the first call's argument and value; None before it has returned."""
+
+    def __new__(
+        cls, layer: Any, phase: str, scope: int, log: CallLog, function: Callable[..., Any] | None = None
+    ) -> Self:
+        """In place of a layer's method, or of a function, whose calls belong to `scope` of `log`."""
+        method = function or getattr(layer, phase)
+        self = super().__new__(cls, method, scope, log, _train_of(method) if phase == "forward" else None)
+        own = function or vars(layer).get(phase)
+        vars(self).update(layer=layer, phase=phase, own=own, sizes=None)
+        functools.update_wrapper(self, method, updated=())
+        vars(self)["_given"] = frozenset(vars(self))
+        return self
 
     def __getattr__(self, name: str) -> Any:
         """What the method has, and this has not."""
@@ -134,19 +136,21 @@ class TimedMethod(TapedCall):
     def end(self) -> None:
         """Log no more, and hand a function what was set on it meanwhile."""
         self.log.taped.remove(self)
-        self.way.special = self.ended = True
+        self.set_way(Way())
+        self.ended = True
         if self.layer is None:
             for name in vars(self).keys() - self._given - {"_given", "ended"}:
                 setattr(own_of(self), name, vars(self)[name])
 
-    def _specially(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.method(*args, **kwargs) if self.ended else super()._specially(args, kwargs)
+    def specially(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call through the log, if it has not ended; the method's value."""
+        return self.method(*args, **kwargs) if self.ended else super().specially(args, kwargs)
 
     def first(self, args: tuple[Any, ...], result: object) -> None:
         """Note what its first call was given and gave; no array is kept: only numbers."""
         given = args[0] if args else None
         kind = str(getattr(given, "dtype", ""))
-        self.sizes = Sizes(_shape_of(args), kind, _bytes(given), _bytes(result), _elements(result))
+        self.sizes = Sizes(_whole(shape_in(args)), kind, _bytes(given), _bytes(result), _elements(result))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """What the instance had of its own; else the method of the layer's copy, where that is being copied."""
@@ -182,34 +186,22 @@ def _elements(value: object) -> int:
         return 0
 
 
-def _shape_of(args: tuple[Any, ...]) -> tuple[int, ...] | None:
-    """The shape of a call's first argument, where it has one that is a tuple of whole numbers."""
+def _whole(shape: object) -> tuple[int, ...] | None:
+    """A shape, where it is a tuple of whole numbers."""
     try:
-        shape = args[0].shape
         return tuple(map(operator.index, shape)) if isinstance(shape, tuple) else None
-    except Exception:  # an odd object's own trouble; its call goes on
+    except Exception:  # an odd object's own trouble
         return None
 
 
-def _train_reader(method: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], int] | None:
-    """What reads `train=` from a call's arguments; None for a method that takes no such argument."""
+def _train_of(method: Callable[..., Any]) -> Train | None:
+    """Where a call says `train=`; None for a method that takes no such argument."""
     try:
         parameters = inspect.signature(method).parameters
     except (TypeError, ValueError):
         return None
-    named = [(position, name) for position, name in enumerate(parameters) if name in _TRAIN]
-    if not named:
-        return None
-    position, name = named[0]
-    default = parameters[name].default
-
-    def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-        value = kwargs[name] if name in kwargs else args[position] if len(args) > position else default
-        if value is True or value is False:
-            return YES if value else NO
-        return (YES if value else NO) if isinstance(value, (int, np.bool_)) else UNSAID
-
-    return read
+    found = (Train(name, at, each.default) for at, (name, each) in enumerate(parameters.items()) if name in _TRAIN)
+    return next(found, None)
 
 
 def _walk(model: Any, prefix: str, seen: set[int], above: frozenset[int]) -> Iterator[tuple[str, Any]]:

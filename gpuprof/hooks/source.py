@@ -100,7 +100,7 @@ def resolve(text: str, layers: Sequence[tuple[str, Any]], namespace: Mapping[str
 def _inside(function: Any) -> Any:
     """What lies one wrapper further in; the same object where there is none."""
     if isinstance(function, (functools.partial, functools.partialmethod)):
-        return function.func
+        return vars(function).get("__wrapped__", function.func)
     if isinstance(function, (staticmethod, classmethod, MethodType)):
         return function.__func__
     if isinstance(function, type):

@@ -23,6 +23,8 @@ from gpuprof.record.kernels import Recorder, Recording
 Ints = NDArray[np.int64]
 _DATA = 16  # a NumPy array with fewer elements is a setting, such as a stride, not data
 _PLAIN = (str, bytes, int, float, complex, type(None))
+MANY = 512
+"""So many marks waiting to be read are many."""
 MISSING: int = np.iinfo(np.int64).min
 """The time of a mark that could not be read."""
 
@@ -53,8 +55,11 @@ class Clock(Protocol):
     def place(self) -> object:
         """Where a mark would be taken now: the same for the same device and stream."""
 
-    def tidy(self) -> None:
-        """Read marks that have happened, if many are waiting. Never waits; called between calls."""
+    def marker(self) -> Callable[[Any], int]:
+        """The shortest way to `mark`."""
+
+    def tidy(self, at_least: int = MANY) -> None:
+        """Read marks that have happened, if so many are waiting. Never waits; called between calls."""
 
     def wait(self) -> None:
         """Return when all work queued so far has been done."""
@@ -137,7 +142,11 @@ class HostClock:
     def place(self) -> None:
         """The host is one place."""
 
-    def tidy(self) -> None:
+    def marker(self) -> Callable[[Any], int]:
+        """`mark`."""
+        return self.mark
+
+    def tidy(self, at_least: int = MANY) -> None:
         """Nothing waits to be read."""
 
     def wait(self) -> None:

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, TypeVar
 
 from gpuprof.record import cache, driver
-from gpuprof.record.clocks import MISSING, Ints, look_up
+from gpuprof.record.clocks import MANY, MISSING, Ints, look_up
 from gpuprof.record.gate import Gate, forbidden
 from gpuprof.record.kernels import Recorder, recording
 
 Event = TypeVar("Event")
 
-_READ_AT = 512  # marks waiting before a block of them is read
+_AT_FIRST = 2048  # events made when a device is first marked
+_TOO_MANY = 1 << 15  # marks waiting before they are read in the midst of what is measured, to have events again
 _REBASE_NS = 8_000_000  # event differences are float32 ms: of 8 ms they lose 1 ns, of a second 60 ns
 
 
@@ -46,6 +47,8 @@ class _EventClock(ABC, Generic[Event]):
         """Number, event, device and stream of each mark not yet read; about in the order of recording."""
         self._lock = threading.Lock()
         self._base: dict[int, tuple[Event, int]] = {}
+        self._at_rest: dict[int, list[Any]] = {}
+        """`pool`, of the devices that have a base."""
         self.lost = 0
         """Marks that CUDA could not read, such as one taken while a stream was capturing."""
 
@@ -55,26 +58,33 @@ class _EventClock(ABC, Generic[Event]):
 
     def mark(self, place: Any = None) -> int:
         """The number of an event recorded now on the current stream of the current device."""
-        device, stream = place or self._here()
-        if device not in self._base:
-            with self._lock:
-                self._begin(device, stream)
-        try:
-            event = self.pool[device].pop()
-        except IndexError:
-            event = self._another(device)
-        self._record(event, stream)
-        number = self._number()
-        self._waiting.append((number, event, device, stream))
-        return number
+        return self.marker()(place)
+
+    def marker(self) -> Callable[[Any], int]:
+        """`mark` with all it needs in its own cells: it is called between two layers, where every look up is slow."""
+        at_rest, here, record = self._at_rest, self._here, self._record
+        next_number, wait_for, another = self._number, self._waiting.append, self._another
+
+        def mark(place: Any = None) -> int:
+            device, stream = place or here()
+            try:
+                event = at_rest[device].pop()
+            except LookupError:
+                event = another(device, stream)
+            record(event, stream)
+            number = next_number()
+            wait_for((number, event, device, stream))
+            return number
+
+        return mark
 
     def place(self) -> tuple[int, Any]:
         """The current device, and the stream that would be marked."""
         return self._here()
 
-    def tidy(self) -> None:
-        """Read the events that have happened, if many are waiting."""
-        if len(self._waiting) >= _READ_AT:
+    def tidy(self, at_least: int = MANY) -> None:
+        """Read the events that have happened, if so many are waiting."""
+        if len(self._waiting) >= at_least:
             with self._lock:
                 self._read()
 
@@ -154,7 +164,7 @@ class _EventClock(ABC, Generic[Event]):
         if device in self._base:
             return
         pool = self.pool.setdefault(device, [])
-        pool.extend(self._make() for _ in range(len(pool), 2 * _READ_AT))
+        pool.extend(self._make() for _ in range(len(pool), _AT_FIRST))
         base = pool.pop()
         self._record(base, stream)  # the first record loads what records need
         self._synchronize(device)
@@ -162,11 +172,14 @@ class _EventClock(ABC, Generic[Event]):
         self._record(base, stream)
         self._synchronize(device)
         self._base[device] = (base, now)
+        self._at_rest[device] = pool
 
-    def _another(self, device: int) -> Event:
-        """An event where the pool is empty: one that has been read, else a new one."""
+    def _another(self, device: int, stream: Any) -> Event:
+        """An event where none is at rest: a new one, for to read those that wait takes longer."""
         with self._lock:
-            self._read()
+            self._begin(device, stream)
+            if len(self._waiting) >= _TOO_MANY:
+                self._read()
         try:
             event: Event = self.pool[device].pop()
         except IndexError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections import Counter
 from collections.abc import Callable, Container
 from typing import Any, Protocol
@@ -23,14 +22,15 @@ from gpuprof.record.tape import (
     TOGETHER_NS,
     UNSAID,
     YES,
+    Flag,
     Here,
     Opened,
     Tape,
-    code,
     paired,
 )
-from gpuprof.record.taped import TapedCall
+from gpuprof.record.taped import TapedCall, Way
 
+_MOST_MARKS, _MOST_ROWS = 1 << 14, 1 << 14  # within a block: reading and packing them takes a while
 _PATIENCE = 16  # steps between two passes after which the device is waited for, where a pass was asked for
 STATEMENT, REGION, FORWARD, OTHER = 0, 1, 2, 3  # what a scope is to the counting of steps
 
@@ -78,12 +78,13 @@ class CallLog:
         self._scope_ids: dict[Scope, int] = {}
         self._kinds: list[int] = []
         self._tapes: list[Tape] = []
-        self.shape_ids: dict[tuple[int, ...], int] = {}
+        self._shapes: dict[tuple[int, ...], int] = {}
         self.next_number = itertools.count().__next__
-        self.here = Here(self._tapes)
+        self.here = Here(self._tapes, self._shapes)
+        self.mark = clock.marker()
         self.taped: list[TapedCall] = []
         """Those whose calls are written down."""
-        self.went_back = False
+        self.gone_back = Flag()
         """Whether anything but a forward has been called since the last step began."""
         self._turns: list[tuple[int, int]] = []
         self._leader = self.leading = -1
@@ -96,6 +97,8 @@ class CallLog:
         self._regular = True
         """Whether each call of the leader has begun a step."""
         self._granted = 0
+        self._quiet: TapedCall | None = None
+        """Which may begin so many steps without asking."""
         self._set(Mode.EVENTS)
 
     def __enter__(self) -> CallLog:
@@ -151,22 +154,13 @@ class CallLog:
         """Whether a call of this scope means that a step has gone beyond its forward."""
         return self._kinds[scope] == OTHER
 
-    def shape_of(self, args: tuple[Any, ...]) -> int:
-        """The number of the shape of a call's first argument; -1 where it has none, or none of whole numbers."""
-        try:
-            shape = args[0].shape
-            return self._shape(tuple(map(operator.index, shape)) if isinstance(shape, tuple) else None)
-        except Exception:  # an odd object's own trouble; its call goes on
-            return -1
-
     def dispatch(self, call: TapedCall) -> None:
         """Tell a callable how its next calls are to be written down."""
-        call.way.marks = self._marking
-        watched = bool(self._observers) or bool(self._mode & Mode.LINES)
-        call.way.quiet, call.way.opens = 0, self._on_device and call.scope == self._leader
-        call.way.special = watched or self._leader < 0 or call.scope == self._leader or not call.seen
+        leads = call.scope == self._leader
+        special = bool(self._mode & Mode.LINES) or self._leader < 0 or leads or not call.seen
+        call.set_way(Way(special, 0, self._on_device and leads, self._marking, bool(self._observers)))
 
-    def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | int | None = None) -> int:
+    def enter(self, scope: int, train: int = UNSAID, shape: object = None) -> int:
         """Begin a call on this thread, right before the measured code; the call's number."""
         began = self._host()
         tape = self.here.tape
@@ -177,17 +171,16 @@ class CallLog:
             if not tape.depth and (scope == self._leader or self._leader < 0):
                 mark = self._lead(tape, scope, number, train, began)
             tape.depth += 1
-            self.went_back |= kind == OTHER
+            self.gone_back.up |= kind == OTHER
         if mark == NO_MARK and (self._marking or (kind == REGION and self._on_device)):
             mark = self.mark_now(tape, began)
         if self._observers:
-            self._tell("entered", number)
-        what = code(scope, train, shape if isinstance(shape, int) else self._shape(shape))
+            self.tell_begun(number)
         start = self._host()
         tape.inside = number
         if mark != NO_MARK:
             tape.done = start
-        tape.open[number] = Opened(scope, kind, what, began, start, mark)
+        tape.open[number] = Opened(kind, scope, train, shape, began, start, mark)
         return number
 
     def leave(self, call: int, status: int = RETURNED) -> None:
@@ -201,15 +194,15 @@ class CallLog:
         if self._marking or (self._on_device and opened.kind == REGION):
             mark = self.mark_now(tape, end, fresh=tape.inside == call)
         if self._observers:
-            self._tell("left", call)
+            self.tell_ended(call)
         for left in [number for number in tape.open if number >= call]:
             tape.depth -= tape.open.pop(left).kind > REGION
         done = self._host()
         tape.inside = -1
         if mark != NO_MARK:
             tape.done = done
-        begun = (opened.what, opened.began, opened.start)
-        tape.rows.append((call, self.next_number(), *begun, end, done, opened.mark, mark, status))
+        begun = (opened.scope, opened.train, opened.shape, opened.began, opened.start)
+        tape.add((call, self.next_number(), *begun, end, done, opened.mark, mark, status))
 
     def mark_now(self, tape: Tape, now: int, fresh: bool = False) -> int:
         """A mark, or the last one where it is so near, unless it has to be a `fresh` one; -1 where CUDA takes none.
@@ -224,9 +217,6 @@ class CallLog:
         except RuntimeError:  # the error of the measured code, which rises there
             tape.mark, tape.place = FAILED, None
         return tape.mark
-
-    def _shape(self, shape: tuple[int, ...] | None) -> int:
-        return -1 if shape is None else self.shape_ids.setdefault(shape, len(self.shape_ids))
 
     def _last_mark(self) -> int:
         try:
@@ -246,13 +236,13 @@ class CallLog:
             self.leading = tape.number  # the thread that led has nothing open: this one goes on
         if self._on_device and self._capturing():
             return NO_MARK  # in a capture nothing may be asked of the device
-        self.clock.tidy()
-        tape.pack()
+        self.clock.tidy(_MOST_MARKS)
+        tape.pack(_MOST_ROWS)
         mark = self.mark_now(tape, began) if self._on_device else NO_MARK
         self._trained |= train == YES
         evaluates = train == NO and self._trained
-        back = self.went_back
-        self.went_back &= evaluates  # an evaluation is no step: the one after it has the update before it to begin by
+        back = self.gone_back.up
+        self.gone_back.up &= evaluates  # an evaluation is no step: the next one has the update before it to begin by
         self._ever_back |= back
         begins = first or back or not self._ever_back
         self._count_quiet()
@@ -270,17 +260,17 @@ class CallLog:
 
     def _let_be(self, now: float) -> None:
         """Let the next steps begin without asking, as many as are sure to be of this mode."""
-        leaders = [call for call in self.taped if call.scope == self._leader]
         quiet = self._mode in (Mode.EVENTS, Mode.PLAIN) and not self._leaving
-        self._granted = 0
+        leaders = [call for call in self.taped if call.scope == self._leader]
         if self._regular and self._schedule and quiet and len(leaders) == 1:
-            self._granted = leaders[0].way.quiet = self._schedule.sure(now)
+            (self._quiet,) = leaders
+            self._granted = self._schedule.sure(now)
+            self._quiet.set_way(Way(True, self._granted, self._on_device, self._marking))
 
     def _count_quiet(self) -> None:
         """Count the steps that began without asking."""
-        left = min((call.way.quiet for call in self.taped if call.scope == self._leader), default=0)
-        if self._granted and self._schedule:
-            self._schedule.passed(self._granted - left)
+        if self._granted and self._schedule and self._quiet:
+            self._schedule.passed(self._granted - self._quiet.left_quiet())
         self._granted = 0
 
     def _capturing(self) -> bool:
@@ -315,11 +305,19 @@ class CallLog:
         else:
             self._begin(schedule.mode)
 
-    def _tell(self, what: str, call: int) -> None:
-        """Tell those that watch of a call's beginning or end; what fails there must not end the measured code."""
+    def tell_begun(self, call: int) -> None:
+        """Tell those that watch of a call's beginning; what fails there must not end the measured code."""
         try:
             for observer in self._observers:
-                getattr(observer, what)(call)
+                observer.entered(call)
+        except Exception as error:
+            self._give_up(error)
+
+    def tell_ended(self, call: int) -> None:
+        """Tell those that watch of its end."""
+        try:
+            for observer in self._observers:
+                observer.left(call)
         except Exception as error:
             self._give_up(error)
 
@@ -340,6 +338,7 @@ class CallLog:
     def _begin(self, mode: Mode) -> None:
         """Take up a mode, with what watches in it; without what cannot be had."""
         self.clock.tidy()
+        self.here.tape.pack()
         if mode & Mode.RECORDS:
             try:
                 launches = self._several or not self.taken
@@ -414,7 +413,7 @@ class CallLog:
         return Calls(
             columns=columns,
             scopes=tuple(self.scopes),
-            shapes=tuple(self.shape_ids),
+            shapes=tuple(self._shapes),
             window=(int(ends[0]), int(close)),
             host_window=host_window,
             bearings=tuple(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import operator
 import threading
 from array import array
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,23 +17,38 @@ NO_MARK, FAILED = -2, -1
 TOGETHER_NS = 2_500  # boundaries this near share a mark: no library launches anything in less
 NO_SHAPE = -1
 
-TRAIN_BITS, SHAPE_BITS = 24, 26  # from these bits on: what a call said, and its shape
 _AT_ONCE = 2048
-_FIELDS = ("call", "until", "what", "began", "start", "end", "done", "first", "last", "status")
+_FIELDS = ("call", "until", "scope", "train", "shape", "began", "start", "end", "done", "first", "last", "status")
+_SHAPE = _FIELDS.index("shape")
+
+
+class Flag:
+    """Something that has happened, or has not."""
+
+    __slots__ = ("up",)
+
+    def __init__(self) -> None:
+        self.up = False
 
 
 class Tape:
     """One thread's finished calls, a row each: see `_FIELDS`.
 
-    `call` and `until` are running numbers of its beginning and its end, `what` a code of scope, train and shape; the
-    host's times are those before and after the log's own work at both; `first` and `last` are marks.
+    `call` and `until` are running numbers of its beginning and its end; `shape` is what the first argument had for
+    one; the host's times are those before and after the log's own work at both; `first` and `last` are marks.
     """
 
-    def __init__(self, number: int) -> None:
+    __slots__ = ("_packed", "_rows", "_shapes", "add", "depth", "done", "ident", "inside", "mark", "number", "open",
+                 "place")  # fmt: skip
+
+    def __init__(self, number: int, shapes: dict[tuple[int, ...], int]) -> None:
         self.number = number
         self.ident = threading.get_ident()
-        self.rows: list[tuple[int, ...]] = []
-        self._packed = array("q")
+        self._shapes = shapes
+        self._rows: list[tuple[Any, ...]] = []
+        self.add = self._rows.append
+        """Takes a row."""
+        self._packed = [array("b" if name in ("train", "status") else "q") for name in _FIELDS]
         self.depth = 0
         """How many layers' calls are open."""
         self.open: dict[int, Opened] = {}
@@ -47,24 +62,41 @@ class Tape:
 
     def pack(self, at_least: int = _AT_ONCE) -> None:
         """Put the rows where they take little room, once there are so many: a list is the quickest to write to."""
-        if len(self.rows) >= at_least:
-            self._packed.extend(itertools.chain.from_iterable(self.rows))
-            self.rows.clear()
+        if len(self._rows) < max(1, at_least):
+            return
+        columns = list(zip(*self._rows, strict=True))
+        self._rows.clear()
+        columns[_SHAPE] = tuple(map(self._shape_id, columns[_SHAPE]))
+        for packed, column in zip(self._packed, columns, strict=True):
+            packed.extend(column)
 
     def columns(self) -> dict[str, Ints]:
         """All rows in the order the calls began."""
         self.pack(0)
-        table = np.array(self._packed, dtype=np.int64).reshape(-1, len(_FIELDS))
-        table = table[np.argsort(table[:, 0], kind="stable")]
-        return {name: table[:, i] for i, name in enumerate(_FIELDS)}
+        columns = [np.array(packed, dtype=np.int64) for packed in self._packed]
+        order = np.argsort(columns[0], kind="stable")
+        return {name: column[order] for name, column in zip(_FIELDS, columns, strict=True)}
+
+    def _shape_id(self, shape: Any) -> int:
+        """The number of a shape; -1 for none, and for what is no tuple of whole numbers."""
+        try:
+            return self._shapes[shape]
+        except (KeyError, TypeError):
+            pass
+        try:
+            known = tuple(map(operator.index, shape)) if isinstance(shape, tuple) else None
+        except Exception:  # an odd object's own trouble
+            known = None
+        return NO_SHAPE if known is None else self._shapes.setdefault(known, len(self._shapes))
 
 
 class Opened(NamedTuple):
     """What is known of a call when it has begun."""
 
-    scope: int
     kind: int
-    what: int
+    scope: int
+    train: int
+    shape: object
     began: int
     start: int
     mark: int
@@ -73,14 +105,9 @@ class Opened(NamedTuple):
 class Here(threading.local):
     """The calling thread's tape."""
 
-    def __init__(self, tapes: list[Tape]) -> None:
-        self.tape = Tape(len(tapes))
+    def __init__(self, tapes: list[Tape], shapes: dict[tuple[int, ...], int]) -> None:
+        self.tape = Tape(len(tapes), shapes)
         tapes.append(self.tape)
-
-
-def code(scope: int, train: int, shape: int) -> int:
-    """What a row says of a beginning."""
-    return scope | (train + 1) << TRAIN_BITS | (shape + 1) << SHAPE_BITS
 
 
 def paired(tapes: list[Tape]) -> tuple[dict[str, Ints], Ints, Ints]:
@@ -94,14 +121,13 @@ def paired(tapes: list[Tape]) -> tuple[dict[str, Ints], Ints, Ints]:
 
 def _of_a_thread(tape: Tape) -> dict[str, Ints]:
     rows = tape.columns()
-    what = rows["what"]
     return {
         "call": rows["call"],
         "parent": _parents(rows["call"], rows["until"]),
-        "scope": what & ((1 << TRAIN_BITS) - 1),
-        "train": ((what >> TRAIN_BITS) & 3) - 1,
-        "shape": (what >> SHAPE_BITS) - 1,
-        "thread": np.full(len(what), tape.number, dtype=np.int64),
+        "scope": rows["scope"],
+        "train": rows["train"],
+        "shape": rows["shape"],
+        "thread": np.full(len(rows["call"]), tape.number, dtype=np.int64),
         "host_start": rows["start"],
         "host_end": rows["end"],
         "first": rows["call"],

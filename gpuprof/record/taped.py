@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
 
 from gpuprof.record.clocks import Clock
-from gpuprof.record.tape import (
-    FAILED,
-    NO,
-    NO_MARK,
-    NO_SHAPE,
-    RAISED,
-    RETURNED,
-    SHAPE_BITS,
-    TOGETHER_NS,
-    TRAIN_BITS,
-    UNSAID,
-    Here,
-    Tape,
-    code,
-)
+from gpuprof.record.tape import FAILED, NO, NO_MARK, RAISED, RETURNED, TOGETHER_NS, UNSAID, YES, Flag, Here, Tape
+
+
+class Train(NamedTuple):
+    """Where a call says whether it trains."""
+
+    name: str
+    position: int
+    default: object
+
+    def said(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        """What a call said: YES, NO or UNSAID."""
+        name, position = self.name, self.position
+        return meant(kwargs[name] if name in kwargs else args[position] if len(args) > position else self.default)
+
+
+def meant(value: object) -> int:
+    """What a value given for `train=` means."""
+    return (YES if value else NO) if isinstance(value, (int, np.bool_)) else UNSAID
 
 
 class Log(Protocol):
@@ -29,156 +35,84 @@ class Log(Protocol):
 
     clock: Clock
     here: Here
-    shape_ids: dict[tuple[int, ...], int]
     taped: list[TapedCall]
     next_number: Callable[[], int]
-    went_back: bool
+    gone_back: Flag
     leading: int
+    mark: Callable[[Any], int]
 
     def goes_back(self, scope: int) -> bool:
         """Whether a call of this scope means that a step has gone beyond its forward."""
 
-    def shape_of(self, args: tuple[Any, ...]) -> int:
-        """The number of the shape of a call's first argument."""
-
     def dispatch(self, call: TapedCall) -> None:
         """Tell a callable how its next calls are to be written down."""
 
-    def enter(self, scope: int, train: int = UNSAID, shape: tuple[int, ...] | int | None = None) -> int:
+    def enter(self, scope: int, train: int = UNSAID, shape: object = None) -> int:
         """Begin a call."""
 
     def leave(self, call: int, status: int = RETURNED) -> None:
         """End it."""
 
+    def tell_begun(self, call: int) -> None:
+        """Tell those that watch."""
+
+    def tell_ended(self, call: int) -> None:
+        """Tell those that watch."""
+
     def mark_now(self, tape: Tape, now: int, fresh: bool = False) -> int:
         """A mark."""
 
 
-@dataclass(slots=True)
-class Way:
-    """How the calls of one callable are written down, and all that is needed for it, one look away."""
+class Way(NamedTuple):
+    """How the calls of one callable are written down."""
 
-    method: Callable[..., Any]
-    log: Log
-    here: Here
-    now: Callable[[], int]
-    number: Callable[[], int]
-    place: Callable[[], object]
-    mark: Callable[[Any], int]
-    shapes: dict[tuple[int, ...], int]
-    code: int
-    back: bool
-    """Whether a call of it means that the step has gone beyond its forward."""
-    train: Callable[[tuple[Any, ...], dict[str, Any]], int] | None = None
-    """Reads what a call says about `train=`, where it can say anything."""
     special: bool = True
-    """Whether its calls go through the log."""
+    """Through the log."""
     quiet: int = 0
     """So many of them need not, though the steps begin with them."""
     opens: bool = False
-    """Whether each of its calls begins with a mark."""
+    """Whether each begins with a mark."""
     marks: bool = False
+    watched: bool = False
+    """Whether somebody is told of each."""
 
 
-class TapedCall:
+class TapedCall(functools.partial[Any]):
     """A callable in place of another one, whose calls it writes down.
 
     Where nothing but times and marks is to be taken, it writes them itself, in as few steps as can be, for what it
-    does is done between two layers of the user's; else it goes through the log.
+    does is done between two layers of the user's; else it goes through the log. It is a `partial` of the function
+    that does so since Python calls such a one without looking anything up.
     """
 
-    def __init__(self, method: Callable[..., Any], scope: int, log: Log) -> None:
-        self.method = method
-        self.scope = scope
-        self.log = log
-        self.seen = False
-        """Whether it has been called: `first` is told once."""
-        self.way = Way(
-            method=method,
-            log=log,
-            here=log.here,
-            now=log.clock.host,
-            number=log.next_number,
-            place=log.clock.place,
-            mark=log.clock.mark,
-            shapes=log.shape_ids,
-            code=code(scope, UNSAID, NO_SHAPE),
-            back=log.goes_back(scope),
-        )
-        log.taped.append(self)
+    method: Callable[..., Any]
+    scope: int
+    log: Log
+    train: Train | None
+    seen: bool
+    """Whether it has been called: `first` is told once."""
+    set_way: Callable[[Way], None]
+    left_quiet: Callable[[], int]
+    """How many of the calls that may be quiet are left."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: C901 - every step of it is a part of what it costs
-        """The method's value; what it raises rises."""
-        way = self.way
-        if way.special and not way.quiet:
-            return self._specially(args, kwargs)
-        now = way.now
-        began = now()
-        tape = way.here.tape
-        what = way.code
-        if args:
-            try:
-                what += (way.shapes[args[0].shape] + 1) << SHAPE_BITS
-            except (AttributeError, KeyError, TypeError):
-                what += (way.log.shape_of(args) + 1) << SHAPE_BITS
-        if way.train:
-            said = way.train(args, kwargs)
-            if said == NO and way.quiet:  # an evaluation
-                return self._specially(args, kwargs)
-            what += (said + 1) << TRAIN_BITS
-        if way.quiet:
-            if tape.depth or tape.number != way.log.leading:
-                return self._specially(args, kwargs)
-            way.quiet -= 1
-            way.log.went_back = False
-        if way.back:
-            way.log.went_back = True
-        number = way.number()
-        first = last = NO_MARK
-        marks = way.marks
-        if marks or way.opens:
-            try:
-                place = way.place()
-                if began - tape.done < TOGETHER_NS and place == tape.place:
-                    first = tape.mark
-                else:
-                    first = tape.mark = way.mark(place)
-                    tape.place = place
-            except RuntimeError:  # CUDA takes no marks any more; its error rises in the measured code
-                first, tape.place = FAILED, None
-        tape.depth += 1
-        start = now()
-        if marks or way.opens:
-            tape.done = start
-        try:
-            result = way.method(*args, **kwargs)
-        except BaseException:
-            self._raised(tape, (number, what, began, start, first), marks)
-            raise
-        end = now()
-        if marks:
-            try:
-                place = way.place()
-                if end - tape.done < TOGETHER_NS and place == tape.place and tape.done != start:
-                    last = tape.mark
-                else:
-                    last = tape.mark = way.mark(place)
-                    tape.place = place
-            except RuntimeError:
-                last, tape.place = FAILED, None
-        tape.depth -= 1
-        done = now()
-        if marks:
-            tape.done = done
-        tape.rows.append((number, way.number(), what, began, start, end, done, first, last, RETURNED))
-        return result
+    def __new__(cls, method: Callable[..., Any], scope: int, log: Log, train: Train | None = None) -> Self:
+        """In place of `method`; a call belongs to `scope` of `log`, and says by `train` whether it trains."""
+        taped, set_way, left_quiet, bind = _writer(method, scope, log, train)
+        self = super().__new__(cls, taped)
+        vars(self).update(
+            method=method, scope=scope, log=log, train=train, seen=False, set_way=set_way, left_quiet=left_quiet
+        )
+        bind(self)
+        log.taped.append(self)
+        return self
 
     def first(self, args: tuple[Any, ...], result: object) -> None:
         """Its first call has returned `result`."""
 
-    def _specially(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        log, train = self.log, self.way.train
-        call = log.enter(self.scope, train(args, kwargs) if train else UNSAID, log.shape_of(args))
+    def specially(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call through the log; the method's value."""
+        log = self.log
+        call = log.enter(self.scope, self.train.said(args, kwargs) if self.train else UNSAID, shape_in(args))
         try:
             result = self.method(*args, **kwargs)
         except BaseException:
@@ -191,14 +125,111 @@ class TapedCall:
             log.dispatch(self)
         return result
 
-    def _raised(self, tape: Tape, begun: tuple[int, int, int, int, int], marked: bool) -> None:
-        """The end of a call that raised."""
-        now = self.way.now
-        number, what, began, start, first = begun
+
+def shape_in(args: tuple[Any, ...]) -> object:
+    """What a call's first argument has for a shape; None where there is none. An odd object's trouble is its own."""
+    try:
+        return args[0].shape if args else None
+    except Exception:
+        return None
+
+
+def _writer(method: Callable[..., Any], scope: int, log: Log, train: Train | None) -> tuple[Any, Any, Any, Any]:  # noqa: C901
+    """A function in place of `method`; what sets its `Way`; how many quiet calls are left; what gives it its callable.
+
+    All it needs is in its own cells: what is looked up between two layers comes from memory, not from a cache.
+    """
+    special, quiet, opens, marks, watched = Way()
+    here, number, now, place_now, mark = log.here, log.next_number, log.clock.host, log.clock.place, log.mark
+    back, gone_back = log.goes_back(scope), log.gone_back
+    name, position, default = train or ("", 0, None)
+    together = TOGETHER_NS
+    call: Any = None
+
+    def taped(*args: Any, **kwargs: Any) -> Any:  # noqa: C901 - every step of it is a part of what it costs
+        """The method's value; what it raises rises."""
+        nonlocal quiet
+        began = now()
+        said = UNSAID
+        if name:
+            value = kwargs[name] if name in kwargs else args[position] if len(args) > position else default
+            said = YES if value is True else NO if value is False else meant(value)
+        tape = here.tape
+        if special:
+            if not quiet or said == NO or tape.depth or tape.number != log.leading:
+                return call.specially(args, kwargs)
+            quiet -= 1
+            gone_back.up = False
+        if back:
+            gone_back.up = True
+        shape = None
+        if args:
+            try:
+                shape = args[0].shape
+            except Exception:  # an odd object's own trouble; its call goes on
+                shape = None
+        begun = number()
+        first = last = NO_MARK
+        marked = marks  # another thread may end the mode meanwhile
+        if marked or opens:
+            try:
+                place = place_now()
+                if began - tape.done < together and place == tape.place:
+                    first = tape.mark
+                else:
+                    first = tape.mark = mark(place)
+                    tape.place = place
+            except RuntimeError:  # CUDA takes no marks any more; its error rises in the measured code
+                first, tape.place = FAILED, None
+        if watched:
+            log.tell_begun(begun)
+        tape.depth += 1
+        start = now()
+        if first != NO_MARK:
+            tape.done = start
+        try:
+            result = method(*args, **kwargs)
+        except BaseException:
+            end = now()
+            if marked:
+                last = log.mark_now(tape, end, fresh=tape.done == start)
+            if watched:
+                log.tell_ended(begun)
+            tape.depth -= 1
+            done = now()
+            if marked:
+                tape.done = done
+            tape.add((begun, number(), scope, said, shape, began, start, end, done, first, last, RAISED))
+            raise
         end = now()
-        last = self.log.mark_now(tape, end, fresh=tape.done == start) if marked else NO_MARK
+        if marked:
+            try:
+                place = place_now()
+                if end - tape.done < together and place == tape.place and tape.done != start:
+                    last = tape.mark
+                else:
+                    last = tape.mark = mark(place)
+                    tape.place = place
+            except RuntimeError:
+                last, tape.place = FAILED, None
+        if watched:
+            log.tell_ended(begun)
         tape.depth -= 1
         done = now()
         if marked:
             tape.done = done
-        tape.rows.append((number, self.way.number(), what, began, start, end, done, first, last, RAISED))
+        tape.add((begun, number(), scope, said, shape, began, start, end, done, first, last, RETURNED))
+        return result
+
+    def set_way(way: Way) -> None:
+        nonlocal special, quiet, opens, marks, watched
+        special, quiet, opens, marks, watched = way
+
+    def left_quiet() -> int:
+        return quiet
+
+    def bind(its: TapedCall) -> None:
+        nonlocal call
+        call = its
+
+    return taped, set_way, left_quiet, bind
