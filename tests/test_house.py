@@ -39,7 +39,7 @@ GPUPROF = [
     ["judge.stats"],
     ["judge.ratio", "judge.shape"],
     ["judge.account", "judge.busy"],
-    ["judge.hot", "judge.pace"],
+    ["judge.division", "judge.hot", "judge.pace"],
     ["judge.facts", "judge.kernelnames"],
     ["judge.findings"],
     ["judge.cost"],

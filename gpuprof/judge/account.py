@@ -25,7 +25,8 @@ _PHASE_NUMBERS = {"forward": _FORWARD, "backward": _BACKWARD}
 class Account:
     """A log's time, divided up. Rows are numbered as in `rows`; the last one is `OUTSIDE`.
 
-    The columns of a call: row, step, own_ns (its time less that of the calls inside it; MISSING where not marked).
+    The columns of a call: row, step, own_ns (its time less that of the calls inside it; MISSING where not marked,
+    or where calls inside it were not).
     The columns of a segment, the time between two neighbouring marks: row (-1 in steps that were not marked inside),
     step, the device's times and the host's at its begin and end, and the time the host had for itself.
     """
@@ -44,6 +45,10 @@ class Account:
     """The host's time of each segment, less what the log itself took."""
     step_mode: Ints
     """How each step was measured, by its number: see gpuprof.record.schedule."""
+    around: Ints
+    """Of segments in steps that were not marked inside, the row of the innermost marked call around; -1 of others."""
+    call_around: Ints
+    """The same of calls."""
 
     @property
     def outside(self) -> int:
@@ -81,7 +86,7 @@ def account(calls: Calls) -> Account:
     """The time of every instant of the log's window, given to the innermost call open then."""
     rows, call_row = phases(calls)
     call_step = steps(calls, call_row, rows)
-    order, owner = _owners(calls)
+    order, owner, begun = _owners(calls)
     marks = np.concatenate([calls["start"], calls["end"], calls.window])[order]
     hosts = np.concatenate([calls["host_start"], calls["host_end"], calls.host_window[:2]])[order]
     begin, end = marks[:-1], marks[1:]
@@ -92,12 +97,16 @@ def account(calls: Calls) -> Account:
     np.add.at(own_ns, owner[inside], (end - begin)[inside])
     own_ns[(calls["end"] == MISSING) | ~_split(calls)] = MISSING
     row = np.where(inside, call_row[owner] if len(calls) else -1, len(rows) - 1)
+    unsplit = owner == _UNSPLIT
+    around = _marked_around(calls, begun, _taken(calls)[order[:-1]])
+    own_ns[np.setdiff1d(around[unsplit], [-1])] = MISSING
+    outer = np.append(call_row, len(rows) - 1)
     return Account(
         rows=rows,
         call_row=call_row,
         call_step=call_step,
         call_own_ns=own_ns,
-        row=np.where(owner == _UNSPLIT, -1, row),
+        row=np.where(unsplit, -1, row),
         step=_segment_steps(order, call_step),
         begin=begin,
         end=end,
@@ -105,6 +114,8 @@ def account(calls: Calls) -> Account:
         host_end=hosts[1:],
         host_own=np.maximum(0, hosts[1:] - hosts[:-1] - logging),
         step_mode=_step_modes(calls, np.where(_evaluates(rows, call_row), -1, call_step)),
+        around=np.where(unsplit, outer[around], -1),
+        call_around=np.where(_split(calls), -1, outer[_marked_around(calls, calls.parents, calls["first"])]),
     )
 
 
@@ -206,13 +217,13 @@ def _outermost(calls: Calls, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return (above < 0) & (~region | region.all())
 
 
-def _owners(calls: Calls) -> tuple[Ints, Ints]:
-    """The marks in the order of time, and the call open after each but the last (-1: none, -2: not split).
+def _owners(calls: Calls) -> tuple[Ints, Ints, Ints]:
+    """The marks in the order of time; after each but the last the call open (-1: none, -2: not split), and begun last.
 
     A mark's number: the call's position for its start, n + that for its end, 2n and 2n + 1 for the window's.
     """
     n = len(calls)
-    taken = np.concatenate([calls["first"], calls["last"], [-1, np.iinfo(np.int64).max]])
+    taken = _taken(calls)
     times = np.concatenate([calls["start"], calls["end"], calls.window])
     order = np.lexsort((taken, times))
     order = order[(order < 2 * n) & (times[order] != MISSING)]
@@ -224,7 +235,21 @@ def _owners(calls: Calls) -> tuple[Ints, Ints]:
         owner = np.concatenate([np.arange(n), calls.parents, [-1, -1]])[order[:-1]]
     begun = np.maximum.accumulate(np.where(order < n, order, -1))[:-1]
     split = np.concatenate([_split(calls), [True]])[begun]
-    return order, np.where(split, owner, _UNSPLIT)
+    return order, np.where(split, owner, _UNSPLIT), begun
+
+
+def _taken(calls: Calls) -> Ints:
+    """The running numbers of the boundaries, by the marks' numbers."""
+    return np.concatenate([calls["first"], calls["last"], [-1, np.iinfo(np.int64).max]])
+
+
+def _marked_around(calls: Calls, inner: Ints, now: Ints) -> Ints:
+    """From each of these calls on upwards, the first of a step marked inside that was open at that boundary, or -1."""
+    split, last = np.append(_split(calls), True), np.append(calls["last"], np.iinfo(np.int64).max)
+    above = inner
+    while (passed := ~split[above] | (last[above] <= now)).any():
+        above = np.where(passed, calls.parents[above] if len(calls) else -1, above)
+    return above
 
 
 def _split(calls: Calls) -> NDArray[np.bool_]:

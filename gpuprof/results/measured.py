@@ -61,17 +61,17 @@ class Measured:
     def table(self) -> Any:
         """A DataFrame with a row for each (path, phase): what would gain most on top, "(outside)" last.
 
-        first_ms is the first call alone, total_ms all calls together; mean, median and the 95 % interval from
-        low_us to high_us are of one call, the first left out, less the layers inside it. host_us: wall time of
-        the Python call, median. span_us: start mark to end mark on the device, median; empty on the host clock.
-        busy_us (its kernels' own time, median), idle_us (gaps between its kernels, median), launches (kernels,
-        copies and fills, mean) and threads (the most of one kernel) are of one call, from kernel records, less the
-        layers inside it, and empty without them. share: of the cell's time, the first step left out. gain: the share
-        of a typical step saved if the row took no time, from max(host, device) with and without it; without kernel
-        records the device's work is a least, and so the gain a most. gpu_gain: the same if only its work on the GPU
-        went; roof_gain: if that took no longer than the device's ceilings ask (see `costs`). For "(outside)" a call is
-        a step. `attrs["passes"]` names the pass each column comes from: "plain", "events" or "host", "kernels";
-        columns of different passes must not be subtracted.
+        first_ms is the first call alone, total_ms all calls together (those that were not marked by the others' mean,
+        and so is share: see docs/layers.md); mean, median and the 95 % interval from low_us to high_us are of one
+        call, the first left out, less the layers inside it. host_us: wall time of the Python call, median. span_us:
+        start mark to end mark on the device, median; empty on the host clock. busy_us (its kernels' own time, median),
+        idle_us (gaps between its kernels, median), launches (kernels, copies and fills, mean) and threads (the most of
+        one kernel) are of one call, from kernel records, less the layers inside it, and empty without them. share: of
+        the cell's time, the first step left out. gain: the share of a typical step saved if the row took no time, from
+        max(host, device) with and without it; without kernel records the device's work is a least, and so the gain a
+        most. gpu_gain: the same if only its work on the GPU went; roof_gain: if that took no longer than the device's
+        ceilings ask (see `costs`). For "(outside)" a call is a step. `attrs["passes"]` names the pass each column
+        comes from: "plain", "events" or "host", "kernels"; columns of different passes must not be subtracted.
         """
         calls, kernels = self._layers
         seen = replace(self.seen, kernels=kernels)

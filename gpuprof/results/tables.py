@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gpuprof.judge import division
 from gpuprof.judge.account import OUTSIDE, Account
 from gpuprof.judge.busy import busy_ns
 from gpuprof.judge.pace import Floats, Pace
@@ -31,15 +31,14 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str, seen: Se
     """`Profile.table`; `roofs` has the least seconds that the device could take for a call of each row, or NaN."""
     import pandas as pd
 
-    totals, shares = _totals(account), _shares(account)
     kernels = kernel_figures(calls, account, seen.kernels)
-    host_mode, marked_mode = _modes(calls)
+    modes = _modes(calls)
+    timed = [*(_called(calls, account, row, *modes) for row in range(account.outside)), _outside(account)]
+    means = np.array([each.own.mean() if len(each.own) else math.nan for each in timed])
+    totals, shares = division.totals(account, means), division.shares(account, means)
     rows = []
     for number, (path, phase) in enumerate(account.rows):
-        if number == account.outside:
-            first, samples, host, span, count = _outside(account)
-        else:
-            first, samples, host, span, count = _called(calls, account, number, host_mode, marked_mode)
+        first, samples, host, span, count = timed[number]
         stepping = phase != "evaluate" and pace.steps > 0
         interval = median_interval(samples)
         own = kernels.get(number, KernelFigures())
@@ -50,8 +49,8 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str, seen: Se
                 "phase": phase,
                 "calls": count,
                 "first_ms": math.nan if first is None else first * 1e-6,
-                "total_ms": float(totals[number]) * 1e-6,
-                "mean_us": float(samples.mean()) * 1e-3 if len(samples) else math.nan,
+                "total_ms": totals[number] * 1e-6,
+                "mean_us": means[number] * 1e-3,
                 "median_us": interval.median * 1e-3,
                 "low_us": interval.low * 1e-3,
                 "high_us": interval.high * 1e-3,
@@ -72,7 +71,7 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str, seen: Se
     last = (table["path"] == OUTSIDE.path).rename("last")
     order = pd.concat([last, -table["gain"].fillna(-1), -table["total_ms"]], axis=1)
     table = table.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
-    table.attrs["passes"] = _passes(calls, host_mode, bool(len(seen.kernels)))
+    table.attrs["passes"] = _passes(calls, modes[0], bool(len(seen.kernels)))
     return table
 
 
@@ -130,13 +129,20 @@ def call_table(calls: Calls, account: Account) -> Any:
     )
 
 
-def _called(
-    calls: Calls, account: Account, row: int, host_mode: int | None, marked_mode: int
-) -> tuple[int | None, Ints, Ints, Ints, int]:
-    """The first call's own time, the others' own times, their host times and spans, ns, and the number of calls.
+class _Timed(NamedTuple):
+    """A row's first call's own time, the others' own times, their host times and spans, ns; the number of calls.
 
     A single call is both: the first, and the only sample there is.
     """
+
+    first: int | None
+    own: Ints
+    host: Ints
+    span: Ints
+    calls: int
+
+
+def _called(calls: Calls, account: Account, row: int, host_mode: int | None, marked_mode: int) -> _Timed:
     chosen = np.flatnonzero(account.call_row == row)
     rest = chosen[1:] if len(chosen) > 1 else chosen
     own, modes = account.call_own_ns, calls["mode"]
@@ -148,10 +154,10 @@ def _called(
         host = rest[modes[rest] & ~int(Mode.TURNING) == int(Mode.EVENTS)]
     first = int(own[chosen[0]]) if len(chosen) > 1 and own[chosen[0]] != MISSING else None
     host_times, spans = calls["host_end"] - calls["host_start"], calls["end"] - calls["start"]
-    return first, own[samples], host_times[host], spans[samples], len(chosen)
+    return _Timed(first, own[samples], host_times[host], spans[samples], len(chosen))
 
 
-def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints, int]:
+def _outside(account: Account) -> _Timed:
     """The same for what lay outside the layers, with steps for calls: the first step includes what came before it."""
     outside = account.row == account.outside
     spans, hosts = account.spans, account.host_own
@@ -159,7 +165,7 @@ def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints, int]:
     last = int(account.step.max(initial=0))
     if last < 1:
         found = spans[outside][:-1]
-        return None, found, hosts[outside][:-1], nothing, len(found)
+        return _Timed(None, found, hosts[outside][:-1], nothing, len(found))
     used = np.setdiff1d(account.marked_steps(), [0])
     used = used if len(used) else np.arange(1, last + 1)
     later = outside & np.isin(account.step, used)
@@ -168,41 +174,7 @@ def _outside(account: Account) -> tuple[int | None, Ints, Ints, Ints, int]:
         np.bincount(account.step[later], values[later], minlength=last + 1)[used].astype(np.int64)
         for values in (spans, hosts)
     )
-    return first, samples, host, nothing, last + 1
-
-
-def _totals(account: Account) -> Floats:
-    """Each row's time in the log: what was marked, and its share of the steps that were not split, as in the others.
-
-    They add up to the whole log.
-    """
-    unsplit = account.row < 0
-    marked = _sums(account, ~unsplit)
-    return np.asarray(marked + float(account.spans[unsplit].sum()) * _of_a_step(account))
-
-
-def _shares(account: Account) -> Floats:
-    """Each row's share of the log's time, without the first step and what came before it where there are others."""
-    later = account.step > 0
-    counted = later if later.any() else np.ones(len(later), dtype=bool)
-    unsplit = counted & (account.row < 0)
-    sums = _sums(account, counted & ~unsplit) + float(account.spans[unsplit].sum()) * _of_a_step(account)
-    return np.asarray(sums / max(1.0, float(sums.sum())))
-
-
-def _of_a_step(account: Account) -> Floats:
-    """Each row's share of the steps that were marked inside, evaluations left out; without any, it is all outside."""
-    evaluations = [row for row, scope in enumerate(account.rows) if scope.phase == "evaluate"]
-    inside = (account.row >= 0) & (account.step > 0) & ~np.isin(account.row, evaluations)
-    sums = _sums(account, inside & np.isin(account.step, account.marked_steps()))
-    if not sums.sum():
-        sums[account.outside] = 1.0
-    return np.asarray(sums / sums.sum())
-
-
-def _sums(account: Account, counted: NDArray[np.bool_]) -> Floats:
-    """The time of each row in the segments counted, ns."""
-    return np.bincount(account.row[counted], account.spans[counted], len(account.rows)).astype(float)
+    return _Timed(first, samples, host, nothing, len(account.step_mode))
 
 
 def kernel_table(calls: Calls, account: Account, seen: Seen) -> Any:

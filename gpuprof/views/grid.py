@@ -87,7 +87,7 @@ def layer_grid(table: Any, order: Sequence[str], steps: Mapping[str, LayerStep])
     phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
     cells = {(row.path, row.phase): row for row in table.itertuples()}
     units = {phase: column_unit(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
-    warmest = max((row.share for row in cells.values() if row.phase not in ("", "evaluate")), default=0.0)
+    warmest = table.loc[~table["phase"].isin(["", "evaluate"]), "share"].max()
     share = table[table["phase"] != "evaluate"].groupby("path", sort=False)["share"].sum(min_count=1)
     figures = [steps.get(path, LayerStep()) for path in order]
     columns = _step_columns(figures)
@@ -128,5 +128,5 @@ def _time(row: Any, size: float, warmest: float) -> Cell:
         return Cell("–")
     half = (row.high_us - row.low_us) / 2 * 1e-6 / size
     after = [f"±{digits(half, 1)}"] if half == half else []  # not NaN: there were samples enough for an interval
-    heat = row.share / warmest if warmest > 0 and row.phase != "evaluate" else 0.0
+    heat = row.share / warmest if warmest > 0 and row.share > 0 and row.phase != "evaluate" else 0.0
     return Cell(digits(row.median_us * 1e-6 / size), heat, " ".join([*after, "◀"] if heat == 1 else after))

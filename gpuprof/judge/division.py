@@ -1,0 +1,70 @@
+"""How a log's time falls to its rows, where some steps were not marked inside: by what their calls take elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuprof.judge.account import Account
+from gpuprof.record.clocks import Ints
+
+Floats = NDArray[np.float64]
+Chosen = NDArray[np.bool_]
+
+
+def totals(account: Account, means: Floats) -> Floats:
+    """Each row's time in the log, ns; they add up to all of it. `means` has what a marked call of each row took.
+
+    What was marked is known, and so is the length of each step that was not, and how many calls of each row it had.
+    Each of those is taken to be as long as the row's marked ones were on average. What is left of the steps then is
+    that of the call around them, mostly `OUTSIDE`; where less is left than it usually has, for steps are longer with
+    marks in them, all are made shorter alike. NaN for a row with calls of which none was marked.
+    """
+    return _divided(account, means, np.ones(len(account.row), dtype=bool), np.ones(len(account.call_row), dtype=bool))
+
+
+def shares(account: Account, means: Floats) -> Floats:
+    """Each row's share of the log's time, without the first step and what came before it where there are others.
+
+    The last step counts as far as marks tell where it ended.
+    """
+    last = account.call_step.max(initial=-1)
+    whole = found = totals(account, means)
+    segments = (account.step > 0) & ((account.step < last) | (account.around < 0))
+    if segments.any():
+        calls = (account.call_step > 0) & ((account.call_step < last) | (account.call_around < 0))
+        found = _divided(account, means, segments, calls)
+    return np.where(np.isnan(whole), np.nan, found / max(1.0, float(np.nansum(found))))
+
+
+def _divided(account: Account, means: Floats, segments: Chosen, calls: Chosen) -> Floats:
+    marked = segments & (account.row >= 0)
+    found = np.bincount(account.row[marked], account.spans[marked], len(account.rows)).astype(float)
+    for row in np.unique(account.around[segments & ~marked]):
+        inside = calls & (account.call_around == row)
+        number = np.bincount(account.call_row[inside], minlength=len(account.rows))
+        found += _unmarked(account, int(row), segments & (account.around == row), np.where(number, number * means, 0.0))
+    return found
+
+
+def _unmarked(account: Account, row: int, segments: Chosen, taken: Floats) -> Floats:
+    """The time of these segments, which lie in `row` and in calls that should have `taken` so much of it."""
+    whole = float(account.spans[segments].sum())
+    last = len(account.step_mode) - 1
+    steps = np.unique(np.where(account.step[segments] < 0, last, account.step[segments]))
+    taken[row] = 0.0
+    expected = float(np.nansum(taken)) + len(steps) * _usual(account, row)
+    taken *= min(1.0, whole / expected) if expected else 1.0
+    taken[row] = max(0.0, whole - float(np.nansum(taken)))
+    return taken
+
+
+def _usual(account: Account, row: int) -> float:
+    """What a marked step has of this row: the mean, but no more than the median, so that rare events do not count."""
+    marked = account.marked_steps()
+    steps: Ints = np.setdiff1d(marked, [0]) if len(marked) > 1 else marked
+    if not len(steps):
+        return 0.0
+    inside = (account.row == row) & (account.step >= 0)
+    sums = np.bincount(account.step[inside], account.spans[inside], len(account.step_mode))[steps]
+    return float(min(sums.mean(), np.median(sums)))
