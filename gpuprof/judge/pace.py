@@ -9,7 +9,9 @@ least the device can have worked, with no synchronising and no kernel records; w
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +104,7 @@ def pace(calls: Calls, account: Account, kernels: Kernels | None = None) -> Pace
     if not len(used):
         nothing = np.zeros(len(account.rows))
         return Pace(0, False, 0.0, 0.0, nothing, nothing, 0.0, True, calls.on_device)
-    typical = np.median if _regular(account, used) else np.mean
+    typical = _typical(_by_step(account, np.ones(len(account.row), dtype=np.int64), used) > 0)
     spans = account.spans
     hosts = account.host_own
     logging = np.maximum(0, account.host_end - account.host_begin - hosts)
@@ -155,8 +157,7 @@ def work_of_a_step(account: Account, kernels: Kernels) -> tuple[Floats, Floats] 
     cell = index * shape[1] + rows
     busy = np.bincount(cell, busy_ns(kernels)[counted], shape[0] * shape[1]).reshape(shape)
     number = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
-    shares = (number[:, :-1] > 0).mean(axis=0)
-    typical = np.median if bool(((shares == 0) | (shares >= 0.95)).all()) else np.mean
+    typical = _typical(number[:, :-1] > 0)
     work, launches = typical(busy, axis=0), typical(number, axis=0)
     return (work + spacing(kernels) * launches) * 1e-9, launches
 
@@ -171,11 +172,10 @@ def spacing(kernels: Kernels) -> float:
     return float(np.median(close)) if len(close) > len(gap) / 10 else 0.0
 
 
-def _regular(account: Account, used: Ints) -> bool:
-    """Whether every row of the steps comes in nearly all of them."""
-    present = _by_step(account, np.ones(len(account.row), dtype=np.int64), used) > 0
-    shares = present.mean(axis=0)
-    return bool(((shares == 0) | (shares >= 0.95)).all())
+def _typical(present: NDArray[np.bool_]) -> Callable[..., Any]:
+    """The median, or the mean where rows are missing from some steps; `present` says which step has which row."""
+    often = present.mean(axis=0)
+    return np.median if bool(((often == 0) | (often >= 0.95)).all()) else np.mean
 
 
 def _typical_steps(account: Account) -> tuple[Ints, bool]:

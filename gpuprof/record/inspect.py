@@ -12,10 +12,10 @@ import numpy as np
 from gpuprof.record.clocks import Ints
 from gpuprof.record.cupti import NoRecordsError
 from gpuprof.record.memory import MemoryLog, following
-from gpuprof.record.places import Place
 from gpuprof.record.waits import Launches, Wait, watching
 
-COLUMNS = ("call", "allocated", "allocations", "peak", "retained", "grown", "growths")
+MEMORY = ("call", "allocated", "allocations", "peak", "retained", "grown", "growths")
+"""The columns of the memory of calls that were watched."""
 
 
 class Inspection:
@@ -34,8 +34,8 @@ class Inspection:
 
     def columns(self) -> dict[str, Ints]:
         """The memory of each call watched; `peak` -1 where the library does not say."""
-        rows = np.array(self.memory, dtype=np.int64).reshape(-1, len(COLUMNS))
-        return {name: rows[:, i] for i, name in enumerate(COLUMNS)}
+        rows = np.array(self.memory, dtype=np.int64).reshape(-1, len(MEMORY))
+        return {name: rows[:, i] for i, name in enumerate(MEMORY)}
 
 
 class Inspector:
@@ -79,6 +79,3 @@ class Inspector:
             self._into.waits += [wait for wait in watch.waits if wait.start_ns <= self._stopped]
             if self._into.with_launches:
                 self._into.launches[self._block] = watch.launches
-
-
-__all__ = ["COLUMNS", "Inspection", "Inspector", "Place"]

@@ -11,10 +11,9 @@ from gpuprof.judge.cost import Ceilings, Cost
 from gpuprof.judge.hot import HotLine
 from gpuprof.record.calls import Scope
 from gpuprof.record.clocks import Ints
+from gpuprof.record.inspect import MEMORY
 from gpuprof.record.launches import COLUMNS, Kernels
 from gpuprof.record.waits import WaitLine
-
-MEMORY = ("call", "allocated", "allocations", "peak", "retained", "grown", "growths")
 
 
 class Work(NamedTuple):
