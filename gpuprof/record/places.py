@@ -9,7 +9,7 @@ from types import CodeType, FrameType
 from typing import NamedTuple
 
 _OURS = f"{Path(__file__).parent.parent}{os.sep}"
-_HOOKS = f"{_OURS}hooks{os.sep}"
+_HOOKS = (f"{_OURS}hooks{os.sep}", f"{_OURS}record{os.sep}taped.py")
 _PYTHONS = (*(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib")), "<frozen", "<__array")
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _THROUGH, _USERS, _STOP = range(3)

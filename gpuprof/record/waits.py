@@ -28,6 +28,7 @@ from gpuprof.record.places import Place, Places
 
 _one = threading.Lock()
 _ISSUED_NS = 20_000  # issuing an asynchronous copy takes less, what was waited for more
+_FASTEST = 500  # bytes a ns: no host's link to a GPU carries more
 _COLUMNS = ("call", "way", "place", "thread", "start", "end", "own", "bytes")
 
 
@@ -53,9 +54,12 @@ class Wait(NamedTuple):
 
     @property
     def waited(self) -> bool:
-        """Whether it held the host: an asynchronous copy that was merely issued, in under 20 µs, did not."""
+        """Whether it held the host.
+
+        An asynchronous copy that was merely issued did not: in under 20 µs, or in less than its bytes can take.
+        """
         issued = self.api.endswith("Async") or self.kind == WAYS[3]
-        return not issued or self.took_ns > _ISSUED_NS
+        return not issued or self.took_ns > max(_ISSUED_NS, self.bytes // _FASTEST)
 
 
 class WaitLine(NamedTuple):

@@ -177,7 +177,8 @@ def through(fake: FakeCupti, file: str, module: str, also: frozenset[str] = froz
         (f"{INSTALLED}cupy/array.py", "cupy.array"),
         (json.__file__, "json"),
         ("<frozen importlib._bootstrap>", "importlib"),
-        (f"{places._HOOKS}methods.py", "gpuprof.hooks.methods"),
+        (f"{places._HOOKS[0]}methods.py", "gpuprof.hooks.methods"),
+        (places._HOOKS[1], "gpuprof.record.taped"),
     ],
 )
 def test_frames_of_libraries_and_of_our_hooks_are_seen_through(fake, file: str, module: str) -> None:
@@ -217,6 +218,11 @@ def test_each_call_on_a_line_of_several_has_its_own_line(fake) -> None:
 
 
 # What waited
+
+
+def test_a_copy_that_could_not_have_been_done_by_then_did_not_wait_for_it() -> None:
+    kept = [wait("cudaMemcpyAsync", "copy to the device", took_ns=took, bytes=64 << 20) for took in (130_000, 140_000)]
+    assert [each.waited for each in kept] == [False, True]
 
 
 @pytest.mark.parametrize(
