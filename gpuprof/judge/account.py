@@ -229,7 +229,8 @@ def _owners(calls: Calls) -> tuple[Ints, Ints, Ints]:
     order = order[(order < 2 * n) & (times[order] != MISSING)]
     order = np.concatenate([[2 * n], order, [2 * n + 1]])
     marked = calls["end"] != MISSING
-    if any(len(np.unique(calls[column][marked])) > 1 for column in ("thread", "stream", "device")):
+    side_by_side = any(len(np.unique(calls[column][marked])) > 1 for column in ("thread", "stream", "device"))
+    if side_by_side or _outlasting(calls).any():
         owner = _newest_open(order, n, marked)
     else:
         owner = np.concatenate([np.arange(n), calls.parents, [-1, -1]])[order[:-1]]
@@ -257,8 +258,14 @@ def _split(calls: Calls) -> NDArray[np.bool_]:
     return np.asarray((calls["mode"] & int(Mode.EVENTS) > 0) | (not calls.on_device))
 
 
+def _outlasting(calls: Calls) -> NDArray[np.bool_]:
+    """Which calls ended after the one around them: regions that were not left in the order they were entered."""
+    last = np.append(calls["last"], np.iinfo(np.int64).max)
+    return np.asarray(last[:-1] > last[calls.parents])
+
+
 def _newest_open(order: Ints, n: int, marked: NDArray[np.bool_]) -> Ints:
-    """With several threads or streams: of all the calls open after each mark, the one that began last.
+    """With several threads or streams, or calls that overlap: of all the calls open after each mark, the one that began last.
 
     Of a call that begins a step without marks only the beginning was marked: it is none of them.
     """

@@ -1,5 +1,6 @@
 """Each instant belongs to exactly one row."""
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -81,6 +82,26 @@ def test_with_two_threads_an_instant_goes_to_the_call_begun_last() -> None:
     found = account(log.calls)
     assert found.call_own_ns.tolist() == [3_000_000, 4_000_000]
     assert found.closure(log.calls) < 1e-9
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_of_calls_that_overlap_an_instant_goes_to_the_one_begun_last(device: bool) -> None:
+    clock = FakeClock(device=device)
+    with CallLog(clock) as log:
+        outer = log.enter(log.scope("a", "region"))
+        clock.spend(1e-3)
+        inner = log.enter(log.scope("b", "region"))
+        clock.spend(2e-3)
+        log.leave(inner)
+        clock.spend(4e-3)
+        log.leave(outer)
+    columns = dict(log.calls.columns)
+    for name in ("end", "host_end", "last"):  # a is left before b
+        columns[name] = columns[name][::-1].copy()
+    overlapping = dataclasses.replace(log.calls, columns=columns)
+    found = account(overlapping)
+    assert found.call_own_ns.tolist() == [1_000_000, 6_000_000]
+    assert found.closure(overlapping) == 0
 
 
 def phases_of(*said: int) -> list[str]:
