@@ -265,7 +265,7 @@ def _outlasting(calls: Calls) -> NDArray[np.bool_]:
 
 
 def _newest_open(order: Ints, n: int, marked: NDArray[np.bool_]) -> Ints:
-    """With several threads or streams, or calls that overlap: of all the calls open after each mark, the one that began last.
+    """With several threads or streams, or calls that overlap: of all calls open after each mark the one begun last.
 
     Of a call that begins a step without marks only the beginning was marked: it is none of them.
     """
