@@ -39,8 +39,8 @@ LEAST = {"least hooks": False, "least hooks with events": True}
 
 def measure(
     mode: str = "gpu",
-    rounds: int = 150,
-    steps: int = 6,
+    rounds: int = 60,
+    steps: int = 24,
     batches: tuple[int, int] = (8, 32),
     peer: Callable[[], Any] | None = peers,
 ) -> dict[str, Any]:

@@ -245,8 +245,10 @@ def _refuse_unwrappable(path: str, layer: Any) -> None:
     """TypeError for what could not be timed, or only wrongly."""
     kind = type(layer).__name__
     for phase in _phases(layer):
-        if isinstance(inspect.getattr_static(type(layer), phase, None), property):
-            raise TypeError(f"{path}: {phase} is a property of {kind} and cannot be wrapped; make it a method")
+        found = inspect.getattr_static(type(layer), phase, None)
+        if inspect.isdatadescriptor(found):  # what an instance has of that name is never looked at
+            what = "property" if isinstance(found, property) else f"descriptor ({type(found).__name__})"
+            raise TypeError(f"{path}: {phase} is a {what} of {kind} and cannot be wrapped; make it a method")
         refuse_lazy(path, layer, phase)
 
 

@@ -57,8 +57,7 @@ def holder() -> str:
 
 
 def refuse_where_held() -> None:
-    """Raise NoRecordsError, with who it is, where another tool holds CUPTI; and where there is no libcupti."""
-    library()
+    """Raise NoRecordsError, with who it is, where another tool holds CUPTI."""
     if tool := holder():
         raise NoRecordsError(f"{tool} is recording in this process, and CUPTI serves one at a time")
 

@@ -283,10 +283,11 @@ def _unwrapped(numbers: Ints) -> Ints:
 
 def _take() -> None:
     """Be the one in this process that records, or raise NoRecordsError."""
-    if tool := access.holder():
-        raise NoRecordsError(f"{tool} is recording in this process, and CUPTI serves one at a time")
+    access.refuse_where_held()
     if not access.in_use.acquire(blocking=False):
-        raise NoRecordsError("another thread of this process is taking kernel records")
+        raise NoRecordsError(
+            "kernel records are being taken already: by a profile around this one, or by another thread"
+        )
 
 
 @functools.cache

@@ -131,8 +131,11 @@ def _begun_before(taken: Taken, calls: Calls) -> Ints:
 
 
 def _open_after(marks: Ints, calls: Calls) -> Ints:
-    """The innermost call open after each mark: at a call's beginning itself, at its end its parent."""
+    """The innermost call open after each mark: at a call's beginning itself, at its end its parent.
+
+    UNKNOWN where the log has not that call: it never ended, as a region in a generator that was left half done.
+    """
     at = calls.positions(marks >> 1)
     ended = (marks & 1).astype(bool)
     parents = np.concatenate([calls.parents, [OUTSIDE]])
-    return np.where(at < 0, OUTSIDE, np.where(ended, parents[at], at))
+    return np.where(at < 0, UNKNOWN, np.where(ended, parents[at], at))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -141,6 +142,7 @@ def _writer(method: Callable[..., Any], scope: int, log: Log, train: Train | Non
     """
     special, quiet, opens, marks, watched = Way()
     here, number, now, place_now, mark = log.here, log.next_number, log.clock.host, log.clock.place, log.mark
+    its_tape, thread = here.tape, get_ident()  # asking for another thread's takes longer
     back, gone_back = log.goes_back(scope), log.gone_back
     name, position, default = train or ("", 0, None)
     together = TOGETHER_NS
@@ -154,7 +156,7 @@ def _writer(method: Callable[..., Any], scope: int, log: Log, train: Train | Non
         if name:
             value = kwargs[name] if name in kwargs else args[position] if len(args) > position else default
             said = YES if value is True else NO if value is False else meant(value)
-        tape = here.tape
+        tape = its_tape if get_ident() == thread else here.tape
         if special:
             if not quiet or said == NO or tape.depth or tape.number != log.leading:
                 return call.specially(args, kwargs)

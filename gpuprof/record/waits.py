@@ -160,6 +160,7 @@ def watching(also: frozenset[str] = frozenset(), *, launches: bool = False) -> I
     A kernel recording of this process may be open around it, and must then outlive it. Raises NoRecordsError where
     CUPTI cannot be had, or another watches.
     """
+    cupti.library()
     cupti.refuse_where_held()
     if not _one.acquire(blocking=False):
         raise NoRecordsError("this process is being watched for waits already; one at a time")

@@ -9,7 +9,7 @@ from gpuprof.record.clocks import Ints
 from gpuprof.record.schedule import Mode
 from gpuprof.record.tape import RAISED
 from gpuprof.results.seen import Seen
-from gpuprof.units import count, percent
+from gpuprof.units import percent, several
 
 
 def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]:
@@ -17,16 +17,17 @@ def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]
     raised = int((log["status"] == RAISED).sum())
     devices = np.unique(log["device"][log["device"] >= 0])  # -1: a call that was not marked, or had no device
     unknown, dropped = seen.kernels.unknown, seen.kernels.dropped
+    records = several(dropped, "kernel record was", "kernel records were")
     found = [
         (bool(ended_by), f"The cell ended early ({ended_by}); this is what was measured until then."),
         (bool(raised), f"Calls that raised: {raised}. What they took until then is in the table."),
         (bool(log.failure), f"CUDA reported an error, and later marks could not be read: {log.failure}"),
-        (log.lost > 0, f"{log.lost} calls are left out: their events could not be read."),
+        (log.lost > 0, f"{several(log.lost, 'call is', 'calls are')} left out: events could not be read."),
         (
             unknown > 0,
-            f"{unknown} kernels were launched by threads that could not be told apart; they are in no row.",
+            f"In no row: {several(unknown, 'kernel')} launched by threads that could not be told apart, or in a region never left.",
         ),
-        (dropped > 0, f"{dropped} kernel records were dropped: busy and launches may be too low."),
+        (dropped > 0, f"{records} dropped: busy and launches may be too low."),
         (len(devices) > 1, f"Calls ran on {len(devices)} devices; their times lie on one axis here, side by side."),
         (len(log) > 0 and not log.failure and closure > 0.02, f"The rows miss the wall clock by {percent(closure)}."),
     ]
@@ -44,7 +45,7 @@ def missing(log: Calls, seen: Seen) -> list[str]:
 
 def passes(clock: str, modes: Ints, on_device: bool) -> list[str]:
     """The clocks, in how many of the steps: "CUDA events (1 step in 2) + CUPTI kernels (1 step in 75)"; all steps."""
-    steps = "1 step" if len(modes) == 1 else f"{count(len(modes))} steps"
+    steps = several(len(modes), "step")
     if not on_device:
         return [f"{clock}: no GPU in use, so this is host time, not GPU time", steps]
     recorded = int(((modes > 0) & (modes & int(Mode.RECORDS) > 0)).sum())

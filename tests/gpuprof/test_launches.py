@@ -123,6 +123,16 @@ def test_a_kernel_of_no_call_knows_which_call_began_last_before_it() -> None:
     assert run.kernels["after"].tolist() == [0, 1, 1, 1, 1, 2]
 
 
+def test_what_is_launched_in_a_region_that_is_never_left_is_nobodys_and_told_apart_from_what_lies_outside() -> None:
+    with Session() as run:
+        run.call("A")
+        run.log.enter(run.log.scope("half done", "region"))
+        run.clock.launch(1e-3)
+        run.call("B")
+    assert run.kernels["call"].tolist()[2:] == [UNKNOWN, 1, 1]
+    assert run.kernels.unknown == 1
+
+
 def test_work_that_is_done_long_after_its_call_has_returned_is_still_its_own() -> None:
     with Session(latency=5.0) as run:
         run.call("A")

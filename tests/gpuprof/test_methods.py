@@ -199,7 +199,18 @@ def test_what_could_only_be_timed_wrongly_is_refused_with_the_reason() -> None:
         def forward(self) -> Callable[[object], object]:
             return lambda x: x
 
-    for model, says in ((Async(), "coroutine"), (Lazy(), "generator"), (Computed(), "is a property")):
+    class Data:
+        def __get__(self, layer: object, kind: type) -> Callable[[object], object]:
+            return lambda x: x
+
+        def __set__(self, layer: object, value: object) -> None:
+            raise AttributeError
+
+    class Described:
+        forward = Data()
+
+    kinds = ((Async(), "coroutine"), (Lazy(), "generator"), (Computed(), "is a property"))
+    for model, says in (*kinds, (Described(), r"is a descriptor \(Data\)")):
         with pytest.raises(TypeError, match=says):
             find_layers(model)
 
