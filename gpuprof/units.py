@@ -51,6 +51,12 @@ def count(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ") if whole else digits(value, 2)
 
 
+def several(number: float, thing: str, things: str = "") -> str:
+    """A number of things: "1 kernel", "1 500 kernels"; `things` where an s is not enough."""
+    text = count(number)
+    return f"{text} {thing if text == '1' else things or thing + 's'}"
+
+
 def seconds_text(seconds: float, figures: int = 3) -> str:
     """A time such as "12.3 µs"; "" for NaN."""
     if math.isnan(seconds):

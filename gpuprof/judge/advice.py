@@ -8,7 +8,7 @@ from gpuprof.judge.account import OUTSIDE
 from gpuprof.judge.findings import label
 from gpuprof.judge.pace import Floats, Pace
 from gpuprof.record.calls import Scope
-from gpuprof.units import digits, percent, seconds_text
+from gpuprof.units import count, digits, percent, seconds_text, several
 
 _NOTHING = 0.03  # a gain below this share of the step is called next to nothing
 _NOTICED = 0.1  # beyond this share of the step the profiler's own code may decide what bounds it
@@ -120,11 +120,13 @@ def _slow_host(pace: Pace, one_call: bool) -> str:
 
 def _slow_launches(launches: Floats, pace: Pace, one_call: bool) -> str:
     """The same where kernel records tell."""
-    host, count = seconds_text(pace.host.sum()), f"{launches.sum():.0f}"
+    host, number = seconds_text(pace.host.sum()), several(launches.sum(), "launch", "launches")
     gpu = f"the GPU works {seconds_text(pace.work.sum())} of it"
     if one_call:
-        return f"The step is bound by the host: it takes {host}, with {count} launches, and {gpu}."
-    return f"The step is bound by launches: {count} of them take the host {host}, {gpu}."
+        return f"The step is bound by the host: it takes {host}, with {number}, and {gpu}."
+    if number == "1 launch":
+        return f"The step is bound by its one launch: it takes the host {host}, {gpu}."
+    return f"The step is bound by launches: {count(launches.sum())} of them take the host {host}, {gpu}."
 
 
 def _held_longest(rows: tuple[Scope, ...], pace: Pace) -> str:
@@ -175,7 +177,7 @@ def _largest_phase(rows: tuple[Scope, ...], pace: Pace) -> str:
     number = ""
     if pace.launches is not None:
         own = sum(float(n) for scope, n in zip(rows, pace.launches, strict=True) if scope.phase == phase)
-        number = f", {own:.0f} of the {pace.launches.sum():.0f} launches"
+        number = f", {count(own)} of the {several(pace.launches.sum(), 'launch', 'launches')}"
     return f"all layers' {phase} takes the host {seconds_text(hosts[phase])} ({percent(share)}{number})"
 
 

@@ -14,7 +14,7 @@ from gpuprof.judge.pace import Floats, Pace
 from gpuprof.record.apis import ALLOCATE, COPY, FREE, SYNCHRONISE, WAYS
 from gpuprof.record.calls import Scope
 from gpuprof.record.waits import WaitLine
-from gpuprof.units import digits, percent, seconds_text
+from gpuprof.units import count, digits, percent, seconds_text, several
 
 __all__ = ["Facts", "Finding", "KernelFact", "RowFact", "findings", "label"]
 
@@ -70,14 +70,15 @@ def _launch_bound(facts: Facts) -> Finding | None:
     pace, launches = facts.pace, facts.launches
     phases, layers = facts.totals("phase"), facts.totals("path")
     phase, layer = next(iter(phases), ""), next(iter(layers), "")
-    of_all = f"{_number(phases[phase])} of {_number(launches.sum())}" if phase else ""
-    most = f" Most come from {phase} ({of_all}), and from {layer} ({_number(layers[layer])})." if phase else ""
+    of_all = f"{count(phases[phase])} of {count(launches.sum())}" if phase else ""
+    most = f" Most come from {phase} ({of_all}), and from {layer} ({count(layers[layer])})." if phase else ""
     gain = _gain(pace, host=float(pace.host[facts.issuing].sum())) if pace.work_known else math.nan
     return Finding(
         "launch-bound",
         gain,
-        f"Launch-bound: {_number(launches.sum())} launches a step take the host {seconds_text(pace.host.sum())}, the "
-        f"GPU works {'' if pace.work_known else 'at least '}{seconds_text(pace.work.sum())} of it.{most}",
+        f"Launch-bound: {several(launches.sum(), 'launch a step takes', 'launches a step take')} the host "
+        f"{seconds_text(pace.host.sum())}, the GPU works {'' if pace.work_known else 'at least '}"
+        f"{seconds_text(pace.work.sum())} of it.{most}",
         _timing(facts, launches),
     )
 
@@ -106,8 +107,8 @@ def _indexed_assignment(facts: Facts) -> Finding | None:
     return Finding(
         "indexed assignment" if known else "many threads",
         gain,
-        f"{label(row.scope)}: {function(kernel.name)} runs {_whole(kernel.threads)} threads for an output of "
-        f"{_whole(row.elements)} elements: {what}. It takes {seconds_text(seconds)} a step{share}{_worth(gain)}.",
+        f"{label(row.scope)}: {function(kernel.name)} runs {count(kernel.threads)} threads for an output of "
+        f"{count(row.elements)} elements: {what}. It takes {seconds_text(seconds)} a step{share}{_worth(gain)}.",
         f"%%layertime --lines {row.scope.path if row.scope.phase == 'call' else label(row.scope)} {facts.model}",
     )
 
@@ -172,10 +173,11 @@ def _one_launch_a_parameter(facts: Facts) -> Finding | None:
     if launches < least or host < _UPDATE * pace.host.sum():
         return None
     gain = _gain(pace, host=host) if pace.work_known else math.nan
+    arrays = several(facts.parameters, "array")
     return Finding(
         "one launch a parameter",
         gain,
-        f"update launches {_number(launches)} kernels a step for {facts.parameters} arrays of parameters, which takes "
+        f"update launches {count(launches)} kernels a step for {arrays} of parameters, which takes "
         f"the host {seconds_text(host)} ({percent(_share(host, pace.host))} of its time){_worth(gain)}.",
         "one kernel over all parameters (kept in one array, or cupy.fuse; in PyTorch an optimizer with fused=True)",
     )
@@ -263,22 +265,12 @@ def _place(wait: WaitLine) -> str:
     return f"line {wait.line} of a cell" if cell else f"{Path(wait.file).name}:{wait.line}"
 
 
-def _number(count: float) -> str:
-    """A count a step: "157", "2", "0.25"."""
-    return f"{count:.0f}" if count >= 10 or math.isclose(count, round(count), abs_tol=0.005) else digits(count, 2)
+def _times(number: float) -> str:
+    return "once" if (text := count(number)) == "1" else f"{text} times"
 
 
-def _times(count: float) -> str:
-    return "once" if (number := _number(count)) == "1" else f"{number} times"
-
-
-def _whole(count: float) -> str:
-    """A large number in groups of three: "245 862 400"."""
-    return f"{count:,.0f}".replace(",", " ")
-
-
-def _bytes(count: float) -> str:
+def _bytes(number: float) -> str:
     size, unit = next(
-        ((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if count >= size), (1, "B")
+        ((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if number >= size), (1, "B")
     )
-    return f"{digits(count / size, 2)} {unit}"
+    return f"{digits(number / size, 2)} {unit}"

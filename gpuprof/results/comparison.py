@@ -11,7 +11,7 @@ from typing import Any
 from gpuprof.judge.figures import Figures, Sample
 from gpuprof.judge.ratio import Estimate, Ratio, decide
 from gpuprof.results.files import read_json, write_json
-from gpuprof.units import digits, percent, seconds_text
+from gpuprof.units import digits, percent, seconds_text, several
 
 # How far medians of the very same statement lay apart in separate processes on one H200, at most ("between" in
 # benchmarks/results/ab.json, rounded up; a test compares). Stored results are not taken in turns: no finer claim.
@@ -202,11 +202,11 @@ def _answer(r: Ratio) -> str:
     if math.isnan(r.low) and not r.quartets:
         return "UNCLEAR: too few batches for an interval"
     if math.isnan(r.low):
-        return f"UNCLEAR: only {r.quartets} quartets could be taken"
+        return f"UNCLEAR: only {several(r.quartets, 'quartet')} could be taken"
     if r.word == "SAME":
         return f"SAME (within ±{percent(r.floor)})"
     text = f"{r.word} {digits(r.ratio, 3)}× {_interval(r)}"
-    return f"{text}, would take {r.needed} quartets" if r.word == "UNCLEAR" and r.needed else text
+    return f"{text}, would take {several(r.needed, 'quartet')}" if r.word == "UNCLEAR" and r.needed else text
 
 
 def _interval(r: Ratio) -> str:

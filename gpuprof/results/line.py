@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gpuprof.judge.cost import bytes_text, rate_text
 from gpuprof.judge.figures import Figures, Sample
-from gpuprof.units import digits, percent, seconds_text
+from gpuprof.units import digits, percent, seconds_text, several
 
 QUANTITIES = ("host", "device", "kernels", "cold", "graph", "latency")
 _NARROW = 0.015  # intervals no wider than this are told in one figure
@@ -48,8 +48,7 @@ def spread(f: Figures) -> str:
         text = f"±{percent(max(widths.values()))}, "
     else:
         text = ", ".join(f"{name} ±{percent(width)}" for name, width in widths.items()) + "; "
-    runs = len(f.host.samples)
-    return f"{text}{runs} batch{'es' if runs != 1 else ''} of {f.number}{_way(f)} ({f.clock})"
+    return f"{text}{several(len(f.host.samples), 'batch', 'batches')} of {f.number}{_way(f)} ({f.clock})"
 
 
 def small_print(f: Figures) -> list[str]:
@@ -62,7 +61,7 @@ def small_print(f: Figures) -> list[str]:
         notes.append(f"first call {seconds_text(f.first)}")
     far = sum(sum(p.sample.outliers) for p in parts(f))
     if far:
-        notes.append(f"{far} batches lay far out: in .samples, but not in the intervals")
+        notes.append(f"{several(far, 'batch lies', 'batches lie')} far out: in .samples, but not in the intervals")
     notes += [f.graph_why and f"not captured into a graph: {f.graph_why}", f.stopped]
     return [note for note in notes if note]
 
@@ -134,9 +133,9 @@ def _memory(f: Figures) -> str:
     if not f.memory or f.memory.peak is None or not f.memory.allocations:
         return ""
     misses = f", {f.memory.misses} of them from the driver" if f.memory.misses else ""
-    plural = "" if f.memory.allocations == 1 else "s"
     kept = f", {bytes_text(f.memory.retained)} kept" if f.memory.retained > 0 else ""
-    return f"{f.memory.allocations} allocation{plural}{misses}, at most {bytes_text(f.memory.peak)} more in use{kept}"
+    made = several(f.memory.allocations, "allocation")
+    return f"{made}{misses}, at most {bytes_text(f.memory.peak)} more in use{kept}"
 
 
 def _clocks(f: Figures) -> str:

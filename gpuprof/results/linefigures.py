@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from gpuprof.judge.cost import bytes_text
-from gpuprof.units import count
+from gpuprof.units import several
 
 INCLUDED = "includes waiting"
 
@@ -43,9 +43,9 @@ def work(row: LineFigures, calls: int) -> str:
     if not row.launches:
         return ""
     launches = row.launches / (calls or 1)
-    text = "1 launch" if launches == 1 else f"{count(launches)} launches"
+    text = several(launches, "launch", "launches")
     if row.threads:
-        text += f" of {'' if launches == 1 else 'up to '}{count(row.threads)} threads"
+        text += f" of {'' if launches == 1 else 'up to '}{several(row.threads, 'thread')}"
     made = _elements(row.result)
     return f"{text} for a result of {made}" if made else text
 
@@ -73,4 +73,4 @@ def _elements(result: str) -> str:
     if not shape:
         return result
     elements = math.prod(int(side) for side in re.findall(r"\d+", shape[1]))
-    return f"{count(elements)} element{'' if elements == 1 else 's'}"
+    return several(elements, "element")

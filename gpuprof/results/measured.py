@@ -119,7 +119,7 @@ class Measured:
     @cached_property
     def costs(self) -> Any:
         """A DataFrame with a row a (path, phase): operations and bytes of a call, from where they are known, the least
-        time they take at this device's measured ceilings, and the share of it that was reached.
+        time they take at this GPU's measured ceilings, and the share of it that was reached; empty without records.
         """
         return cost_table(self.account.rows, self.seen, self._busy)
 

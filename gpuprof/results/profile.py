@@ -18,7 +18,7 @@ from gpuprof.results.linetimes import Followed
 from gpuprof.results.measured import Measured
 from gpuprof.results.sections import advised, sections
 from gpuprof.results.seen import Seen
-from gpuprof.units import percent
+from gpuprof.units import percent, several
 from gpuprof.views.grid import Grid, layer_grid
 from gpuprof.views.report import Report
 
@@ -169,7 +169,7 @@ class Profile(Measured):
         return Path(path)
 
     def __repr__(self) -> str:
-        return f"<Profile: {len(self.log)} calls, {self.pace.steps} steps, {self.clock}>"
+        return f"<Profile: {several(len(self.log), 'call')}, {several(self.pace.steps, 'step')}, {self.clock}>"
 
     def __str__(self) -> str:
         return self.shown.text()

@@ -17,6 +17,7 @@ from gpuprof.views.report import Advice, Section
 
 _MOST = 10
 _CODE = 60
+_TOO_MUCH = 1.05  # of a roof: ceilings are measured to a few per cent
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
@@ -25,14 +26,15 @@ def sections(
 ) -> tuple[Section, ...]:
     """Those that have rows, of `Profile.kernel_table`, `.waits`, `.hot`, `.memory`, `.costs`.
 
-    `a_step` says how many calls a step has, by path and phase.
+    `a_step` says how many calls a step has, by path and phase. Costs alone, with no GPU time to hold them against, are
+    no section.
     """
     found = [
         _kernels(kernels, a_step) if len(kernels) else None,
         _waits(waits) if len(waits) else None,
         _hot(hot) if len(hot) else None,
         _memory(memory) if len(memory) else None,
-        _costs(costs) if len(costs) else None,
+        _costs(costs) if costs["busy_us"].notna().any() else None,
     ]
     return tuple(section for section in found if section)
 
@@ -129,7 +131,11 @@ def _costs(costs: Any) -> Section:
         f"GPU busy ({unit})": lambda row: Cell(digits(row.busy_us * 1e-6 / size)),
         "of the roof": lambda row: Cell(percent(row.of_roof), share=row.of_roof, whole=row.nearest),
     }
-    note = "Of a call. Of the roof: the least time this GPU needs for it, by its measured rates, of the time it took."
+    note = "Of a call."
+    if any(row.of_roof == row.of_roof for row in rows):
+        note += " Of the roof: the least time this GPU needs for it, by its measured rates, of the time it took."
+    if any(row.of_roof > _TOO_MUCH for row in rows):
+        note += " Above 100 %: less was moved or computed than counted, or caches serve some."
     return Section("Costs of a call", _grid(rows, columns, words={0, 3}), len(costs), ".costs", note)
 
 

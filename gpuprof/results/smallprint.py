@@ -25,7 +25,8 @@ def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]
         (log.lost > 0, f"{several(log.lost, 'call is', 'calls are')} left out: events could not be read."),
         (
             unknown > 0,
-            f"In no row: {several(unknown, 'kernel')} launched by threads that could not be told apart, or in a region never left.",
+            f"In no row: {several(unknown, 'kernel')} launched by threads that could not be told apart, or in a region "
+            "never left.",
         ),
         (dropped > 0, f"{records} dropped: busy and launches may be too low."),
         (len(devices) > 1, f"Calls ran on {len(devices)} devices; their times lie on one axis here, side by side."),

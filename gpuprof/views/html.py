@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from gpuprof.units import seconds_text
+from gpuprof.units import seconds_text, several
 from gpuprof.views.grid import Grid
 from gpuprof.views.parts import (
     CELL,
@@ -132,9 +132,9 @@ def _kernels(kernels: Sequence[tuple[str, float, str, int]]) -> str:
         return ""
     head = "".join(f'<th style="{_HEAD}">{name}</th>' for name in ("launches a call", "time a call", "threads"))
     body = "\n".join(_kernel(*kernel) for kernel in kernels)
-    kinds = f"{len(kernels)} kernels" if len(kernels) > 1 else "1 kernel"
-    launches = sum(kernel[1] for kernel in kernels)
-    return folded(f"{kinds}, {launches:.3g} launches a call", scrolled(f'<th style="{NAME}">kernel</th>{head}', body))
+    launches = several(sum(kernel[1] for kernel in kernels), "launch", "launches")
+    table = scrolled(f'<th style="{NAME}">kernel</th>{head}', body)
+    return folded(f"{several(len(kernels), 'kernel')}, {launches} a call", table)
 
 
 def _kernel(name: str, launches: float, time: str, threads: int) -> str:

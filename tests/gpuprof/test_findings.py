@@ -76,6 +76,18 @@ def test_a_step_bound_by_launches_says_how_many_and_which_layers_launch_most() -
     assert finding.gain == pytest.approx(1 - 1.976 / 2.59)
 
 
+def test_one_launch_is_spoken_of_as_one() -> None:
+    pace = paced(host=(50e-6, 0, 0, 10e-6), work=(5e-6, 0, 0, 0), launches=(1, 0, 0, 0))
+    assert told(facts(pace), "launch-bound").sentence == (
+        "Launch-bound: 1 launch a step takes the host 60.0 µs, the GPU works 5.00 µs of it. "
+        "Most come from forward (1 of 1), and from Conv1 (1)."
+    )
+    assert "with 1 launch, and" in verdict(ROWS, pace)
+    shared = paced(host=(30e-6, 0, 0, 30e-6), work=(5e-6, 0, 0, 0), launches=(1, 0, 0, 0))
+    assert "bound by its one launch: it takes the host 60.0 µs, the GPU works 5.00 µs of it" in verdict(ROWS, shared)
+    assert "1 of the 1 launch)" in verdict(ROWS, shared)
+
+
 def test_launches_of_rows_tell_where_no_whole_step_was_recorded_and_then_the_gain_is_not_known() -> None:
     finding = told(facts(paced(launches=None)), "launch-bound")
     assert "157 launches a step take the host 2.59 ms, the GPU works at least 1.98 ms of it" in finding.sentence

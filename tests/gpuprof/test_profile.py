@@ -11,10 +11,13 @@ import pytest
 
 import gpuprof
 from gpuprof.judge import advice
+from gpuprof.judge.cost import Ceilings, Cost
+from gpuprof.record.calls import Scope
 from gpuprof.record.schedule import KERNELS, Mode
 from gpuprof.record.waits import WaitLine
 from gpuprof.results import smallprint
 from gpuprof.results.profile import Profile
+from gpuprof.results.seen import Work
 from gpuprof.results.tables import COLUMNS
 from gpuprof.testing import FakeClock
 
@@ -486,6 +489,50 @@ def test_dropped_records_are_told(recorded: Profile) -> None:
     assert seen(recorded, kernels=kernels).warnings == [
         "12 kernel records were dropped: busy and launches may be too low."
     ]
+
+
+def test_one_record_or_call_is_spoken_of_as_one(recorded: Profile) -> None:
+    kernels = dataclasses.replace(recorded.seen.kernels, dropped=1)
+    log = dataclasses.replace(recorded.log, lost=1)
+    assert smallprint.warnings(log, dataclasses.replace(recorded.seen, kernels=kernels), 0.0, "") == [
+        "1 call is left out: events could not be read.",
+        "1 kernel record was dropped: busy and launches may be too low.",
+    ]
+    model = FakeModel(FakeClock(), "A")
+    with gpuprof.layertime(model, clock=model.clock) as run:
+        model.layers[0].forward(0)
+    assert repr(run.profile) == "<Profile: 1 call, 1 step, fake host clock>"
+
+
+CEILINGS = Ceilings(1e9, {"float32": 1e9}, 0)
+
+
+def costing(profile: Profile, ceilings: Ceilings | None, flops: float = 5_000.0) -> Profile:
+    work = {Scope("B", "backward"): Work(Cost(1e4, flops, "the layer's own"), "float32", 1)}
+    return seen(profile, work=work, ceilings=ceilings)
+
+
+def test_costs_are_held_against_the_gpus_time(recorded: Profile) -> None:
+    text = str(costing(recorded, CEILINGS))
+    assert "Costs of a call\ncall        operations  bytes  from             GPU busy (µs)  of the roof" in text
+    assert "B.backward       5.0 k  10 kB  the layer's own            100         10 %" in text
+    html = costing(recorded, CEILINGS)._repr_html_()
+    assert "Of the roof" in html
+    assert "Above 100" not in html
+    assert "Above 100" in costing(recorded, CEILINGS, flops=2e5)._repr_html_()
+
+
+def test_without_ceilings_nothing_is_said_of_a_roof(recorded: Profile) -> None:
+    found = costing(recorded, None)
+    assert "Costs of a call" in str(found)
+    assert "roof" not in found._repr_html_()
+
+
+def test_costs_without_the_gpus_time_are_in_their_table_alone(profile: Profile, on_device: Profile) -> None:
+    for found in (costing(profile, None), costing(on_device, CEILINGS)):
+        assert len(found.costs) == 1
+        assert "Costs" not in str(found)
+        assert "Costs" not in found._repr_html_()
 
 
 def test_the_gpu_is_never_said_to_work_longer_than_the_step(recorded: Profile) -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gpuprof.units import bar, column_unit, count, digits, percent, seconds_text, unit_for
+from gpuprof.units import bar, column_unit, count, digits, percent, seconds_text, several, unit_for
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,12 @@ def test_a_bar_is_as_long_as_its_share(share: float, text: str) -> None:
 )
 def test_a_count_has_its_thousands_apart(value: float, text: str) -> None:
     assert count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 batches"), (1, "1 batch"), (1.0, "1 batch"), (0.5, "0.50 batches"), (1500, "1 500 batches")],
+)
+def test_one_thing_is_not_several(number: float, text: str) -> None:
+    assert several(number, "batch", "batches") == text
+    assert several(number, "step") == text.replace("batches", "steps").replace("batch", "step")
