@@ -23,8 +23,8 @@ from gpuprof.views.grid import Grid, layer_grid
 from gpuprof.views.report import Report
 
 _GRID_NOTE = (
-    "Under each phase: one call, ± half its 95 % interval. The rest: one step; gain: what it would save without the "
-    "layer."
+    "Under each phase: one call, ± the wider side of its 95 % interval. The rest: one step; gain: what it would save "
+    "without the layer."
 )
 
 

@@ -19,7 +19,7 @@ class Cell:
     text: str
     heat: float = 0.0
     after: str = ""
-    """What stands behind the text, aligned on its left: the half width of an interval."""
+    """What stands behind the text, aligned on its left: how far an interval reaches."""
     share: float = math.nan
     whole: str = ""
     """The text in full, where it was cut."""
@@ -81,8 +81,9 @@ class LayerStep(NamedTuple):
 def layer_grid(table: Any, order: Sequence[str], steps: Mapping[str, LayerStep]) -> Grid:
     """The profile's table with a row a layer, in the order given, and a column a phase: time a call.
 
-    The hottest phase of the step is marked ◀; "of the cell" is a sum over the layer's phases of the step; `steps` has
-    what a step of each layer takes. What was not measured for any has no column.
+    What follows ± is the wider side of the interval, whose sides differ. The hottest phase of the step is marked ◀; "of
+    the cell" is a sum over the layer's phases of the step; `steps` has what a step of each layer takes. What was not
+    measured for any has no column.
     """
     phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
     cells = {(row.path, row.phase): row for row in table.itertuples()}
@@ -126,7 +127,7 @@ def _short(path: str, most: int = 48) -> str:
 def _time(row: Any, size: float, warmest: float) -> Cell:
     if row is None:
         return Cell("–")
-    half = (row.high_us - row.low_us) / 2 * 1e-6 / size
-    after = [f"±{digits(half, 1)}"] if half == half else []  # not NaN: there were samples enough for an interval
+    wider = max(row.high_us - row.median_us, row.median_us - row.low_us) * 1e-6 / size
+    after = [f"±{digits(wider, 1)}"] if wider == wider else []  # not NaN: there were samples enough for an interval
     heat = row.share / warmest if warmest > 0 and row.share > 0 and row.phase != "evaluate" else 0.0
     return Cell(digits(row.median_us * 1e-6 / size), heat, " ".join([*after, "◀"] if heat == 1 else after))

@@ -302,6 +302,19 @@ def test_the_text_shows_layers_in_their_order_and_marks_the_hottest(profile: Pro
     assert next(line for line in lines if line.startswith("B ")).count("◀") == 1
 
 
+def test_what_follows_plus_or_minus_is_the_wider_side_of_the_interval() -> None:
+    model = FakeModel(FakeClock(), "A")
+    with gpuprof.layertime(model, clock=model.clock) as run:
+        for i in range(30):
+            model.layers[0].host["forward"] = (1.0e-3, 1.001e-3, 1.9e-3)[i % 3]
+            model.train(1)
+    row = run.profile["A", "forward"]
+    assert row.high_us - row.median_us > 10 * (row.median_us - row.low_us)
+    cell = run.profile.grid.rows[0][1]
+    assert (cell.text, cell.after) == ("1001", "±899 ◀")
+    assert "± the wider side of its 95 % interval" in str(run.profile)
+
+
 def test_host_times_are_never_called_gpu_time(profile: Profile) -> None:
     for text in (str(profile), profile._repr_html_(), profile.plot().get_title(loc="left")):
         assert "host clock" in text
