@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpuprof.record.clocks import Ints
 
@@ -69,27 +70,31 @@ class Calls:
         """The position of each call's parent; -1 for none, or for one that was left out."""
         return self.positions(self["parent"])
 
+    def around(self, wanted: NDArray[np.bool_]) -> Ints:
+        """For each call the innermost one of those wanted that was open when it began; -1 for none."""
+        above = self.parents.copy()
+        while (on := (above >= 0) & ~wanted[above]).any():
+            above = np.where(on, self.parents[above], above)
+        return above
+
     def without(self, phase: str) -> tuple[Calls, Ints]:
-        """The log without the calls of a phase, as if nobody had asked for them; and where each old position went.
+        """The log without the calls of a phase; and where each old position went: see `leaving_out`."""
+        of_phase = np.array([*(scope.phase == phase for scope in self.scopes), False], dtype=bool)
+        return self.leaving_out(of_phase[self["scope"]])
+
+    def leaving_out(self, leaving: NDArray[np.bool_]) -> tuple[Calls, Ints]:
+        """The log without some calls, as if nobody had asked for them; and where each old position went.
 
         A call left out goes to the innermost one around it that stayed, or to -1.
         """
-        kinds = np.array([scope.phase == phase for scope in self.scopes], dtype=bool)
-        stays = ~kinds[self["scope"]] if len(self) else np.zeros(0, dtype=bool)
-        if stays.all():
+        if not leaving.any():
             return self, np.arange(len(self))
-        above = np.arange(len(self))
-        while (leaving := (above >= 0) & ~stays[above]).any():
-            above = np.where(leaving, self.parents[above], above)
-        new = np.where(stays, np.cumsum(stays) - 1, -1)
-        moved = np.where(above >= 0, new[above], -1)
+        stays, around = ~leaving, self.around(~leaving)
+        new = np.cumsum(stays) - 1
+        above = np.where(stays, np.arange(len(self)), around)
         columns = {name: column[stays] for name, column in self.columns.items()}
-        numbers = np.concatenate([self["call"], [-1]])
-        around = self.parents[stays]
-        while (leaving := (around >= 0) & ~stays[around]).any():
-            around = np.where(leaving, self.parents[around], around)
-        columns["parent"] = numbers[around]
-        return replace(self, columns=columns), moved
+        columns["parent"] = np.concatenate([self["call"], [-1]])[around[stays]]
+        return replace(self, columns=columns), np.where(above >= 0, new[above], -1)
 
     def positions(self, numbers: Ints) -> Ints:
         """The positions of calls by their numbers; -1 for one that is not here."""
