@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import inspect
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from types import CodeType, TracebackType
+from types import FunctionType, TracebackType
 from typing import Any
+
+import numpy as np
 
 from gpuprof.arrays import own_bytes
 from gpuprof.ceilings import ceilings
 from gpuprof.device import machine
-from gpuprof.hooks.assigned import assigned, result_in
 from gpuprof.hooks.functions import name_of, split, timed_target
-from gpuprof.hooks.helpers import with_helpers
-from gpuprof.hooks.lines import LineHook, code_of, resolve
-from gpuprof.hooks.methods import PHASES, Sizes, TimedMethod, find_layers, timed
-from gpuprof.hooks.source import Source
+from gpuprof.hooks.methods import Sizes, TimedMethod, find_layers, timed
+from gpuprof.hooks.source import code_of, is_lazy, self_of
 from gpuprof.judge.hot import hot_lines
 from gpuprof.judge.layercost import ArrayBytes, layer_cost
 from gpuprof.latest import keep
-from gpuprof.record.calls import LINE, Scope
+from gpuprof.linewatch import Function, LineWatch, named, to_follow
+from gpuprof.record.calls import Scope
 from gpuprof.record.clocks import Clock, clock_for
 from gpuprof.record.inspect import Inspection, Inspector
-from gpuprof.record.launches import kernels_of
+from gpuprof.record.launches import Kernels, kernels_of
 from gpuprof.record.log import CallLog
 from gpuprof.record.schedule import KERNELS, Block, Mode, Schedule
-from gpuprof.record.tape import RAISED, RETURNED
 from gpuprof.record.waits import summary
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.linetimes import Followed
 from gpuprof.results.profile import Profile
 from gpuprof.results.seen import Seen, Work
 
-_TYPES = {"float16": "float16", "bfloat16": "bfloat16", "float32": "float32", "float64": "float64"}
-
-_LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_TYPES = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 _open: list[CallLog] = []
 
@@ -67,14 +62,14 @@ class LayerTime:
         objects = [*(layer for _, layer in self._layers), *owners, *others]
         clock = clock or clock_for(objects, names, guess=True)
         self._namespace = namespace
-        wanted = [self._resolved(each) for each in lines]
+        wanted = [named(each, self._layers, self._targets, namespace or {}) for each in lines]
         self._inspection = Inspection(_packages(objects), hot)
         schedule = Schedule(device=clock.on_device, kernels=kernels, lines=bool(wanted), hot=hot, blocks=blocks)
-        watchers: dict[Mode, Callable[[], Any]] = {Mode.LINES: self._line_hook}
+        watchers: dict[Mode, Callable[[], Any]] = {Mode.LINES: lambda: LineWatch(self._log, self._lines)}
         if hasattr(clock, "library"):  # a fake device has no CUPTI and no pools
             watchers[Mode.INSPECT] = lambda: Inspector(self._inspection, len(self._log.taken))
         self._log = CallLog(clock, schedule, watchers)
-        self._lines = self._to_follow(wanted)
+        self._lines = to_follow(wanted, self._layers, self._targets, self._log)
         self._stack = ExitStack()
         self._methods: list[TimedMethod] = []
         self._profile: Profile | None = None
@@ -112,23 +107,21 @@ class LayerTime:
         _open.remove(self._log)
         self._stack.close()
         self._log.__exit__(kind, error, trace)
+        cut = np.array([call for each in self._lines for call in each.left_out], dtype=np.int64)
+        calls, moved = self._log.calls.leaving_out(np.isin(self._log.calls["call"], cut))
         self._profile = Profile(
-            log=self._log.calls,
+            log=calls,
             clock=self._log.clock.name,
             about=machine(),
             ended_by=f"{type(error).__name__}: {error}".rstrip(": ") if error else "",
-            seen=self._seen(),
-            followed=tuple(
-                Followed(each.name, each.source, each.results, dict(each.runs), each.part_of)
-                for each in self._lines.values()
-            ),
+            seen=self._seen(kernels_of(self._log.taken, self._log.calls).moved(moved)),
+            followed=tuple(_followed(each, self._namespace or {}) for each in self._lines),
         )
         keep(self._profile)
 
-    def _seen(self) -> Seen:
+    def _seen(self, kernels: Kernels) -> Seen:
         """What the other passes saw."""
         log, inspection = self._log, self._inspection
-        kernels = kernels_of(log.taken, log.calls)
         work = {log.scopes[method.scope]: _work(method) for method in self._methods if method.sizes}
         hot = hot_lines(kernels, inspection.launches)
         return Seen(
@@ -153,37 +146,6 @@ class LayerTime:
                 found = ceilings(dtype) or found
         return found
 
-    def _resolved(
-        self, wanted: str | Callable[..., Any] | tuple[str, Callable[..., Any]]
-    ) -> tuple[str, Callable[..., Any]]:
-        if isinstance(wanted, tuple):
-            return wanted
-        if callable(wanted):
-            owner, name = getattr(wanted, "__self__", None), getattr(wanted, "__name__", "")
-            path = next((path for path, layer in self._layers if layer is owner), "")
-            return f"{path}.{name}" if path else getattr(wanted, "__qualname__", repr(wanted)), wanted
-        layers = [*self._layers, *((t.path, t.owner) for t in self._targets if t.owner is not None)]
-        functions = {target.path: target.function for target in self._targets if target.owner is None}
-        name, function = resolve(wanted, layers, {**functions, **(self._namespace or {})})
-        return name, function
-
-    def _to_follow(self, wanted: Iterable[tuple[str, Callable[..., Any]]]) -> dict[CodeType, _Followed]:
-        """The functions wanted and their helpers, by their code: a layer's only while that layer's method runs."""
-        found: dict[CodeType, _Followed] = {}
-        for name, function in wanted:
-            owner = getattr(function, "__self__", None)
-            paths = [path for path, layer in self._layers if layer is owner]
-            method = getattr(function, "__name__", "")
-            phases = (method,) if method in PHASES else PHASES
-            within = frozenset(self._log.scope(path, phase) for path in paths for phase in phases) or None
-            for called, helper in with_helpers(name, function):
-                part_of = name if called != name else ""
-                found.setdefault(code_of(helper), _Followed(called, helper, within, part_of))
-        return found
-
-    def _line_hook(self) -> _Lines:
-        return _Lines(self._log, self._lines)
-
 
 def line_time(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], repeat: int, clock: Clock | None = None
@@ -191,13 +153,13 @@ def line_time(
     """`gpuprof.linetime`."""
     if repeat < 1:
         raise ValueError(f"repeat must be 1 or more; got {repeat}")
-    if code_of(function).co_flags & _LAZY:
+    code_of(function)
+    if is_lazy(function):
         raise TypeError(
             f"{getattr(function, '__qualname__', function)!s} is a coroutine or a generator: a call returns before its "
             "work is begun; give the function that does the work"
         )
-    owner = getattr(function, "__self__", None)
-    name = getattr(function, "__qualname__", repr(function))
+    owner, name = self_of(function), getattr(function, "__qualname__", repr(function))
     if owner is not None:
         name = f"{name_of(owner)}.{getattr(function, '__name__', '')}"
     given = _Given(lambda: function(*args, **kwargs))
@@ -227,52 +189,19 @@ class _Given:
         return self._call()
 
 
-class _Lines:
-    """Follows the statements of some functions through a block of steps, and what they assign."""
-
-    def __init__(self, log: CallLog, lines: dict[CodeType, _Followed]) -> None:
-        self._log = log
-        self._lines = lines
-        self._hook = LineHook(list(lines), self._begin, self._end, self._starts)
-        self._hook.__enter__()
-
-    def stop(self) -> None:
-        """Follow no more."""
-        self._hook.__exit__(None, None, None)
-
-    def finish(self) -> None:
-        """There is nothing on the device to come off."""
-
-    def _starts(self, code: CodeType, resumed: bool) -> bool:
-        """Whether to follow a run of the function: not where the same code is at work for another layer."""
-        followed = self._lines[code]
-        if followed.within is not None and not self._log.inside(followed.within):
-            return False
-        followed.runs[int(self._log.mode)] += not resumed
-        return True
-
-    def _begin(self, code: CodeType, line: int) -> tuple[int, CodeType, int]:
-        return self._log.enter(self._log.scope(f"{self._lines[code].name}:{line}", LINE)), code, line
-
-    def _end(self, token: tuple[int, CodeType, int], raised: bool) -> None:
-        call, code, line = token
-        self._log.leave(call, RAISED if raised else RETURNED)
-        followed = self._lines[code]
-        if line in followed.targets and line not in followed.results and not raised:
-            followed.results[line] = result_in(code, followed.targets[line])
-
-
-class _Followed:
-    """A function whose statements are followed, within calls of some scopes alone or (None) wherever it runs."""
-
-    def __init__(
-        self, name: str, function: Callable[..., Any], within: frozenset[int] | None, part_of: str = ""
-    ) -> None:
-        self.name, self.within, self.part_of = name, within, part_of
-        self.source = Source.of(function)
-        self.targets = assigned(code_of(function))
-        self.results: dict[int, str] = {}
-        self.runs: Counter[int] = Counter()
+def _followed(function: Function, namespace: dict[str, Any]) -> Followed:
+    """What is kept of a function whose lines were followed."""
+    now = namespace.get(function.name)
+    return Followed(
+        name=function.name,
+        source=function.source,
+        results=function.results,
+        runs=dict(+function.runs),
+        part_of=function.part_of,
+        cut=function.cut,
+        unit=function.unit,
+        anew=isinstance(now, FunctionType) and code_of(now) is not function.code,
+    )
 
 
 def _work(method: TimedMethod) -> Work:
@@ -281,7 +210,8 @@ def _work(method: TimedMethod) -> Work:
     arrays = ArrayBytes(sizes.given, sizes.made, own_bytes(method.layer) if method.layer is not None else None)
     cost = layer_cost(method.layer, method.phase, sizes.shape, arrays)
     dtype = sizes.dtype or str(getattr(getattr(method.layer, "W", None), "dtype", ""))
-    return Work(cost, _TYPES.get(dtype.removeprefix("torch."), ""), sizes.elements)
+    dtype = dtype.removeprefix("torch.")
+    return Work(cost, dtype if dtype in _TYPES else "", sizes.elements)
 
 
 def _parameters(layer: object) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dis
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
@@ -38,10 +39,12 @@ class Body:
 class Run:
     """A stretch in one frame: from the function's start or resumption to where control leaves it."""
 
-    __slots__ = ("body", "line", "raised", "thread", "token")
+    __slots__ = ("body", "key", "line", "raised", "thread", "token")
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, key: Any) -> None:
         self.body = body
+        self.key = key
+        """What `active` said of it."""
         self.line = 0
         self.token: Any = None
         self.raised = False
@@ -56,11 +59,12 @@ class Follower:
     def __init__(
         self,
         bodies: dict[int, Body],
-        begin: Callable[[CodeType, int], Any],
+        begin: Callable[[Any, int], Any],
         end: Callable[[Any, bool], None],
-        active: Callable[[CodeType, bool], Any],
+        active: Callable[[CodeType, Any, bool], Any],
+        cut: Callable[[Any], None],
     ) -> None:
-        self.bodies, self._begin, self._end, self._active = bodies, begin, end, active
+        self.bodies, self._begin, self._end, self._active, self._cut = bodies, begin, end, active, cut
         self.runs: dict[FrameType, Run] = {}
         self.on = False
         self.error: Exception | None = None
@@ -76,16 +80,23 @@ class Follower:
     def start(self, body: Body, frame: FrameType, resumed: bool) -> Run | None:
         """The run that begins in `frame`; None where it is not to be followed."""
         try:
-            if self.error is not None or not self._active(body.code, resumed):
-                return None
+            first = self.argument(frame, resumed)
+            key = None if self.error is not None else self._active(body.code, first, resumed)
         except Exception as error:
             self._failed(error)
             return None
-        run = self.runs[frame] = Run(body)
+        if not key:
+            return None
+        run = self.runs[frame] = Run(body, key)
         body.open += 1
         if resumed:
             self.reach(run, frame.f_lineno)
         return run
+
+    def argument(self, frame: FrameType, resumed: bool) -> Any:  # noqa: ARG002
+        """What the function was given as its first argument; None where it takes none."""
+        code = frame.f_code
+        return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
 
     def reach(self, run: Run, line: int) -> None:
         """Control is at `line`: if that is another statement, the one before ends and this one begins."""
@@ -95,7 +106,7 @@ class Follower:
         self._leave(run, False)
         if self.error is None:
             try:
-                run.token = self._begin(run.body.code, first)
+                run.token = self._begin(run.key, first)
                 run.line = first
             except Exception as error:
                 self._failed(error)
@@ -108,13 +119,22 @@ class Follower:
             self._leave(run, raised)
 
     def leave_open(self, raised: bool) -> None:
-        """End what an interrupt inside a hook left open on this thread, innermost first; forget the rest."""
-        here = threading.get_ident()
-        for frame in [frame for frame, run in self.runs.items() if run.thread == here][::-1]:
-            self.finish(frame, raised)
+        """End what an interrupt inside a hook left open on this thread, innermost first; cut what is still going on."""
+        here, going_on = threading.get_ident(), {id(frame) for frame in stack()}
+        for frame, run in list(self.runs.items())[::-1]:
+            if run.thread == here and id(frame) not in going_on:
+                self.finish(frame, raised)
+            elif self.error is None:
+                self._guarded_cut(run)
         self.runs.clear()
         for body in self.bodies.values():
             body.open = 0
+
+    def _guarded_cut(self, run: Run) -> None:
+        try:
+            self._cut(run.key)
+        except Exception as error:
+            self._failed(error)
 
     def _leave(self, run: Run, raised: bool) -> None:
         if not run.line or self.error is not None:
@@ -129,3 +149,11 @@ class Follower:
     def _failed(self, error: Exception) -> None:
         self.error = error
         self.exit()
+
+
+def stack() -> Iterator[FrameType]:
+    """The frames of this thread that have begun and not ended, innermost first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

@@ -11,9 +11,8 @@ from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperTy
 from typing import Any, NamedTuple
 
 from gpuprof.hooks.methods import PHASES, TimedMethod, find_layers, free_path, own_of, refuse_lazy, wrapped
+from gpuprof.hooks.source import is_lazy
 from gpuprof.record.log import CallLog
-
-_LAZY = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
 class Target(NamedTuple):
@@ -183,7 +182,7 @@ def _is_wrapper(model: Any) -> bool:
 def _refuse_unfit(function: Any) -> None:
     inner = inspect.unwrap(function.func if isinstance(function, partial) else function)
     name = getattr(inner, "__qualname__", type(inner).__qualname__)
-    if any(is_lazy(inner) for is_lazy in _LAZY):
+    if is_lazy(function):
         raise TypeError(
             f"{name} is a coroutine or a generator: a call returns before its work is begun; profile the functions "
             "that do the work"

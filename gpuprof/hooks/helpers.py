@@ -8,7 +8,7 @@ from inspect import unwrap
 from types import FunctionType
 from typing import Any
 
-from gpuprof.hooks.source import code_of, node_of
+from gpuprof.hooks.source import code_of, node_of, self_of
 
 _MOST = 8
 
@@ -18,7 +18,7 @@ def with_helpers(name: str, function: Callable[..., Any]) -> list[tuple[str, Cal
 
     Also those that these call, at most eight in all; none of a class in another package. A plain function has none.
     """
-    owner = getattr(function, "__self__", None) or getattr(function, "layer", None)
+    owner = self_of(function)
     found = [(name, function)]
     if owner is None:
         return found

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any
 
-from gpuprof.hooks.follow import Body, Follower
+from gpuprof.hooks.follow import Body, Follower, stack
 from gpuprof.hooks.monitoring import Monitoring, free_tool, why_not
 from gpuprof.hooks.source import Source, code_of, resolve, statements
 from gpuprof.hooks.tracing import Tracing
 
-__all__ = ["WAYS", "LineHook", "Source", "code_of", "following", "resolve", "statements"]
+__all__ = ["WAYS", "LineHook", "Source", "code_of", "following", "resolve", "stack", "statements"]
 
 WAYS = (Monitoring.way, Tracing.way)
 
@@ -19,16 +19,18 @@ WAYS = (Monitoring.way, Tracing.way)
 class LineHook:
     """`with LineHook(functions, begin, end):` follows each statement of the functions, also on threads started inside.
 
-    `token = begin(code, line)` when a statement starts, `line` its first line; `end(token, raised)` when control
+    `token = begin(key, line)` when a statement starts, `line` its first line; `end(token, raised)` when control
     leaves it for another statement, or the function returns, yields (its resumption begins the statement again) or is
     left by an exception; `raised` also where the function catches it. A nested function counts into the statement that
-    calls it unless it is given too. `active(code, resumed)` is asked at each start or resumption of a function; where
-    it says False, that one is not followed.
+    calls it unless it is given too. `active(code, first, resumed)` is asked at each start or resumption of a function,
+    `first` its first argument; what it answers is the run's `key`, by default the code, and where that is false, the
+    run is not followed. `cut(key)` for each run that is still going on when the hook is left, innermost first: its
+    last statement has no end.
 
     Uses sys.monitoring where it can; else a trace function, which slows all Python code while the hook is on, so enter
-    it for single calls: entering again is cheap. A tracer that was there goes on getting its events. Statements still
-    running on other threads when the hook is left never end. The first error of `begin`, `end` or `active` ends the
-    following and rises where the `with` ends; the code that is followed does not see it.
+    it for single calls: entering again is cheap. A tracer that was there goes on getting its events. The first error of
+    `begin`, `end`, `active` or `cut` ends the following and rises where the `with` ends; the code that is followed
+    does not see it.
 
     Raises TypeError for a function that is not written in Python.
     """
@@ -36,16 +38,17 @@ class LineHook:
     def __init__(
         self,
         functions: Iterable[Any],
-        begin: Callable[[CodeType, int], Any],
+        begin: Callable[[Any, int], Any],
         end: Callable[[Any, bool], None],
-        active: Callable[[CodeType, bool], Any] = lambda _code, _resumed: True,
+        active: Callable[[CodeType, Any, bool], Any] = lambda code, _first, _resumed: code,
+        cut: Callable[[Any], None] = lambda _key: None,
         *,
         way: str = "",
     ) -> None:
         if way not in ("", *WAYS):
             raise ValueError(f"way must be {' or '.join(map(repr, WAYS))}, or be left out; got {way!r}")
         self._bodies = {id(code): Body(code) for code in map(code_of, functions)}
-        self._given = (begin, end, active)
+        self._given = (begin, end, active, cut)
         self._asked = way
         self._follower: Follower | None = None
         self.way = ""

@@ -10,6 +10,7 @@ from gpuprof.hooks.follow import Body, Follower
 
 _MONITORING: Any = getattr(sys, "monitoring", None)
 _TOOL_IDS = (2, 3, 4)  # the profiler's, and two that are nobody's; the others are debuggers', coverage's, optimizers'
+_SNAPSHOTS = sys.version_info < (3, 13)  # until then a frame's f_locals are a copy
 
 
 class Monitoring(Follower):
@@ -56,6 +57,13 @@ class Monitoring(Follower):
         for event in self._callbacks:
             _MONITORING.register_callback(self._tool, event, None)
         _MONITORING.free_tool_id(self._tool)
+
+    def argument(self, frame: FrameType, resumed: bool) -> Any:
+        """What the function was given as its first argument, which nothing is to hold on to afterwards."""
+        found = super().argument(frame, resumed)
+        if _SNAPSHOTS and not resumed:
+            frame.f_locals.clear()  # the copy would hold all arguments until the function returns
+        return found
 
     def _watch(self, body: Body, lines: bool) -> None:
         if self.on:

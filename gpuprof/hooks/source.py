@@ -9,10 +9,11 @@ import inspect
 import linecache
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,27 @@ def code_of(function: Any) -> CodeType:
     raise TypeError(_no_code(came))
 
 
+def is_lazy(function: Any) -> bool:
+    """Whether a call of it returns before its work is begun: a generator or a coroutine, under whatever wraps it."""
+    try:
+        return bool(code_of(function).co_flags & _LAZY)
+    except TypeError:  # not written in Python
+        return False
+
+
+def self_of(function: Any) -> Any:
+    """The object whose method it is, under whatever wraps it; None for a function, and for a method of a class."""
+    seen = set[int]()
+    while function is not None and id(function) not in seen:
+        seen.add(id(function))
+        owner = getattr(function, "__self__", None)
+        if owner is not None:
+            return None if isinstance(owner, (type, ModuleType)) else owner
+        partial = isinstance(function, functools.partial)
+        function = function.func if partial else getattr(function, "__dict__", {}).get("__wrapped__")
+    return None
+
+
 def statements(code: CodeType) -> dict[int, int]:
     """For each line of the function's body, the first line of the statement it belongs to.
 
@@ -82,19 +104,30 @@ def statements(code: CodeType) -> dict[int, int]:
 def resolve(text: str, layers: Sequence[tuple[str, Any]], namespace: Mapping[str, Any]) -> tuple[str, Any]:
     """The name and the function that `text` stands for: "Pool1.backward" of `layers`, else a Python expression.
 
-    ValueError, with what comes nearest, for what is neither; TypeError for what has no lines of Python.
+    ValueError, with what comes nearest, for what is neither, and for a call, which is not made; TypeError for what has
+    no lines of Python.
     """
-    path, _, method = text.strip().rpartition(".")
+    text = text.strip()
+    path, _, method = text.rpartition(".")
     for name, layer in layers:
         if name == path and callable(getattr(layer, method, None)):
             code_of(getattr(layer, method))
-            return text.strip(), getattr(layer, method)
+            return text, getattr(layer, method)
     try:
-        function = eval(text.strip(), dict(namespace))  # noqa: S307  the user's own words in their own namespace
+        tree = ast.parse(text, mode="eval")
+        if isinstance(tree.body, ast.Call):
+            raise ValueError(
+                f"expected a function's name; got the call {text}: name it without arguments, as in --lines "
+                f"{ast.unparse(tree.body.func)}; or, to make that call and follow all of it: %layertime --lines {text}"
+            )
+    except SyntaxError as error:
+        raise ValueError(_unknown(text, layers, namespace, error)) from None
+    try:
+        function = eval(text, dict(namespace))  # noqa: S307  the user's own words in their own namespace
     except Exception as error:
-        raise ValueError(_unknown(text.strip(), layers, error)) from None
+        raise ValueError(_unknown(text, layers, namespace, error)) from None
     code_of(function)
-    return text.strip(), function
+    return text, function
 
 
 def _inside(function: Any) -> Any:
@@ -125,17 +158,20 @@ def _no_code(came: Any) -> str:
     return f"{wanted}; got {type(came).__name__}: {str(came)[:60]}; give the function itself, not what it returned"
 
 
-def _unknown(text: str, layers: Sequence[tuple[str, Any]], error: Exception) -> str:
-    known = [f"{path}.{method}" for path, layer in layers for method in _methods(layer)]
-    near = difflib.get_close_matches(text, known, 3, 0.5) or known[:3]
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+def _unknown(text: str, layers: Sequence[tuple[str, Any]], namespace: Mapping[str, Any], error: Exception) -> str:
+    private = text.rpartition(".")[2].startswith("_")
+    methods = [f"{path}.{method}" for path, layer in layers for method in _methods(layer, private)]
+    functions = [name for name, value in namespace.items() if isinstance(value, FunctionType) and name.strip("_")]
+    near = difflib.get_close_matches(text, [*methods, *functions], 3, 0.5)
+    there_are = f"; there are {', '.join(methods[:3])}" if methods else ""
+    hint = f"; did you mean {' or '.join(near)}?" if near else there_are
     why = f"{type(error).__name__}: {error}"
     return f"expected a layer's method, such as Pool1.backward, or a function; got {text!r} ({why}){hint}"
 
 
-def _methods(layer: Any) -> list[str]:
+def _methods(layer: Any, private: bool) -> list[str]:
     names = [name for base in type(layer).__mro__[:-1] for name, value in vars(base).items() if callable(value)]
-    return [name for name in dict.fromkeys(names) if not name.startswith("_")]
+    return [name for name in dict.fromkeys(names) if not name.startswith("__" if private else "_")]
 
 
 def node_of(code: CodeType) -> Any:

@@ -51,6 +51,10 @@ class LineProfile:
     warnings: tuple[str, ...] = ()
     inside: tuple[LineProfile, ...] = ()
     """Methods of the same object that its lines call, those with the most GPU time first."""
+    unit: str = "call"
+    """What figures are of: "call", or of a generator or a coroutine "resumption"."""
+    why: str = ""
+    """Why no call was followed, where none was."""
 
     @property
     def basis(self) -> str:
@@ -87,7 +91,7 @@ class LineProfile:
     def verdict(self) -> str:
         """Which line takes the time, down to those of the methods it calls, and what that launches."""
         if not self.calls or not any(row.hits for row in self.rows.values()):
-            return f"{self.name} was not called while its lines were followed, so there is nothing to show."
+            return self.why or f"{self.name} was not called while its lines were followed, so there is nothing to show."
         path = self._hottest()
         if not path:
             return f"No line of {self.name} took time that could be measured."
@@ -145,7 +149,8 @@ class LineProfile:
     @property
     def small_print(self) -> list[str]:
         """Clock, calls, what else is noted, the machine."""
-        calls = "1 call followed" if self.calls == 1 else f"{self.calls} calls followed, figures a call"
+        unit = self.unit
+        calls = f"1 {unit} followed" if self.calls == 1 else f"{self.calls} {unit}s followed, figures a {unit}"
         machine = self.about.get("processor" if self.basis == "host_s" else "gpu", "")
         return [text for text in (self.clock, calls if self.calls else "", *self.notes, machine) if text]
 
@@ -174,7 +179,7 @@ class LineProfile:
         """What `_content` gave."""
         source = {**content["source"], "lines": tuple(content["source"]["lines"])}
         rows = {int(line): LineFigures(**_numbers(row)) for line, row in content["rows"].items()}
-        rest = _numbers({name: content[name] for name in _PLAIN})
+        rest = _numbers({name: content[name] for name in _PLAIN if name in content or name not in _LATER})
         lists = {name: tuple(content[name]) for name in _LISTS}
         inside = tuple(map(cls._of, content.get("inside", ())))
         return cls(source=Source(**source), rows=rows, **{**rest, **lists}, inside=inside)
@@ -239,7 +244,8 @@ class LineProfile:
         return self.shown.html()
 
 
-_PLAIN = ("name", "calls", "method_busy_s", "method_span_s", "method_host_s", "clock", "about")
+_LATER = ("unit", "why")  # which a file of an earlier gpuprof has not
+_PLAIN = ("name", "calls", "method_busy_s", "method_span_s", "method_host_s", "clock", "about", *_LATER)
 _LISTS = ("notes", "warnings")
 
 

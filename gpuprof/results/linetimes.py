@@ -17,6 +17,7 @@ from gpuprof.record.launches import Kernels
 from gpuprof.record.schedule import KERNELS, Mode
 from gpuprof.results.lines import LineFigures, LineProfile
 from gpuprof.results.seen import Seen
+from gpuprof.results.unfollowed import unfollowed
 
 
 class Followed(NamedTuple):
@@ -27,9 +28,15 @@ class Followed(NamedTuple):
     results: dict[int, str]
     """What its assignments made, by line."""
     runs: dict[int, int]
-    """How often it was called, by the mode of the steps."""
+    """How many of its calls were followed from beginning to end, by the mode of the steps."""
     part_of: str = ""
     """The function asked for, which calls it; "" for that itself."""
+    cut: int = 0
+    """How often passes took turns in the middle of a call of it."""
+    unit: str = "call"
+    """What `runs` are: "call", or of a generator or a coroutine "resumption"."""
+    anew: bool = False
+    """Whether its name stood for another function when the cell had ended."""
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold; `Followed.from_dict` reads it."""
@@ -39,15 +46,19 @@ class Followed(NamedTuple):
             "results": list(self.results.items()),
             "runs": list(self.runs.items()),
             "part_of": self.part_of,
+            "cut": self.cut,
+            "unit": self.unit,
+            "anew": self.anew,
         }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Followed:
-        """What `to_dict` gave. Raises KeyError or TypeError for anything else."""
+        """What `to_dict` gave, by an earlier gpuprof too. Raises KeyError or TypeError for anything else."""
         source = {**content["source"], "lines": tuple(content["source"]["lines"])}
         results = {int(line): text for line, text in content["results"]}
         runs = {int(mode): int(number) for mode, number in content["runs"]}
-        return cls(content["name"], Source(**source), results, runs, content["part_of"])
+        more = {name: content[name] for name in ("cut", "unit", "anew") if name in content}
+        return cls(content["name"], Source(**source), results, runs, content["part_of"], **more)
 
 
 _RECORDED = int(KERNELS | Mode.LINES)
@@ -71,7 +82,7 @@ def line_profile(followed: Followed, calls: Calls, seen: Seen, clock: str, about
 
     A statement's own time is without that of statements of the same function that ran inside it (recursion).
     """
-    name, source, results, runs, _ = followed
+    name, source, results, runs, *_ = followed
     lines = _lines(name, calls)
     of_line = np.flatnonzero(lines > 0)
     modes = calls["mode"]
@@ -103,17 +114,21 @@ def line_profile(followed: Followed, calls: Calls, seen: Seen, clock: str, about
             result=results.get(line, ""),
             waits=bool(waiting & set(range(line, line + _length(source, line, lines)))),
         )
-    own = _totals(calls, seen.kernels, lines, counting) if counting == _RECORDED else math.nan
+    own = float(launched["busy"][of_line[modes[of_line] == counting]].sum()) * 1e-9
+    notes = ["kernels: CUPTI"] if counting == _RECORDED else []
+    notes += [f"{followed.unit}s in which passes took turns are left out"] if followed.cut else []
     return LineProfile(
         name=name,
         source=source,
         rows=rows,
         calls=number,
-        method_busy_s=own,
+        method_busy_s=own if counting == _RECORDED else math.nan,
         clock=clock,
         about=dict(about),
-        notes=("kernels: CUPTI",) if counting == _RECORDED else (),
+        notes=tuple(notes),
         warnings=() if not seen.no_records else (f"no kernel records: {seen.no_records}",),
+        unit=followed.unit,
+        why="" if number else unfollowed(name, calls, followed.cut, followed.anew),
     )
 
 
@@ -132,7 +147,7 @@ def _own(calls: Calls, of_line: Ints, lines: Ints) -> tuple[Ints, Ints]:
     host = calls["host_end"] - calls["host_start"]
     marked = (calls["start"] != MISSING) & (calls["end"] != MISSING)
     span = np.where(marked, calls["end"] - calls["start"], 0)
-    around = _around(calls.parents, lines > 0)
+    around = calls.around(lines > 0)
     inner = of_line[around[of_line] >= 0]
     for own in (whole := (host.copy(), span.copy())):
         full = own.copy()
@@ -140,20 +155,10 @@ def _own(calls: Calls, of_line: Ints, lines: Ints) -> tuple[Ints, Ints]:
     return whole
 
 
-def _around(parents: Ints, wanted: Any) -> Ints:
-    """For each call the innermost one of those wanted that holds it; -1 for none."""
-    above = parents.copy()
-    while (on := (above >= 0) & ~wanted[above]).any():
-        above = np.where(on, parents[above], above)
-    return above
-
-
 def _launched(calls: Calls, kernels: Kernels, lines: Ints) -> dict[str, Ints]:
     """By statement: the kernels launched in it, whatever it called for that."""
     n = len(calls)
-    statement = np.arange(n)
-    other = lines == 0
-    statement = np.where(other, _around(calls.parents, ~other), statement) if n else statement
+    statement = np.where(lines > 0, np.arange(n), calls.around(lines > 0))
     call = kernels["call"]
     at = np.where(call >= 0, statement[np.maximum(call, 0)], -1) if n else call
     inside = at >= 0
@@ -164,11 +169,6 @@ def _launched(calls: Calls, kernels: Kernels, lines: Ints) -> dict[str, Ints]:
         "number": np.bincount(at[inside], minlength=n),
         "threads": threads,
     }
-
-
-def _totals(calls: Calls, kernels: Kernels, lines: Ints, mode: int) -> float:
-    """Seconds of the kernels launched in all of its statements in the steps of a mode."""
-    return float(_launched(calls, kernels, lines)["busy"][(lines > 0) & (calls["mode"] == mode)].sum()) * 1e-9
 
 
 def _memory(calls: Calls, memory: Mapping[str, Ints]) -> dict[str, Ints]:

@@ -401,7 +401,7 @@ def test_the_end_of_an_asynchronous_loop_is_no_exception(way: str) -> None:
 
 def test_an_execution_that_is_not_active_is_not_followed(way: str) -> None:
     found, answers = Trail(), iter([False, True, False])
-    with following([failing], found.begin, found.end, lambda *_: next(answers), way=way):
+    with following([failing], found.begin, found.end, lambda code, *_: next(answers) and code, way=way):
         for x in (1, 2, 4):
             failing(x)
     assert str(found) == "+1 -1 +2 -2"
@@ -409,9 +409,56 @@ def test_an_execution_that_is_not_active_is_not_followed(way: str) -> None:
 
 def test_under_recursion_each_start_is_asked_about(way: str) -> None:
     found, answers = Trail(), iter([True, False])
-    with following([factorial], found.begin, found.end, lambda *_: next(answers), way=way):
+    with following([factorial], found.begin, found.end, lambda code, *_: next(answers) and code, way=way):
         factorial(1)
     assert str(found) == "+1 -1 +3 -3"
+
+
+def test_each_start_is_asked_about_with_its_first_argument_and_what_is_answered_goes_with_its_lines(way: str) -> None:
+    asked, begun = [], []
+
+    def active(code: CodeType, first: Any, resumed: bool) -> Any:
+        asked.append((code.co_name, first, resumed))
+        return [first]
+
+    given: Any = (lambda key, _line: begun.append(key), lambda *_: None, active)
+    with following([straight, looped_by_while, yielding, all_named], *given, way=way):
+        straight(5)
+        looped_by_while(0)
+        next(yielding(7))
+        all_named(x=1)
+    names = ("straight", 5, False), ("looped_by_while", 0, False), ("yielding", 7, False), ("all_named", None, False)
+    assert [each for each in asked if not each[2]] == list(names)
+    assert begun[:4] == [[5], [5], [5], [0]]
+
+
+def all_named(*, x: int) -> int:
+    return x
+
+
+def test_a_first_argument_that_a_nested_function_uses_is_told_too(way: str) -> None:
+    def holding(x: int) -> Any:
+        return lambda: x
+
+    told: list[Any] = []
+    given: Any = (lambda *_: None, lambda *_: None, lambda _, first, __: told.append(first))
+    with following([holding], *given, way=way):
+        holding(3)
+    assert told == [3]
+
+
+def test_asking_keeps_no_argument_alive(way: str) -> None:
+    class Big:
+        pass
+
+    def dropping(big: Any) -> list[Any]:
+        del big
+        gc.collect()
+        return [thing for thing in gc.get_objects() if type(thing) is Big]
+
+    with following([dropping], Trail().begin, Trail().end, way=way):
+        left = dropping(Big())
+    assert way == "trace function" or not left  # frames that are traced have a copy, on 3.11 and 3.12
 
 
 def test_two_threads_do_not_mix(way: str) -> None:
@@ -462,6 +509,58 @@ def test_a_thread_that_outlives_the_hook_goes_on_unfollowed(way: str) -> None:
     assert "-4" not in found.steps
 
 
+def test_a_run_still_going_on_when_the_hook_is_left_is_cut_innermost_first(way: str) -> None:
+    found, cut = Trail(), []
+    hook = following([straight, leaving, outer_of_leaving], found.begin, found.end, cut=cut.append, way=way)
+
+    hook.__enter__()
+    outer_of_leaving(hook)
+    assert str(found) == "+1 +1 +1 -1 +2 -2 +4 -4 -1 +2"  # that of the outer function and the last have no end
+    assert [code.co_name for code in cut] == ["leaving", "outer_of_leaving"]
+
+
+def leaving(hook: Any) -> int:
+    y = straight(1)
+    hook.__exit__(None, None, None)
+    y = straight(2)
+    return y
+
+
+def outer_of_leaving(hook: Any) -> int:
+    y = leaving(hook)
+    return y
+
+
+def test_a_run_that_had_begun_before_the_hook_is_not_followed(way: str) -> None:
+    found = Trail()
+    hook = following([entering, straight], found.begin, found.end, way=way)
+    entering(hook)
+    assert str(found) == "+1 -1 +2 -2 +4 -4"
+
+
+def entering(hook: Any) -> int:
+    hook.__enter__()
+    y = straight(1)
+    hook.__exit__(None, None, None)
+    return y
+
+
+def test_a_run_on_another_thread_is_cut_too(way: str) -> None:
+    started, go, cut = threading.Event(), threading.Event(), []
+
+    def waiting() -> None:
+        started.set()
+        go.wait(10)
+
+    with following([waiting], Trail().begin, Trail().end, cut=cut.append, way=way):
+        thread = threading.Thread(target=waiting)
+        thread.start()
+        started.wait(10)
+    go.set()
+    thread.join()
+    assert [code.co_name for code in cut] == ["waiting"]
+
+
 def test_an_interrupt_in_the_followed_code_ends_its_line_and_rises(way: str) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
@@ -486,6 +585,16 @@ def test_an_interrupt_inside_a_hook_rises_and_what_is_open_ends(way: str) -> Non
     with pytest.raises(KeyboardInterrupt), following([outer, straight], begin, found.end, way=way):
         outer()
     assert str(found) == "+1 !1"
+
+
+def test_an_error_of_cut_rises_at_the_end(way: str) -> None:
+    def broken(_: object) -> None:
+        raise LookupError("ours")
+
+    hook = following([leaving], Trail().begin, Trail().end, cut=broken, way=way)
+    hook.__enter__()
+    with pytest.raises(LookupError, match="ours"):
+        leaving(hook)
 
 
 @pytest.mark.parametrize("where", ["begin", "end", "active"])
