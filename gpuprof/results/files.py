@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpuprof.record.calls import COLUMNS, Bearing, Calls, Scope
+from gpuprof.record.clocks import Ints
 from gpuprof.record.schedule import Mode
 from gpuprof.results.seen import Seen
 
 SCHEMA = 1
+_PACKED = 2
+"""The schema of files with columns in them, long ones packed; before there was that, columns were lists."""
+_SHORT = 1000  # a column of so many numbers is a list, which people can read
 
 
-def write_json(path: Path, kind: str, content: dict[str, Any]) -> Path:
-    """`path`, with `content` under the name of its kind and the schema number; compressed for .gz."""
+def write_json(path: Path, kind: str, content: dict[str, Any], schema: int = SCHEMA) -> Path:
+    """`path`, with `content` under the name of its kind and the schema number; compressed for .gz.
+
+    Arrays of int64 in it are columns, and need the schema for these.
+    """
     strict = {name: _without_nan(value) for name, value in content.items()}
-    text = json.dumps({"gpuprof": kind, "schema": SCHEMA, **strict}, allow_nan=False).encode()
-    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    text = json.dumps({"gpuprof": kind, "schema": schema, **strict}, allow_nan=False, default=_packed).encode()
+    path.write_bytes(gzip.compress(text, compresslevel=1) if path.suffix == ".gz" else text)
     return path
+
+
+def _packed(array: object) -> list[int] | dict[str, str]:
+    """A column as JSON: a list; a long one as its differences, their bytes by rank, all first ones first, deflated."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"a file holds text, numbers, lists and columns; got {type(array).__name__}")
+    if len(array) <= _SHORT:
+        return [int(value) for value in array]
+    ranks = np.diff(array, prepend=0).astype("<i8").view(np.uint8).reshape(-1, 8).T
+    return {"packed": base64.b64encode(zlib.compress(ranks.tobytes(), 1)).decode()}
+
+
+def _column(stored: list[int] | dict[str, str]) -> Ints:
+    """The column that was stored so. Raises KeyError, TypeError or ValueError for what is none."""
+    if not isinstance(stored, dict):
+        return np.array(stored, dtype=np.int64)
+    try:
+        ranks = np.frombuffer(zlib.decompress(base64.b64decode(stored["packed"], validate=True)), dtype=np.uint8)
+    except zlib.error as error:
+        raise ValueError(f"a column cannot be unpacked: {error}") from None
+    return np.cumsum(ranks.reshape(8, -1).T.copy().view("<i8").ravel(), dtype=np.int64)
 
 
 def _without_nan(value: Any) -> Any:
@@ -40,9 +70,9 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("gpuprof") != kind:
         found = content.get("gpuprof") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} should hold a gpuprof {kind}; it holds {found!r}")
-    if content.get("schema") != SCHEMA:
+    if content.get("schema") not in (SCHEMA, _PACKED):
         raise ValueError(
-            f"{path} has schema {content.get('schema')}; this gpuprof reads schema {SCHEMA}: update gpuprof"
+            f"{path} has schema {content.get('schema')}; this gpuprof reads {SCHEMA} and {_PACKED}: update gpuprof"
         )
     return content
 
@@ -65,7 +95,7 @@ def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:
     """`path`, holding a profile."""
     content = {
         **about,
-        "columns": {name: column.tolist() for name, column in calls.columns.items()},
+        "columns": calls.columns,
         "scopes": calls.scopes,
         "shapes": calls.shapes,
         "window": calls.window,
@@ -75,7 +105,15 @@ def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:
         "lost": calls.lost,
         "failure": calls.failure,
     }
-    return write_json(path, "profile", content)
+    return write_json(path, "profile", content, _PACKED)
+
+
+def _columns(stored: dict[str, Any]) -> dict[str, Ints]:
+    """The columns of one table."""
+    columns = {name: _column(each) for name, each in stored.items()}
+    if len({len(column) for column in columns.values()}) > 1:
+        raise ValueError(f"of {', '.join(columns)} some are longer than others")
+    return columns
 
 
 def _as_of_now(content: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +134,7 @@ def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
         if missing:
             raise KeyError(", ".join(sorted(missing)))
         calls = Calls(
-            columns={name: np.array(column, dtype=np.int64) for name, column in content["columns"].items()},
+            columns=_columns(content["columns"]),
             scopes=tuple(Scope(*scope) for scope in content["scopes"]),
             shapes=tuple(tuple(shape) for shape in content["shapes"]),
             window=tuple(content["window"]),
@@ -104,6 +142,8 @@ def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
             bearings=tuple(Bearing(*bearing) for bearing in content["bearings"]),
             **{name: content[name] for name in ("on_device", "lost", "failure")},
         )
+        seen = content["seen"]
+        content["seen"] = seen | {name: _columns(seen[name]) for name in ("kernels", "memory")}
         return calls, {name: content[name] for name in ("clock", "about", "ended_by", "seen", "followed")}
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None

@@ -54,10 +54,10 @@ class Seen:
     """Arrays that the layers learn."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold; `Seen.from_dict` reads it."""
+        """What a file can hold; `Seen.from_dict` reads it."""
         kernels = self.kernels
         return {
-            "kernels": {name: column.tolist() for name, column in kernels.columns.items()},
+            "kernels": kernels.columns,
             "names": kernels.names,
             "blocks": kernels.blocks,
             "dropped": kernels.dropped,
@@ -65,7 +65,7 @@ class Seen:
             "no_waits": self.no_waits,
             "waits": self.waits,
             "inspected": self.inspected,
-            "memory": {name: column.tolist() for name, column in self.memory.items()},
+            "memory": self.memory,
             "hot": self.hot,
             "hot_steps": self.hot_steps,
             "work": [[*scope, *work] for scope, work in self.work.items()],

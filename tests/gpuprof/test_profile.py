@@ -340,6 +340,55 @@ def test_a_profile_comes_back_from_its_file(profile: Profile, tmp_path, name: st
     assert str(loaded) == str(profile)
 
 
+@pytest.mark.parametrize("name", ["long.json", "long.json.gz"])
+def test_a_long_profiles_columns_are_packed_and_come_back_the_same(recorded: Profile, tmp_path, name: str) -> None:
+    odd = np.tile([np.iinfo(np.int64).min, np.iinfo(np.int64).max, -1, 0, 10**18], 300)
+    kernels = dataclasses.replace(recorded.seen.kernels, columns=dict.fromkeys(recorded.seen.kernels.columns, odd))
+    calls = {column: np.resize(values, 1001) for column, values in recorded.log.columns.items()}
+    log = dataclasses.replace(recorded.log, columns=calls)
+    long = dataclasses.replace(seen(recorded, kernels=kernels), log=log)
+    loaded = Profile.load(long.save(tmp_path / name))
+    assert all((loaded.log[column] == values).all() for column, values in calls.items())
+    assert all((values == odd).all() for values in loaded.seen.kernels.columns.values())
+    assert {values.dtype for values in loaded.log.columns.values()} == {np.dtype(np.int64)}
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ({"packed": "no base64"}, "damaged"),
+        ({"packed": "bm8gemxpYg=="}, "cannot be unpacked"),
+        ({"packed": "eJwzMTA0AgACPgDM"}, "damaged"),
+        ({"zip": ""}, "packed"),
+        ([1, 2], "some are longer"),
+        ("text", "damaged"),
+        (None, "damaged"),
+    ],
+)
+def test_a_file_with_a_damaged_column_is_refused(profile: Profile, tmp_path, call: object, says: str) -> None:
+    content = json.loads(profile.save(tmp_path / "run.json").read_text())
+    content["columns"]["call"] = call
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"run\.json is a gpuprof profile with a part missing.*{says}"):
+        Profile.load(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("part", ["columns", "seen", "scopes"])
+def test_a_file_with_a_part_of_another_kind_is_refused(profile: Profile, tmp_path, part: str) -> None:
+    content = json.loads(profile.save(tmp_path / "run.json").read_text())
+    content[part] = [1]
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="part missing or damaged"):
+        Profile.load(tmp_path / "run.json")
+
+
+def test_a_file_from_before_columns_were_packed_is_read(profile: Profile, tmp_path) -> None:
+    content = json.loads(profile.save(tmp_path / "run.json").read_text())
+    assert isinstance(content["columns"]["call"], list)
+    (tmp_path / "run.json").write_text(json.dumps(content | {"schema": 1}))
+    pd.testing.assert_frame_equal(Profile.load(tmp_path / "run.json").table, profile.table)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
