@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
@@ -21,35 +20,47 @@ from gpuprof.record.tape import RAISED, RETURNED
 
 
 class Function:
-    """A function whose statements are followed: in all its runs, or in those of one object's method alone."""
+    """A function whose statements are followed: in all its runs, or in those of one object's method alone.
+
+    `scopes` are those of the object's calls, which tell its runs where the first argument does not.
+    """
 
     def __init__(
-        self, name: str, function: Callable[..., Any], owner: object, scopes: frozenset[int], part_of: str = ""
+        self,
+        name: str,
+        function: Callable[..., Any],
+        owner: object,
+        scopes: frozenset[int] = frozenset(),
+        caller: Function | None = None,
     ) -> None:
         self.name = name
         self.function = function
         self.owner = owner
         """The object whose method it is; None for a function."""
-        self.part_of = part_of
-        """The function asked for, which calls it; "" for that itself."""
+        self.caller = caller
+        """The function asked for, in whose statements alone it is followed; None for that itself."""
         self.code = code_of(function)
         self.source = Source.of(function)
         self.unit = "resumption" if is_lazy(function) else "call"
         """What a run of it is."""
         self.results: dict[int, str] = {}
         """What its assignments made, by line."""
-        self.runs: Counter[int] = Counter()
-        """How many of them were followed from beginning to end, by the mode of the steps."""
+        self.begun: set[int] = set()
+        """The first statement of each run that was followed from beginning to end, by its number on the log."""
         self.cut = 0
-        """How often passes took turns in the middle of one."""
+        """How often passes took turns in the middle of a run."""
         self.left_out = array("q")
-        """The statements of those, by their numbers on the log: they are in no figures."""
+        """The statements of such runs: they are in no figures."""
         self.targets = assigned(self.code)
+        self.statements: set[int] = set()
+        """Their scopes."""
         self._scopes = scopes
         self._names = {name.rpartition(".")[2], self.code.co_name}
 
     def has(self, first: object, log: CallLog) -> bool:
         """Whether a run with this first argument is one of its: told by its object, else by whose call is open."""
+        if self.caller is not None and not log.inside(self.caller.statements):
+            return False
         if self.owner is not None and first is not None:
             if first is self.owner:
                 return True
@@ -62,8 +73,6 @@ class Run(NamedTuple):
     """From a function's beginning or resumption to where control leaves it."""
 
     function: Function
-    mode: int
-    """Of the steps it is in."""
     calls: array[int]
     """Its statements so far, by their numbers on the log."""
 
@@ -97,29 +106,30 @@ class LineWatch:
 
     def _starts(self, code: CodeType, first: object, _resumed: bool) -> Run | None:
         function = self._whose(code, first)
-        if function is None:
-            return None
-        mode = int(self._log.mode)
-        function.runs[mode] += 1
-        return Run(function, mode, array("q"))
+        return None if function is None else Run(function, array("q"))
 
     def _begin(self, run: Run, line: int) -> tuple[int, Run, int]:
-        call = self._log.enter(self._log.scope(f"{run.function.name}:{line}", LINE))
+        scope = self._log.scope(f"{run.function.name}:{line}", LINE)
+        run.function.statements.add(scope)
+        call = self._log.enter(scope)
+        if not run.calls:
+            run.function.begun.add(call)
         run.calls.append(call)
         return call, run, line
 
     def _end(self, token: tuple[int, Run, int], raised: bool) -> None:
-        call, (function, *_), line = token
+        call, (function, _), line = token
         self._log.leave(call, RAISED if raised else RETURNED)
         if line in function.targets and line not in function.results and not raised:
             function.results[line] = result_in(function.code, function.targets[line])
 
     def _cut(self, run: Run) -> None:
-        run.function.runs[run.mode] -= 1
         run.function.cut += 1
+        if not run.calls:
+            return
+        run.function.begun.discard(run.calls[0])
         run.function.left_out.extend(run.calls)
-        still_open = self._log.here.tape.open
-        last = run.calls[-1] if run.calls else -1
+        still_open, last = self._log.here.tape.open, run.calls[-1]
         if last == next(reversed(still_open), None):
             self._log.leave(last)
         else:  # a region that began inside it goes on
@@ -139,12 +149,22 @@ def named(
     if isinstance(wanted, tuple):
         return wanted
     if callable(wanted):
-        owner, method = self_of(wanted), getattr(wanted, "__name__", "")
+        owner = self_of(wanted)
         path = next((path for path, layer in layers if layer is owner), "")
-        return f"{path}.{method}" if path else getattr(wanted, "__qualname__", repr(wanted)), wanted
+        return f"{path}.{method_name(wanted)}" if path else qualified(wanted), wanted
     owners = [(target.path, target.owner) for target in targets if target.owner is not None]
     functions = {target.path: target.function for target in targets if target.owner is None}
     return resolve(wanted, [*layers, *owners], {**functions, **namespace})
+
+
+def qualified(function: Callable[..., Any]) -> str:
+    """A function's name, with that of its class; of a partial or the like the name of what it calls."""
+    return str(getattr(function, "__qualname__", "") or code_of(function).co_qualname)
+
+
+def method_name(function: Callable[..., Any]) -> str:
+    """The same without its class."""
+    return str(getattr(function, "__name__", "") or code_of(function).co_name)
 
 
 def to_follow(
@@ -158,19 +178,19 @@ def to_follow(
     timed += [(target.path, target.phase, target.owner) for target in targets if target.owner is not None]
     found: dict[tuple[CodeType, int], Function] = {}
 
-    def add(name: str, function: Callable[..., Any], owner: object, part_of: str = "") -> None:
+    def add(name: str, function: Callable[..., Any], owner: object, **rest: Any) -> None:
+        if (code_of(function), id(owner)) not in found:
+            name = free_path(name, [each.name for each in found.values()])
+            found[code_of(function), id(owner)] = Function(name, function, owner, **rest)
+
+    for name, function in wanted:
         path, _, method = name.rpartition(".")
+        owner = self_of(function)
         layer = dict(layers).get(path) if owner is None else owner
         scopes = {phase: log.scope(path, phase) for path, phase, its in timed if its is layer}
         within = [scopes[method]] if method in scopes else scopes.values() if owner is not None else ()
-        if (code_of(function), id(owner)) not in found:
-            name = free_path(name, [each.name for each in found.values()])
-            new = Function(name, function, owner, frozenset(within), part_of)
-            found[new.code, id(owner)] = new
-
-    for name, function in wanted:
-        add(name, function, self_of(function))
+        add(name, function, owner, scopes=frozenset(within))
     for each in list(found.values()):
         for called, helper in with_helpers(each.name, each.function)[1:]:
-            add(called, helper, each.owner, each.name)
+            add(called, helper, each.owner, caller=each)
     return list(found.values())

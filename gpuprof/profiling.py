@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from types import FunctionType, TracebackType
@@ -18,8 +19,8 @@ from gpuprof.hooks.source import code_of, is_lazy, self_of
 from gpuprof.judge.hot import hot_lines
 from gpuprof.judge.layercost import ArrayBytes, layer_cost
 from gpuprof.latest import keep
-from gpuprof.linewatch import Function, LineWatch, named, to_follow
-from gpuprof.record.calls import Scope
+from gpuprof.linewatch import Function, LineWatch, method_name, named, qualified, to_follow
+from gpuprof.record.calls import Calls, Scope
 from gpuprof.record.clocks import Clock, clock_for
 from gpuprof.record.inspect import Inspection, Inspector
 from gpuprof.record.launches import Kernels, kernels_of
@@ -115,7 +116,7 @@ class LayerTime:
             about=machine(),
             ended_by=f"{type(error).__name__}: {error}".rstrip(": ") if error else "",
             seen=self._seen(kernels_of(self._log.taken, self._log.calls).moved(moved)),
-            followed=tuple(_followed(each, self._namespace or {}) for each in self._lines),
+            followed=tuple(_followed(each, calls, self._namespace or {}) for each in self._lines),
         )
         keep(self._profile)
 
@@ -153,15 +154,15 @@ def line_time(
     """`gpuprof.linetime`."""
     if repeat < 1:
         raise ValueError(f"repeat must be 1 or more; got {repeat}")
-    code_of(function)
+    code_of(function)  # which refuses what has none
     if is_lazy(function):
         raise TypeError(
             f"{getattr(function, '__qualname__', function)!s} is a coroutine or a generator: a call returns before its "
             "work is begun; give the function that does the work"
         )
-    owner, name = self_of(function), getattr(function, "__qualname__", repr(function))
+    owner, name = self_of(function), qualified(function)
     if owner is not None:
-        name = f"{name_of(owner)}.{getattr(function, '__name__', '')}"
+        name = f"{name_of(owner)}.{method_name(function)}"
     given = _Given(lambda: function(*args, **kwargs))
     clock = clock or clock_for([*args, *kwargs.values(), *([] if owner is None else [owner])], guess=True)
     kinds = [KERNELS | Mode.LINES, Mode.EVENTS | Mode.LINES, Mode.EVENTS | Mode.LINES | Mode.INSPECT]
@@ -189,15 +190,15 @@ class _Given:
         return self._call()
 
 
-def _followed(function: Function, namespace: dict[str, Any]) -> Followed:
+def _followed(function: Function, calls: Calls, namespace: dict[str, Any]) -> Followed:
     """What is kept of a function whose lines were followed."""
-    now = namespace.get(function.name)
+    now, begun = namespace.get(function.name), calls.positions(np.array(sorted(function.begun), dtype=np.int64))
     return Followed(
         name=function.name,
         source=function.source,
         results=function.results,
-        runs=dict(+function.runs),
-        part_of=function.part_of,
+        runs=Counter(calls["mode"][begun[begun >= 0]].tolist()),
+        part_of=function.caller.name if function.caller else "",
         cut=function.cut,
         unit=function.unit,
         anew=isinstance(now, FunctionType) and code_of(now) is not function.code,

@@ -72,15 +72,23 @@ def is_lazy(function: Any) -> bool:
 
 
 def self_of(function: Any) -> Any:
-    """The object whose method it is, under whatever wraps it; None for a function, and for a method of a class."""
+    """The object whose method it is, under whatever wraps it, or that is called itself; None for a function.
+
+    None, too, for a method of a class, which objects of other classes may be given.
+    """
     seen = set[int]()
-    while function is not None and id(function) not in seen:
+    while id(function) not in seen:
         seen.add(id(function))
         owner = getattr(function, "__self__", None)
         if owner is not None:
             return None if isinstance(owner, (type, ModuleType)) else owner
-        partial = isinstance(function, functools.partial)
-        function = function.func if partial else getattr(function, "__dict__", {}).get("__wrapped__")
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif "__wrapped__" in getattr(function, "__dict__", {}):
+            function = function.__wrapped__
+        else:
+            call = inspect.getattr_static(type(function), "__call__", None)
+            return function if isinstance(call, FunctionType) else None
     return None
 
 
@@ -155,6 +163,8 @@ def _no_code(came: Any) -> str:
     if callable(came):
         name = getattr(came, "__qualname__", type(came).__qualname__)
         return f"{wanted}; got {name}, whose code is not Python, so it has no lines: give the function that calls it"
+    if type(came).__module__ != "builtins":
+        return f"{wanted}; got an object, of the class {type(came).__qualname__}: name one of its methods"
     return f"{wanted}; got {type(came).__name__}: {str(came)[:60]}; give the function itself, not what it returned"
 
 
@@ -162,8 +172,10 @@ def _unknown(text: str, layers: Sequence[tuple[str, Any]], namespace: Mapping[st
     private = text.rpartition(".")[2].startswith("_")
     methods = [f"{path}.{method}" for path, layer in layers for method in _methods(layer, private)]
     functions = [name for name, value in namespace.items() if isinstance(value, FunctionType) and name.strip("_")]
-    near = difflib.get_close_matches(text, [*methods, *functions], 3, 0.5)
+    near = [method for method in methods if method.startswith(f"{text}.")][:3]
+    near = near or difflib.get_close_matches(text, [*methods, *functions], 3, 0.5)
     there_are = f"; there are {', '.join(methods[:3])}" if methods else ""
+    there_are += ", and functions defined before the cell runs" if isinstance(error, NameError) else ""
     hint = f"; did you mean {' or '.join(near)}?" if near else there_are
     why = f"{type(error).__name__}: {error}"
     return f"expected a layer's method, such as Pool1.backward, or a function; got {text!r} ({why}){hint}"

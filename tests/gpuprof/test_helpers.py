@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -17,13 +16,7 @@ from gpuprof.hooks.source import code_of
 from gpuprof.record.log import CallLog
 from gpuprof.testing import FakeClock
 
-
-def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def wrapper(*given: Any) -> Any:
-        return function(*given)
-
-    return wrapper
+from .models import plainly
 
 
 class Base:
@@ -51,7 +44,7 @@ class Layer(Base):
     def backward(self, dy: object) -> object:
         return self.round()
 
-    @decorated
+    @plainly
     def first(self) -> None:
         self.second()
 
@@ -99,7 +92,7 @@ def test_a_method_that_is_being_timed_has_the_helpers_of_its_own() -> None:
         assert names("A.backward", layer.backward) == ["A.backward", "A.round"]
 
 
-@pytest.mark.parametrize("function", [decorated, Layer.forward, Layer.made])
+@pytest.mark.parametrize("function", [plainly, Layer.forward, Layer.made])
 def test_a_function_without_an_object_has_none(function: Callable[..., Any]) -> None:
     assert names("f", function) == ["f"]
 

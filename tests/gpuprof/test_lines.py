@@ -21,6 +21,8 @@ import pytest
 
 from gpuprof.hooks.lines import WAYS, LineHook, following
 
+from .models import plainly
+
 MONITORED = hasattr(sys, "monitoring")
 UNLESS: Any = () if MONITORED else pytest.mark.skip(reason="sys.monitoring came with Python 3.12")
 
@@ -199,14 +201,6 @@ def test_a_lambda_is_one_statement(way: str) -> None:
             x / 2)
     assert trail(way, half, 2) == "+0 -0"
 # fmt: on
-
-
-def plainly(function: Any) -> Any:
-    @functools.wraps(function)
-    def wrapper(*args: Any) -> Any:
-        return function(*args)
-
-    return wrapper
 
 
 @plainly

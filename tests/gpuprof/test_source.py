@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from gpuprof.hooks.source import Source, code_of, resolve, statements
+from gpuprof.hooks.source import Source, code_of, is_lazy, resolve, self_of, statements
+
+from .models import plainly
 
 
 # fmt: off
@@ -22,14 +24,6 @@ def matching(x: object) -> int:
             return 2
     return 3
 # fmt: on
-
-
-def plainly(function: Any) -> Any:
-    @functools.wraps(function)
-    def wrapper(*args: Any) -> Any:
-        return function(*args)
-
-    return wrapper
 
 
 @plainly
@@ -69,6 +63,8 @@ class Layer:
     def made(cls) -> Layer:
         return cls()
 
+    def _hidden(self) -> None: ...
+
     @property
     def size(self) -> int:
         return 1
@@ -100,9 +96,45 @@ def test_the_code_under_the_profilers_own_wrapper_is_the_methods() -> None:
         assert code_of(layer.forward) is Layer.forward.__code__
 
 
+def yielding() -> Any:
+    yield 1
+
+
+async def awaited() -> int:
+    return 1
+
+
+async def both() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [yielding, awaited, both])
+def test_what_returns_before_its_work_is_begun_is_lazy_under_whatever_wraps_it(function: Any) -> None:
+    for each in (function, plainly(function), functools.partial(plainly(function), 1), functools.lru_cache(function)):
+        assert is_lazy(each)
+
+
+@pytest.mark.parametrize("function", [decorated, len, Layer, 3, Layer(), Layer.forward])
+def test_all_else_is_not_lazy(function: Any) -> None:
+    assert not is_lazy(function)
+
+
+def test_whose_method_a_function_is() -> None:
+    layer = Layer()
+    for method in (layer.forward, functools.partial(layer.forward, 1), plainly(layer.forward), functools.cache(layer)):
+        assert self_of(method) is layer
+    assert self_of(layer) is layer  # which is called itself
+
+
+@pytest.mark.parametrize("function", [decorated, Layer.forward, Layer.fixed, Layer.made, Layer().made, len, 3])
+def test_what_is_no_objects_method_is_nobodys(function: Any) -> None:
+    assert self_of(function) is None
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
+        (SimpleNamespace(), "got an object, of the class SimpleNamespace: name one of its methods"),
         (len, "got len, whose code is not Python"),
         (Layer, "got the class Layer: name one of its methods"),
         (Layer.__dict__["size"], r"got a property: its function is its \.fget"),
@@ -195,6 +227,32 @@ def test_a_layers_path_comes_before_a_variable_of_that_name() -> None:
 def test_an_unknown_name_is_answered_with_what_comes_nearest() -> None:
     with pytest.raises(ValueError, match=r"got 'Pol1.forwad' \(NameError: .*did you mean Pool1.forward"):
         resolve("Pol1.forwad", LAYERS, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("decoratd", "did you mean decorated?"),
+        ("Pool1._hiden", "did you mean Pool1._hidden"),
+        ("Pool1", r"did you mean Pool1\.forward or Pool1\.fixed\?"),
+        (
+            "nothing",
+            r"there are Conv1\.forward, Conv1\.fixed, Pool1\.forward, and functions defined before the cell runs",
+        ),
+        ("lm.nothing", r"there are Conv1\.forward, Conv1\.fixed, Pool1\.forward$"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_what_there_is(text: str, says: str) -> None:
+    space = {"decorated": decorated, "lm": SimpleNamespace(), "_": decorated}
+    with pytest.raises(ValueError, match=says):
+        resolve(text, LAYERS, space)
+
+
+def test_a_call_is_refused_and_not_made() -> None:
+    made: list[int] = []
+    with pytest.raises(ValueError, match=r"as in --lines made\.append; or, .*: %layertime --lines made.append\(1\)"):
+        resolve("made.append(1)", LAYERS, {"made": made})
+    assert made == []
 
 
 @pytest.mark.parametrize("text", ["", "Pool1.", "1 +", "Pool1.backward", "nothing"])
