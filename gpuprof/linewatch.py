@@ -52,14 +52,14 @@ class Function:
         self.left_out = array("q")
         """The statements of such runs: they are in no figures."""
         self.targets = assigned(self.code)
-        self.statements: set[int] = set()
-        """Their scopes."""
+        self.statements: dict[int, int] = {}
+        """Their scopes, by their lines."""
         self._scopes = scopes
         self._names = {name.rpartition(".")[2], self.code.co_name}
 
     def has(self, first: object, log: CallLog) -> bool:
         """Whether a run with this first argument is one of its: told by its object, else by whose call is open."""
-        if self.caller is not None and not log.inside(self.caller.statements):
+        if self.caller is not None and not log.inside(self.caller.statements.values()):
             return False
         if self.owner is not None and first is not None:
             if first is self.owner:
@@ -108,17 +108,19 @@ class LineWatch:
         function = self._whose(code, first)
         return None if function is None else Run(function, array("q"))
 
-    def _begin(self, run: Run, line: int) -> tuple[int, Run, int]:
-        scope = self._log.scope(f"{run.function.name}:{line}", LINE)
-        run.function.statements.add(scope)
+    def _begin(self, run: Run, line: int) -> tuple[int, Function, int]:
+        function, calls = run
+        scope = function.statements.get(line)
+        if scope is None:
+            scope = function.statements[line] = self._log.scope(f"{function.name}:{line}", LINE)
         call = self._log.enter(scope)
-        if not run.calls:
-            run.function.begun.add(call)
-        run.calls.append(call)
-        return call, run, line
+        if not calls:
+            function.begun.add(call)
+        calls.append(call)
+        return call, function, line
 
-    def _end(self, token: tuple[int, Run, int], raised: bool) -> None:
-        call, (function, _), line = token
+    def _end(self, token: tuple[int, Function, int], raised: bool) -> None:
+        call, function, line = token
         self._log.leave(call, RAISED if raised else RETURNED)
         if line in function.targets and line not in function.results and not raised:
             function.results[line] = result_in(function.code, function.targets[line])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sys
 import threading
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 
 import gpuprof
 from gpuprof.profiling import LayerTime
@@ -18,6 +21,7 @@ from gpuprof.results.profile import Profile
 from gpuprof.testing import FakeClock
 
 from .models import FakeLayer, FakeModel, plainly
+from .shell import shown
 
 ALL = [Block(Mode.EVENTS | Mode.LINES, 1 << 30, 1e9)]
 
@@ -324,3 +328,65 @@ def test_a_function_that_the_cell_defines_anew_is_told() -> None:
         "The cell defines f anew, and what was followed is the function of before, which was not called: put the "
         "definition into a cell before this one."
     )
+
+
+# In a notebook
+
+CELL = """
+import functools, itertools
+lam = lambda m: m.clock.spend(1e-3)
+async def co(m):
+    m.clock.spend(1e-3)
+def numbers(m):
+    while True:
+        m.clock.spend(1e-3)
+        yield 1
+def f(m):
+    m.clock.spend(1e-3)
+exec("def made(m): m.clock.spend(1e-3)")
+part = functools.partial(f)
+endless = numbers(lm)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "calls"),
+    [
+        ("lam", "lam(lm)", "4 calls"),
+        ("part", "f(lm)", "4 calls"),
+        ("numbers", "next(endless)", "4 resumptions"),
+        ("co", "asyncio.run(co(lm))", "4 resumptions"),
+        ("f", "asyncio.run(asyncio.to_thread(f, lm))", "4 calls"),
+    ],
+)
+def test_functions_of_all_kinds_in_a_cell(ip: InteractiveShell, name: str, call: str, calls: str) -> None:
+    ip.run_cell(CELL, store_history=True)
+    ip.user_ns["asyncio"] = asyncio
+    ip.run_cell(f"%%layertime -q -v p lm --lines {name}\nfor _ in range(12): {call}; lm.train(1)")
+    assert f"{calls} followed" in str(ip.user_ns["p"].lines[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("g", "got 'g' .*and functions defined before the cell runs"),
+        ("made", "made has no source here"),
+        ("f(lm)", r"as in --lines f; or, to make that call and follow all of it: %layertime --lines f\(lm\)"),
+        ("lm", "an object, of the class FakeModel: name one of its methods"),
+    ],
+)
+def test_what_cannot_be_followed_is_a_sentence_and_the_cell_does_not_run(
+    ip: InteractiveShell, name: str, says: str
+) -> None:
+    ip.run_cell(CELL, store_history=True)
+    with pytest.raises(UsageError, match=says):
+        ip.run_cell_magic("layertime", f"lm --lines {name}", "def g(): ...\nran = True")
+    assert "ran" not in ip.user_ns
+
+
+def test_a_function_that_its_very_cell_defines_anew_is_told_in_what_is_shown(ip: InteractiveShell) -> None:
+    ip.run_cell(CELL, store_history=True)
+    ip.run_cell(
+        "%%layertime -v p lm --lines f\ndef f(m):\n    m.clock.spend(2)\nfor _ in range(12): f(lm); lm.train(1)"
+    )
+    assert "The cell defines f anew" in shown(ip)
