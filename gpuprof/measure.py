@@ -27,6 +27,7 @@ def layertime(
     kernels: bool | None = None,
     lines: str | Callable[..., Any] | Iterable[str | Callable[..., Any]] = (),
     hot: bool = False,
+    graph: bool = False,
     clock: Clock | None = None,
 ) -> LayerTime:
     """A context manager that profiles what is run inside it, layer by layer and phase by phase.
@@ -44,12 +45,13 @@ def layertime(
     (the default) on a share of what lasts longer than a second; False never. lines: the name of a method
     ("Pool1.backward") or a function, or some, whose statements are followed on a share of the steps: see
     `profile.lines`. hot: note the line of each launch on a share of the steps: see `profile.hot`.
+    graph: afterwards, capture a typical step on copies of the layers and replay it: see `profile.graph`.
 
     The profile is made even where the code inside raises. Raises ValueError where there are no layers, TypeError for
     what cannot be wrapped.
     """
     wanted = [lines] if isinstance(lines, str) or callable(lines) else list(lines)
-    return LayerTime((model, *more), clock, kernels=kernels, lines=wanted, hot=hot)
+    return LayerTime((model, *more), clock, kernels=kernels, lines=wanted, hot=hot, graph=graph)
 
 
 def linetime(

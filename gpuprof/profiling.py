@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from types import FunctionType, TracebackType
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 from gpuprof.arrays import own_bytes
 from gpuprof.ceilings import ceilings
 from gpuprof.device import machine
+from gpuprof.graphing import graphs_of
 from gpuprof.hooks.functions import name_of, split, timed_target
+from gpuprof.hooks.given import FirstCalls
 from gpuprof.hooks.methods import Sizes, TimedMethod, find_layers, timed
 from gpuprof.hooks.source import code_of, is_lazy, self_of
 from gpuprof.judge.hot import hot_lines
@@ -56,6 +59,7 @@ class LayerTime:
         hot: bool = False,
         namespace: dict[str, Any] | None = None,
         blocks: Iterable[Block] | None = None,
+        graph: bool = False,
     ) -> None:
         others, self._targets = split(models)
         self._layers = find_layers(*others) if others or not self._targets else []
@@ -73,6 +77,7 @@ class LayerTime:
         self._lines = to_follow(wanted, self._layers, self._targets, self._log)
         self._stack = ExitStack()
         self._methods: list[TimedMethod] = []
+        self._first = FirstCalls() if graph else None
         self._profile: Profile | None = None
 
     def switch(self, mode: Mode) -> None:
@@ -97,6 +102,8 @@ class LayerTime:
             self._methods += [
                 stack.enter_context(timed_target(target, self._log, self._namespace)) for target in self._targets
             ]
+            if self._first:
+                self._first.watch(self._methods)
             self._log.__enter__()
             self._stack = stack.pop_all()
         _open.append(self._log)
@@ -110,12 +117,18 @@ class LayerTime:
         self._log.__exit__(kind, error, trace)
         cut = np.array([call for each in self._lines for call in each.left_out], dtype=np.int64)
         calls, moved = self._log.calls.leaving_out(np.isin(self._log.calls["call"], cut))
+        ended_by = f"{type(error).__name__}: {error}".rstrip(": ") if error else ""
+        seen = self._seen(kernels_of(self._log.taken, self._log.calls).moved(moved))
+        if self._first:
+            clock = self._log.clock
+            graphs = graphs_of(calls, clock, self._methods, self._first, seen.kernels, ended_by)
+            seen = replace(seen, graphs=graphs)
         self._profile = Profile(
             log=calls,
             clock=self._log.clock.name,
             about=machine(),
-            ended_by=f"{type(error).__name__}: {error}".rstrip(": ") if error else "",
-            seen=self._seen(kernels_of(self._log.taken, self._log.calls).moved(moved)),
+            ended_by=ended_by,
+            seen=seen,
             followed=tuple(_followed(each, calls, self._namespace or {}) for each in self._lines),
         )
         keep(self._profile)

@@ -31,6 +31,7 @@ LAYERTIME: Mapping[str, Reader | None] = {
     "kernels": None,
     "lines": words,
     "hot": None,
+    "graph": None,
 }
 _SAID = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|"""
 _VS = re.compile(_SAID + r"(?P<vs>(?:^|(?<=\s))--vs(?=\s|$))")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpuprof.judge.facts import Facts, KernelFact, RowFact
 from gpuprof.judge.kernelnames import INDEXING, REDUCING, function, is_double
-from gpuprof.judge.pace import Floats, Pace
+from gpuprof.judge.pace import Pace
 from gpuprof.record.apis import ALLOCATE, COPY, FREE, SYNCHRONISE, WAYS
 from gpuprof.record.calls import Scope
 from gpuprof.record.waits import WaitLine
@@ -79,7 +78,7 @@ def _launch_bound(facts: Facts) -> Finding | None:
         f"Launch-bound: {several(launches.sum(), 'launch a step takes', 'launches a step take')} the host "
         f"{seconds_text(pace.host.sum())}, the GPU works {'' if pace.work_known else 'at least '}"
         f"{seconds_text(pace.work.sum())} of it.{most}",
-        _timing(facts, launches),
+        f"%%layertime --graph {facts.model}",
     )
 
 
@@ -212,20 +211,6 @@ _RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     _one_launch_a_parameter,
     _pool_growth,
 )
-
-
-def _timing(facts: Facts, launches: Floats) -> str:
-    """What times the call that launches most, of those that can be repeated and simply named; "" without any."""
-    arguments = {"forward": "x", "backward": "dy"}
-    fit = [
-        (float(launches[number]), row.scope)
-        for number, row in facts.of_step()
-        if row.scope.phase in arguments and not re.search(r"[/#\"]", row.scope.path)
-    ]
-    if not fit:
-        return ""
-    _, scope = max(fit, key=lambda each: each[0])
-    return f'%gpu_timeit {facts.model}["{scope.path}"].{scope.phase}({arguments[scope.phase]})'
 
 
 def _may_be_too_many(row: RowFact, kernel: KernelFact, gain: float) -> bool:

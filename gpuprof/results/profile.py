@@ -13,6 +13,7 @@ from gpuprof.record.schedule import KERNELS
 from gpuprof.results import smallprint
 from gpuprof.results.besides import facts
 from gpuprof.results.files import read_calls, write_calls
+from gpuprof.results.graphs import graph_sections, missing_graphs
 from gpuprof.results.layersteps import calls_a_step, layer_steps
 from gpuprof.results.linetimes import Followed
 from gpuprof.results.measured import Measured
@@ -79,7 +80,11 @@ class Profile(Measured):
     @property
     def notes(self) -> list[str]:
         """The small print: the machine, passes, steps, closure, the profiler's own cost; what could not be had."""
-        return [*self._small_print, *(f"not measured: {each}" for each in smallprint.missing(self.log, self.seen))]
+        return [*self._small_print, *(f"not measured: {each}" for each in self._missing)]
+
+    @property
+    def _missing(self) -> list[str]:
+        return [*smallprint.missing(self.log, self.seen), *missing_graphs(self.seen.graphs)]
 
     @property
     def _small_print(self) -> list[str]:
@@ -104,9 +109,12 @@ class Profile(Measured):
             grid=self.grid if len(self.log) else None,
             note=_GRID_NOTE,
             lines=tuple(lines.shown for lines in asked),
-            sections=sections(self.kernel_table, self.waits, self.hot, self.memory, self.costs, often),
+            sections=(
+                *graph_sections(self.seen.graphs, self.graph),
+                *sections(self.kernel_table, self.waits, self.hot, self.memory, self.costs, often),
+            ),
             warnings=tuple(self.warnings),
-            missing=tuple(smallprint.missing(self.log, self.seen)),
+            missing=tuple(self._missing),
             notes=tuple(self._small_print),
         )
 

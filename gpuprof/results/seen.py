@@ -14,6 +14,7 @@ from gpuprof.record.clocks import Ints
 from gpuprof.record.inspect import MEMORY
 from gpuprof.record.launches import COLUMNS, Kernels
 from gpuprof.record.waits import WaitLine
+from gpuprof.results.graphs import Graphs
 
 
 class Work(NamedTuple):
@@ -52,6 +53,8 @@ class Seen:
     ceilings: Ceilings | None = None
     parameters: int = 0
     """Arrays that the layers learn."""
+    graphs: Graphs = field(default_factory=Graphs)
+    """What copies of the layers took as captured graphs."""
 
     def to_dict(self) -> dict[str, Any]:
         """What a file can hold; `Seen.from_dict` reads it."""
@@ -71,6 +74,7 @@ class Seen:
             "work": [[*scope, *work] for scope, work in self.work.items()],
             "ceilings": self.ceilings._asdict() if self.ceilings else None,
             "parameters": self.parameters,
+            "graphs": self.graphs.to_dict(),
         }
 
     @classmethod
@@ -89,4 +93,5 @@ class Seen:
             work={Scope(p, f): Work(Cost(*c), dtype, n) for p, f, c, dtype, n in content["work"]},
             ceilings=Ceilings(**content["ceilings"]) if content["ceilings"] else None,
             parameters=content["parameters"],
+            graphs=Graphs.from_dict(content["graphs"]) if "graphs" in content else Graphs(),
         )

@@ -72,7 +72,7 @@ def test_a_step_bound_by_launches_says_how_many_and_which_layers_launch_most() -
         "Launch-bound: 157 launches a step take the host 2.59 ms, the GPU works 1.98 ms of it. "
         "Most come from update (68 of 157), and from Conv1 (98)."
     )
-    assert finding.next == '%gpu_timeit lm["Conv1"].forward(x)'
+    assert finding.next == "%%layertime --graph lm"
     assert finding.gain == pytest.approx(1 - 1.976 / 2.59)
 
 
