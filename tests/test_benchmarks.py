@@ -13,12 +13,14 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import benchmarks.__main__ as front
 from benchmarks import layers
-from benchmarks.layers import busy, kept, launches, line, many, overhead, peers, spins, turns, waits
+from benchmarks.layers import busy, graphs, kept, launches, line, many, overhead, peers, spins, turns, waits
 from benchmarks.layers.lab import FakeLab, in_threads
 from gpuprof.profiling import LayerTime
 from gpuprof.record.schedule import Block, Mode
 from gpuprof.record.waits import WaitLine
 from gpuprof.testing import FakeClock
+from tests.gpuprof.fakecapturer import LAUNCH, FakeCapturer
+from tests.gpuprof.fakecapturer import Net as CapturedNet
 from tests.gpuprof.models import FakeModel
 
 
@@ -243,6 +245,52 @@ def test_each_kinds_line_is_in_its_code() -> None:
     assert all(kind.line in (text.strip() for text in source) for kind in waits.KINDS)
 
 
+# Graphs
+
+
+class Hand:
+    """A step captured by hand, for which there is no GPU."""
+
+    launches = 6
+
+    def __init__(self, net: Any, n_batch: int) -> None:
+        assert len(net.layers) == 4
+        self.n_batch = n_batch
+
+    def replay(self, times: int) -> list[float]:
+        return [0.5] * times
+
+
+def test_on_the_host_no_step_is_captured_and_nothing_has_changed() -> None:
+    found = graphs.measure("cpu", rounds=2, steps=4, n_batch=2, by_hand=Hand)
+    told = {each.what: each for each in graphs.claims(found["rounds"], 6)}
+    assert told["article's net: a step is captured"].found.startswith("a graph is CUDA's")
+    assert reached(found)["arrays of the layers, after against before"] == "yes"
+    assert [len(each["hand_ms"]) for each in found["rounds"]] == [graphs.REPLAYS] * 2
+
+
+def test_a_step_as_a_graph_is_held_against_one_by_hand() -> None:
+    clock: Any = FakeClock(device=True, launch_cost=LAUNCH)
+    clock.capturer = lambda: FakeCapturer(clock)
+    net = CapturedNet(clock)
+    with LayerTime((net,), clock, graph=True) as profiling:
+        net.train()
+    rounds = [graphs.told(profiling.profile) | {"same": True, "hand_ms": [0.0235]}]
+    told = {each.what: each for each in graphs.claims(rounds, 6)}
+    assert told["a step as a graph, told against captured by hand"].found == "+2.1% (24.0 µs against 23.5)"
+    assert told["its launches"] == ("its launches", "the same", "6 and 6", "yes")
+    assert told["what a graph would gain"].found == "0.276 of 0.300 ms (the copies' plain steps: 0.304 ms)"
+    rounds[0]["hand_ms"] = [0.030]
+    assert reached({"claims": graphs.claims(rounds, 7)}) == {
+        "article's net: a step is captured": "yes",
+        "its calls are captured, but those that launch nothing": "yes",
+        "arrays of the layers, after against before": "yes",
+        "a step as a graph, told against captured by hand": "no",
+        "its launches": "no",
+        "what a graph would gain": "?",
+    }
+
+
 # Turns
 
 
@@ -321,6 +369,6 @@ def test_a_part_apart_that_fails_or_hangs_is_said(monkeypatch, capsys) -> None:
 
 def test_every_part_is_a_module_that_measures() -> None:
     modules = {"overhead": overhead, "launches": launches, "spins": spins, "busy": busy, "many": many, "line": line}
-    modules["waits"] = waits
+    modules |= {"waits": waits, "graphs": graphs}
     assert set(modules) == set(layers.PARTS)
     assert all(callable(module.measure) for module in modules.values())

@@ -25,6 +25,7 @@ PARTS = {
     "many": 75,
     "line": 60,
     "waits": 30,
+    "graphs": 60,
 }
 """The parts in their order, and the seconds each may take."""
 

@@ -1,4 +1,4 @@
-"""A capturer on a fake clock: a graph takes the device's time of what was launched, and a little of the host's."""
+"""A capturer on a fake clock: a graph takes the device's time of what was launched; and a net to be captured."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from gpuprof.record.graphs import NotCapturableError, reason
 from gpuprof.testing import FakeClock
 
-LAUNCH_S = 5e-6
-"""What a graph's launch takes."""
+GRAPH = 5e-6
+"""What a graph's launch takes, seconds."""
+HOST, DEVICE, LAUNCH = 40e-6, 4e-6, 10e-6
+"""What a layer's call takes: of the host, of the device, and a launch of the host."""
 
 
 class FakeGraph:
@@ -74,8 +78,54 @@ class FakeCapturer:
 
     def replay(self, graphs: Sequence[FakeGraph], times: int) -> list[list[float]]:
         self.did.append(f"replay {len(graphs)}")
-        self.clock.spend(LAUNCH_S * times * len(graphs))
-        return [[max(LAUNCH_S, sum(graph.lengths))] * times for graph in graphs]
+        self.clock.spend(GRAPH * times * len(graphs))
+        return [[max(GRAPH, sum(graph.lengths))] * times for graph in graphs]
 
     def _refuse(self) -> None:
         raise RuntimeError("the stream is capturing, so nothing can be waited for")
+
+
+class Net:
+    """Two layers with arrays, each phase of which takes the host 40 µs and launches one kernel of 4 µs in 10 µs."""
+
+    def __init__(self, clock: Any) -> None:
+        class Layer:
+            """`extra` is done in each forward."""
+
+            def __init__(self, name: str, extra: Callable[[Any], object] = lambda layer: None) -> None:
+                self.name, self.extra = name, extra
+                self.W, self.dW, self.seen = np.ones((3, 3)), np.ones((3, 3)), 0
+
+            def work(self) -> None:
+                clock.spend(HOST)
+                clock.launch(DEVICE)
+
+            def forward(self, x: Any, train: bool = False, **more: Any) -> Any:
+                del more
+                self.x, self.trained = x, train
+                self.seen += 1
+                self.work()
+                self.extra(self)
+                return x
+
+            def backward(self, dy: Any) -> Any:
+                self.dW = self.x.T @ dy
+                self.work()
+                return dy
+
+            def update(self) -> None:
+                self.W -= self.dW
+                self.work()
+
+        self.clock, self.kind = clock, Layer
+        self.layers: list[Any] = [Layer("A"), Layer("B")]
+
+    def train(self, steps: int = 10, n: int = 8) -> None:
+        for _ in range(steps):
+            x = np.ones((n, 3))
+            for layer in self.layers:
+                x = layer.forward(x, train=True)
+            for layer in reversed(self.layers):
+                x = layer.backward(x)
+            for layer in self.layers:
+                layer.update()

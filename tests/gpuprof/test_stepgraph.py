@@ -19,56 +19,8 @@ from gpuprof.results.graphs import STEP, Graphed, Graphs
 from gpuprof.results.profile import Profile
 from gpuprof.testing import FakeClock
 
-from .fakecapturer import FakeCapturer
+from .fakecapturer import DEVICE, LAUNCH, FakeCapturer, Net
 from .models import PHASES
-
-HOST, DEVICE, LAUNCH = 40e-6, 4e-6, 10e-6
-
-
-class Net:
-    """Two layers with arrays, each phase of which takes the host 40 µs and launches one kernel of 4 µs in 10 µs."""
-
-    def __init__(self, clock: Any) -> None:
-        class Layer:
-            """`extra` is done in each forward."""
-
-            def __init__(self, name: str, extra: Callable[[Any], object] = lambda layer: None) -> None:
-                self.name, self.extra = name, extra
-                self.W, self.dW, self.seen = np.ones((3, 3)), np.ones((3, 3)), 0
-
-            def work(self) -> None:
-                clock.spend(HOST)
-                clock.launch(DEVICE)
-
-            def forward(self, x: Any, train: bool = False, **more: Any) -> Any:
-                del more
-                self.x, self.trained = x, train
-                self.seen += 1
-                self.work()
-                self.extra(self)
-                return x
-
-            def backward(self, dy: Any) -> Any:
-                self.dW = self.x.T @ dy
-                self.work()
-                return dy
-
-            def update(self) -> None:
-                self.W -= self.dW
-                self.work()
-
-        self.clock, self.kind = clock, Layer
-        self.layers: list[Any] = [Layer("A"), Layer("B")]
-
-    def train(self, steps: int = 10, n: int = 8) -> None:
-        for _ in range(steps):
-            x = np.ones((n, 3))
-            for layer in self.layers:
-                x = layer.forward(x, train=True)
-            for layer in reversed(self.layers):
-                x = layer.backward(x)
-            for layer in self.layers:
-                layer.update()
 
 
 @pytest.fixture
