@@ -131,11 +131,7 @@ class LineWatch:
             return
         run.function.begun.discard(run.calls[0])
         run.function.left_out.extend(run.calls)
-        still_open, last = self._log.here.tape.open, run.calls[-1]
-        if last == next(reversed(still_open), None):
-            self._log.leave(last)
-        else:  # a region that began inside it goes on
-            still_open.pop(last, None)
+        self._log.leave(run.calls[-1])
 
 
 def named(

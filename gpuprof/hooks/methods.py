@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Self
 
+from gpuprof.hooks.source import is_lazy
 from gpuprof.record.log import CallLog
 from gpuprof.record.taped import TapedCall, Train, Way, shape_in
 
@@ -254,9 +255,7 @@ def _refuse_unwrappable(path: str, layer: Any) -> None:
 
 def refuse_lazy(path: str, layer: Any, phase: str) -> None:
     """TypeError for a method that returns before its work is begun, or of an object that takes no attribute."""
-    method = inspect.unwrap(getattr(layer, phase))
-    lazy = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-    if any(is_lazy(method) for is_lazy in lazy):
+    if is_lazy(getattr(layer, phase)):
         raise TypeError(
             f"{path}: {phase} of {type(layer).__name__} is a coroutine or a generator: a call returns before its work "
             "is begun; profile the methods that do the work"

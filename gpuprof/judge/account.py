@@ -96,7 +96,6 @@ def account(calls: Calls) -> Account:
     own_ns = np.zeros(len(calls), dtype=np.int64)
     np.add.at(own_ns, owner[inside], (end - begin)[inside])
     own_ns[(calls["end"] == MISSING) | ~_split(calls)] = MISSING
-    row = np.where(inside, call_row[owner] if len(calls) else -1, len(rows) - 1)
     unsplit = owner == _UNSPLIT
     around = _marked_around(calls, begun, _taken(calls)[order[:-1]])
     own_ns[np.setdiff1d(around[unsplit], [-1])] = MISSING
@@ -106,7 +105,7 @@ def account(calls: Calls) -> Account:
         call_row=call_row,
         call_step=call_step,
         call_own_ns=own_ns,
-        row=np.where(unsplit, -1, row),
+        row=np.where(unsplit, -1, outer[np.maximum(owner, -1)]),
         step=_segment_steps(order, call_step),
         begin=begin,
         end=end,
@@ -211,9 +210,7 @@ def steps(calls: Calls, call_row: Ints, rows: Sequence[Scope]) -> Ints:
 
 def _outermost(calls: Calls, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which calls have none above them but regions, and are none themselves unless nothing else was called."""
-    above = calls.parents
-    while (open_regions := (above >= 0) & region[above]).any():
-        above = np.where(open_regions, calls.parents[above], above)
+    above = calls.around(~region)
     return (above < 0) & (~region | region.all())
 
 

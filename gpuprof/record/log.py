@@ -184,7 +184,11 @@ class CallLog:
         return number
 
     def leave(self, call: int, status: int = RETURNED) -> None:
-        """End the call numbered `call`, right after the measured code; with it what an interrupt left open."""
+        """End the call numbered `call`, right after the measured code.
+
+        With a layer's end what an interrupt left open inside it, with a statement's the statements inside it; a
+        region, which a generator may hold open, ends by itself alone.
+        """
         end = self._host()
         tape = self.here.tape
         opened = tape.open.get(call)
@@ -195,8 +199,11 @@ class CallLog:
             mark = self.mark_now(tape, end, fresh=tape.inside == call)
         if self._observers:
             self.tell_ended(call)
-        for left in [number for number in tape.open if number >= call]:
-            tape.depth -= tape.open.pop(left).kind > REGION
+        tape.depth -= tape.open.pop(call).kind > REGION
+        if opened.kind != REGION:
+            for left in [number for number, inner in tape.open.items() if number > call and inner.kind != REGION]:
+                if opened.kind > REGION or tape.open[left].kind == STATEMENT:
+                    tape.depth -= tape.open.pop(left).kind > REGION
         done = self._host()
         tape.inside = -1
         if mark != NO_MARK:

@@ -166,7 +166,6 @@ def test_under_recursion_all_calls_around_the_turn_are_cut() -> None:
     assert [hit * found.calls for hit in hits] == pytest.approx([9, 6, 3])
 
 
-@pytest.mark.xfail(reason="a statement's end ends the region that it began: record/log.py, CallLog.leave")
 def test_a_region_begun_inside_a_line_that_is_cut_goes_on() -> None:
     def step(model: FakeModel) -> None:
         with gpuprof.region("all"):
