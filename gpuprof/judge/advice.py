@@ -29,6 +29,8 @@ def verdict(rows: tuple[Scope, ...], pace: Pace, evaluated: float = 0.0) -> str:
 
     `evaluated` is the share of the cell that evaluations took.
     """
+    if not pace.host.any() and not pace.work.any():
+        return "No step took any time." if pace.steps else "No step was marked inside, so there is none to judge."
     if not pace.on_device:
         sentences = _on_the_host(rows, pace)
     elif pace.bound == "device":

@@ -93,7 +93,7 @@ class Profile(Measured):
             self.about.get("gpu" if device else "processor", ""),
             *smallprint.passes(self.clock, self.account.step_mode, device),
             smallprint.first_calls(self.table["first_ms"].sum()),
-            "" if self.log.failure else f"closes to {percent(self.closure)}",
+            "" if self.log.failure or not len(self.log) else f"closes to {percent(self.closure)}",
             f"profiler's own code {percent(self.own_share)}" if self.own_share == self.own_share else "",
         ]
         return [text for text in found if text]

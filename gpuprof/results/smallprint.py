@@ -11,16 +11,23 @@ from gpuprof.record.tape import RAISED
 from gpuprof.results.seen import Seen
 from gpuprof.units import percent, several
 
+_NOTICED_NS = 50_000  # a cell of microseconds has some that no mark can hold
+
 
 def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]:
     """What the reader must know before trusting the figures."""
     raised = int((log["status"] == RAISED).sum())
     devices = np.unique(log["device"][log["device"] >= 0])  # -1: a call that was not marked, or had no device
     unknown, dropped = seen.kernels.unknown, seen.kernels.dropped
+    threads = len(np.unique(log["thread"]))
+    missed = closure > 0.02 and closure * (log.host_window[2] - log.host_window[0]) > _NOTICED_NS
     records = several(dropped, "kernel record was", "kernel records were")
     found = [
         (bool(ended_by), f"The cell ended early ({ended_by}); this is what was measured until then."),
-        (bool(raised), f"Calls that raised: {raised}. What they took until then is in the table."),
+        (
+            bool(raised),
+            f"Calls that raised: {raised}. They are in the totals; medians are of those that returned.",
+        ),
         (bool(log.failure), f"CUDA reported an error, and later marks could not be read: {log.failure}"),
         (log.lost > 0, f"{several(log.lost, 'call is', 'calls are')} left out: events could not be read."),
         (
@@ -29,16 +36,17 @@ def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]
             "never left.",
         ),
         (dropped > 0, f"{records} dropped: busy and launches may be too low."),
+        (threads > 1, f"Calls came from {threads} threads; an instant is of the one begun last of those open then."),
         (len(devices) > 1, f"Calls ran on {len(devices)} devices; their times lie on one axis here, side by side."),
-        (len(log) > 0 and not log.failure and closure > 0.02, f"The rows miss the wall clock by {percent(closure)}."),
+        (len(log) > 0 and not log.failure and missed, f"The rows miss the wall clock by {percent(closure)}."),
     ]
     return [text for holds, text in found if holds]
 
 
 def missing(log: Calls, seen: Seen) -> list[str]:
     """What could not be had of what a GPU has to tell, and why."""
-    if not log.on_device:
-        return []
+    if not log.on_device:  # then nothing is missed, unless it was asked for
+        return [f"GPU busy and idle, launches and hot lines ({seen.no_records})."] if seen.no_records else []
     why = seen.no_records or "the cell was too short for kernel records; --kernels takes them from the first step on"
     found = [f"GPU busy and idle, launches ({why})."] if not len(seen.kernels) else []
     return [*found, f"where the host waits for the GPU ({seen.no_waits})."] if seen.no_waits else found

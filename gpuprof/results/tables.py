@@ -33,9 +33,10 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str, seen: Se
 
     kernels = kernel_figures(calls, account, seen.kernels)
     modes = _modes(calls)
-    timed = [*(_called(calls, account, row, *modes) for row in range(account.outside)), _outside(account)]
+    timed = [*(_called(calls, account, chosen, *modes) for chosen in _by_row(account)), _outside(account)]
     means = np.array([each.own.mean() if len(each.own) else math.nan for each in timed])
-    totals, shares = division.totals(account, means), division.shares(account, means)
+    firsts = np.array([math.nan if each.first is None else each.first for each in timed])
+    totals, shares = (find(account, division.Each(means, firsts)) for find in (division.totals, division.shares))
     rows = []
     for number, (path, phase) in enumerate(account.rows):
         first, samples, host, span, count = timed[number]
@@ -129,10 +130,17 @@ def call_table(calls: Calls, account: Account) -> Any:
     )
 
 
+def _by_row(account: Account) -> list[Ints]:
+    """The calls of each row but `OUTSIDE`."""
+    order = np.argsort(account.call_row, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(account.call_row, minlength=account.outside))[:-1])
+
+
 class _Timed(NamedTuple):
     """A row's first call's own time, the others' own times, their host times and spans, ns; the number of calls.
 
-    A single call is both: the first, and the only sample there is.
+    A single call is both: the first, and the only sample there is. Calls that raised are among the samples where no
+    others are.
     """
 
     first: int | None
@@ -142,9 +150,10 @@ class _Timed(NamedTuple):
     calls: int
 
 
-def _called(calls: Calls, account: Account, row: int, host_mode: int | None, marked_mode: int) -> _Timed:
-    chosen = np.flatnonzero(account.call_row == row)
+def _called(calls: Calls, account: Account, chosen: Ints, host_mode: int | None, marked_mode: int) -> _Timed:
     rest = chosen[1:] if len(chosen) > 1 else chosen
+    returned = rest[calls["status"][rest] != RAISED]
+    rest = returned if len(returned) else rest  # how long a call takes is not told by one that was broken off
     own, modes = account.call_own_ns, calls["mode"]
     marked = rest[own[rest] != MISSING]
     samples = marked[modes[marked] == marked_mode]
@@ -153,8 +162,8 @@ def _called(calls: Calls, account: Account, row: int, host_mode: int | None, mar
     if not len(host) and host_mode is not None:  # an evaluation, say, is never plain
         host = rest[modes[rest] & ~int(Mode.TURNING) == int(Mode.EVENTS)]
     first = int(own[chosen[0]]) if len(chosen) > 1 and own[chosen[0]] != MISSING else None
-    host_times, spans = calls["host_end"] - calls["host_start"], calls["end"] - calls["start"]
-    return _Timed(first, own[samples], host_times[host], spans[samples], len(chosen))
+    host_times = calls["host_end"][host] - calls["host_start"][host]
+    return _Timed(first, own[samples], host_times, calls["end"][samples] - calls["start"][samples], len(chosen))
 
 
 def _outside(account: Account) -> _Timed:

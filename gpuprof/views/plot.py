@@ -7,7 +7,9 @@ from typing import Any
 
 from gpuprof.units import unit_for
 from gpuprof.views.axes import axes, plain
+from gpuprof.views.parts import shortened
 
+_LONG = 32  # characters of a layer's name that leave room for the bars
 # Okabe and Ito, Color Universal Design (2008)
 COLOURS = {
     "forward": "#0072B2",
@@ -40,7 +42,7 @@ def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: b
         ax.barh(position, median, height, xerr=error, **style)
         if rows["busy_us"].notna().any():
             ax.barh(position, rows["busy_us"].fillna(0) * 1e-6 / size, height, color="black", alpha=0.35, lw=0)
-    ax.set_yticks(range(len(paths)), [plain(path) for path in paths])
+    ax.set_yticks(range(len(paths)), [plain(shortened(path, _LONG)) for path in paths])
     ax.invert_yaxis()
     ax.set_xscale("log" if log else "linear")
     ax.set_xlabel(f"time a call ({unit}), median with 95 % interval")

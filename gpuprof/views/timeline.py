@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from gpuprof.units import percent, unit_for
 from gpuprof.views.axes import axes, plain
+from gpuprof.views.parts import shortened
 
 # Okabe and Ito, Color Universal Design (2008): neighbours in this order are told apart by the colour-blind, too
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8A6D3B")
 _LIGHT = ("#E69F00", "#56B4E9", "#CC79A7")  # black is read on them, white on the others
 _OUTSIDE = "#666666"
 _IDLE = "0.93"
+_LONG = 32  # characters of a name in the legend
 _LEGEND = 12  # more layers are not named beside the colours
 
 
@@ -34,7 +36,7 @@ def lanes(calls: Any, kernels: Any, step: int, *, clock: str, ax: Any = None) ->
     """
     chosen = calls[calls["step"] == step]
     tracks = _tracks(chosen, kernels[kernels["step"] == step], clock)
-    extent = max((track.starts + track.lengths).max() for track in tracks)
+    extent = max(1e-3, *((track.starts + track.lengths).max() for track in tracks))
     size, unit = unit_for([extent * 1e-6])
     ax = axes(ax, (9, 0.9 + 0.62 * len(tracks)))
     colours = _colours(chosen["path"])
@@ -47,7 +49,7 @@ def lanes(calls: Any, kernels: Any, step: int, *, clock: str, ax: Any = None) ->
     ax.set_xlabel(f"time in step {step} ({unit})")
     if len(colours) <= _LEGEND:
         for path, colour in colours.items():
-            ax.bar(0, 0, color=colour, label=plain(path))
+            ax.bar(0, 0, color=colour, label=plain(shortened(path, _LONG)))
         ax.legend(frameon=False, fontsize="small", ncols=6, loc="lower right", bbox_to_anchor=(1, 1))
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)

@@ -9,6 +9,7 @@ import pytest
 from gpuprof.judge.account import OUTSIDE, account
 from gpuprof.record.calls import Calls
 from gpuprof.record.log import CallLog
+from gpuprof.record.schedule import Schedule
 from gpuprof.record.tape import NO, UNSAID, YES
 from gpuprof.testing import FakeClock
 
@@ -207,6 +208,15 @@ def test_with_two_streams_an_instant_goes_to_the_call_begun_last() -> None:
             log.leave(log.enter(log.scope(name, "forward")))
     found = account(log.calls)
     assert found.call_own_ns.tolist() == [7_000_000, 1_000_000]
+
+
+def test_a_lone_call_that_was_not_marked_is_of_no_row() -> None:
+    clock = FakeClock(device=True)
+    with CallLog(clock, Schedule(device=True, blocks=[])) as log:
+        log.leave(log.enter(log.scope("A", "forward")))
+    found = account(log.calls)
+    assert found.row.tolist() == [found.outside, -1]
+    assert found.around.tolist() == [-1, found.outside]
 
 
 def test_an_empty_log_has_one_row() -> None:

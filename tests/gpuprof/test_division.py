@@ -9,7 +9,7 @@ from gpuprof.record.schedule import Block, Mode
 from gpuprof.results.profile import Profile
 from gpuprof.testing import FakeClock
 
-from .models import FakeModel
+from .models import PHASES, FakeModel
 
 EVENTS, PLAIN = Mode.EVENTS, Mode.PLAIN
 
@@ -106,6 +106,26 @@ def test_of_calls_of_which_none_was_marked_nothing_is_guessed() -> None:
     assert g[["total_ms", "mean_us", "share"]].isna().all(axis=None)
     assert totals(found)["(outside)."] == pytest.approx(6 * 0.5 + 12)
     assert "◀" in found.grid.text()
+
+
+def test_calls_of_which_only_the_first_was_marked_take_no_longer_as_far_as_there_is_room() -> None:
+    def found(first: float) -> dict[str, float]:
+        model = Unequal()
+        run = LayerTime((model,), model.clock, blocks=[Block(EVENTS, 4)])
+        with run:
+            for i in range(20):
+                model.layers[1].host["forward"] = first if i < 4 else 3e-3
+                model.step(rare=i % 4 == 3)
+        return totals(run.profile)
+
+    assert found(3e-3) == pytest.approx(
+        {"D.forward": 20, "D.backward": 40, "D.update": 20, "(outside).": 10, "G.forward": 15, "G.backward": 20}
+        | {"G.update": 25}
+    )
+    compiled = found(2.0)
+    assert [compiled[f"D.{phase}"] for phase in PHASES] == pytest.approx([20, 40, 20])
+    assert compiled["(outside)."] == pytest.approx(10)
+    assert compiled["G.forward"] + compiled["G.backward"] + compiled["G.update"] == pytest.approx(2000 + 9 + 4 * 12)
 
 
 def test_an_unusually_long_call_in_a_plain_step_is_outside() -> None:

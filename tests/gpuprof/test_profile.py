@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import threading
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import gpuprof
 from gpuprof.judge import advice
 from gpuprof.judge.cost import Ceilings, Cost
+from gpuprof.profiling import LayerTime
 from gpuprof.record.calls import Scope
 from gpuprof.record.schedule import KERNELS, Mode
 from gpuprof.record.waits import WaitLine
@@ -201,6 +204,85 @@ def test_a_layer_that_raises_is_counted_and_what_was_measured_stays() -> None:
     assert run.profile["A", "backward"].median_us == 7000.0
     assert run.profile.ended_by == "ValueError: dy has the wrong shape"
     assert any("Calls that raised: 1" in warning for warning in run.profile.warnings)
+
+
+class Moody:
+    """A layer whose calls take 2 ms; two in three raise after 1 ms."""
+
+    name = "A"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.calls = 0
+
+    def forward(self, x: object) -> object:
+        self.calls += 1
+        self.clock.spend(1e-3)
+        if self.calls % 3:
+            raise ValueError("not now")
+        self.clock.spend(1e-3)
+        return x
+
+
+def test_how_long_a_call_takes_is_told_by_those_that_returned() -> None:
+    layer = Moody(FakeClock())
+    with gpuprof.layertime(layer, clock=layer.clock) as run:
+        for _ in range(30):
+            with suppress(ValueError):
+                layer.forward(0)
+    row = run.profile["A", "forward"]
+    assert (row.calls, row.total_ms) == (30, pytest.approx(40))
+    assert (row.mean_us, row.median_us, row.high_us, row.host_us) == (2000, 2000, 2000, 2000)
+    assert run.profile.warnings == [
+        "Calls that raised: 20. They are in the totals; medians are of those that returned."
+    ]
+
+
+def test_several_threads_are_told() -> None:
+    model = FakeModel(FakeClock(), "A")
+    with gpuprof.layertime(model, clock=model.clock) as run:
+        model.train(1)
+        other = threading.Thread(target=model.train, args=(1,))
+        other.start()
+        other.join()
+    assert run.profile.warnings == [
+        "Calls came from 2 threads; an instant is of the one begun last of those open then."
+    ]
+
+
+@pytest.mark.parametrize(("missed", "warns"), [(40_000, False), (60_000, True)])
+def test_a_cell_of_microseconds_need_not_close(missed: int, warns: bool) -> None:
+    found = profiled(FakeModel(FakeClock(), host=1e-6), steps=1)
+    opened, issued, done = found.log.host_window
+    late = dataclasses.replace(found, log=dataclasses.replace(found.log, host_window=(opened, issued, done + missed)))
+    assert late.closure > 0.02
+    assert bool(late.warnings) == warns
+
+
+def test_what_was_asked_for_on_the_host_clock_and_cannot_be_is_told(profile: Profile) -> None:
+    told = str(seen(profile, no_records="no array on a GPU was found in lm"))
+    assert "Not measured: GPU busy and idle, launches and hot lines (no array on a GPU was found in lm)." in told
+
+
+def test_where_no_step_was_marked_none_is_judged() -> None:
+    model = FakeModel(FakeClock(device=True), "A")
+    run = LayerTime((model,), model.clock, blocks=[])
+    with run:
+        model.train(1)
+    assert run.profile.verdict == "No step was marked inside, so there is none to judge."
+    assert run.profile._repr_html_()
+
+
+def test_steps_without_any_time_are_said_to_be() -> None:
+    assert profiled(FakeModel(FakeClock(), host=0.0)).verdict == "No step took any time."
+
+
+def test_long_names_leave_the_charts_room() -> None:
+    model = FakeModel(FakeClock(), "encoder/" + "block" * 50)
+    found = profiled(model, steps=3)
+    drawn = [text.get_text() for text in found.plot().get_yticklabels()]
+    drawn += [text.get_text() for text in found.timeline().get_legend().get_texts()]
+    assert {len(name) for name in drawn} == {32, len("(outside)")}
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
