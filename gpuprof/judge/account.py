@@ -114,7 +114,7 @@ def account(calls: Calls) -> Account:
         host_own=np.maximum(0, hosts[1:] - hosts[:-1] - logging),
         step_mode=_step_modes(calls, np.where(_evaluates(rows, call_row), -1, call_step)),
         around=np.where(unsplit, outer[around], -1),
-        call_around=np.where(_split(calls), -1, outer[_marked_around(calls, calls.parents, calls["first"])]),
+        call_around=np.where(_split(calls), -1, outer[calls.around(_split(calls))]),
     )
 
 
@@ -241,10 +241,10 @@ def _taken(calls: Calls) -> Ints:
     return np.concatenate([calls["first"], calls["last"], [-1, np.iinfo(np.int64).max]])
 
 
-def _marked_around(calls: Calls, inner: Ints, now: Ints) -> Ints:
+def _marked_around(calls: Calls, begun: Ints, now: Ints) -> Ints:
     """From each of these calls on upwards, the first of a step marked inside that was open at that boundary, or -1."""
     split, last = np.append(_split(calls), True), np.append(calls["last"], np.iinfo(np.int64).max)
-    above = inner
+    above = begun
     while (passed := ~split[above] | (last[above] <= now)).any():
         above = np.where(passed, calls.parents[above] if len(calls) else -1, above)
     return above
