@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from gpuprof.hooks.methods import OUTSIDE_PATH
 from gpuprof.latest import last
 from gpuprof.passes.measurement import Wishes
 from gpuprof.profiling import LayerTime, innermost, line_time
+from gpuprof.record.calls import in_a_line
 from gpuprof.record.clocks import Clock
 from gpuprof.record.tape import RAISED
 from gpuprof.results.comparison import Comparison
@@ -68,14 +70,25 @@ def linetime(
 
 @contextmanager
 def region(name: str) -> Iterator[None]:
-    """A row of its own, named `name`, for the code inside, in the profile being taken; without one, nothing."""
+    """A row of its own, named `name`, for the code inside, in the profile being taken; without one, nothing.
+
+    Raises TypeError for a name that is no text, ValueError for one without anything to print.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a region's name is text; got {type(name).__name__}: {name!r}")
+    row = in_a_line(name)
+    if row in ("", OUTSIDE_PATH):
+        raise ValueError(f"a region needs a name that no other row has; got {name!r}: give it one such as 'augment'")
     log = innermost()
     if log is None:
         yield
         return
-    call = log.enter(log.scope(name, "region"))
+    call = log.enter(log.scope(row, "region"))
     try:
         yield
+    except GeneratorExit:  # a generator that is done with half way: nothing has failed
+        log.leave(call)
+        raise
     except BaseException:
         log.leave(call, RAISED)
         raise

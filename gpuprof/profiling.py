@@ -62,6 +62,7 @@ class LayerTime:
         graph: bool = False,
     ) -> None:
         others, self._targets = split(models)
+        self._models = others
         self._layers = find_layers(*others) if others or not self._targets else []
         owners = [target.owner for target in self._targets if target.owner is not None]
         objects = [*(layer for _, layer in self._layers), *owners, *others]
@@ -78,6 +79,8 @@ class LayerTime:
         self._stack = ExitStack()
         self._methods: list[TimedMethod] = []
         self._first = FirstCalls() if graph else None
+        asked = (kernels or hot) and not clock.on_device
+        self._why_none = "--kernels and --hot ask a GPU, and no array on one was found" if asked else ""
         self._profile: Profile | None = None
 
     def switch(self, mode: Mode) -> None:
@@ -140,7 +143,7 @@ class LayerTime:
         hot = hot_lines(kernels, inspection.launches)
         return Seen(
             kernels=kernels,
-            no_records=log.no_records,
+            no_records=log.no_records or self._why_none,
             no_waits=inspection.why,
             waits=tuple(summary(inspection.waits)),
             inspected=_steps(log, Mode.INSPECT),
@@ -150,7 +153,16 @@ class LayerTime:
             work=work,
             ceilings=self._ceilings(work) if len(kernels) else None,
             parameters=sum(_parameters(layer) for _, layer in self._layers),
+            replaced=self._replaced(),
         )
+
+    def _replaced(self) -> tuple[str, ...]:
+        """The paths where another layer stands now than at the beginning."""
+        try:
+            now = dict(find_layers(*self._models)) if self._models else {}
+        except (TypeError, ValueError):  # no layers are left, or some that could not be profiled
+            now = {}
+        return tuple(path for path, layer in self._layers if now.get(path) is not layer)
 
     def _ceilings(self, work: dict[Scope, Work]) -> Any:
         """What this device does at best, for the types the layers compute in."""

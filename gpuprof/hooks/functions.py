@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from gpuprof.hooks.methods import PHASES, TimedMethod, find_layers, free_path, own_of, refuse_lazy, wrapped
 from gpuprof.hooks.source import is_lazy
+from gpuprof.record.calls import in_a_line
 from gpuprof.record.log import CallLog
 
 
@@ -69,7 +70,7 @@ def timed_target(target: Target, log: CallLog, namespace: dict[str, Any] | None 
 def name_of(owner: object) -> str:
     """An object's `name`, else that of its class."""
     name = getattr(owner, "name", None)
-    return " ".join((name if isinstance(name, str) and name else type(owner).__name__).split())
+    return in_a_line(name if isinstance(name, str) else "") or type(owner).__name__
 
 
 def _without_targets(model: object, found: list[Target]) -> object:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Self
 
 from gpuprof.hooks.source import is_lazy
+from gpuprof.record.calls import in_a_line
 from gpuprof.record.log import CallLog
 from gpuprof.record.taped import TapedCall, Train, Way, shape_in
 
@@ -239,7 +240,7 @@ def _members(model: Any) -> list[tuple[str, Any]]:
 
 def _name(layer: Any, key: str) -> str:
     name = getattr(layer, "name", None)
-    return " ".join((name if isinstance(name, str) and name else key).split())
+    return in_a_line(name if isinstance(name, str) and name else key) or type(layer).__name__
 
 
 def _refuse_unwrappable(path: str, layer: Any) -> None:

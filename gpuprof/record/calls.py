@@ -28,6 +28,11 @@ class Scope(NamedTuple):
     phase: str
 
 
+def in_a_line(name: object) -> str:
+    """A name as a row has it: in one line, of what can be printed."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(name)).split())
+
+
 class Bearing(NamedTuple):
     """A moment on both axes, ns: a mark on a drained device, and the host's time just before it."""
 

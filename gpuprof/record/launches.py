@@ -137,5 +137,28 @@ def _open_after(marks: Ints, calls: Calls) -> Ints:
     """
     at = calls.positions(marks >> 1)
     ended = (marks & 1).astype(bool)
-    parents = np.concatenate([calls.parents, [OUTSIDE]])
-    return np.where(at < 0, UNKNOWN, np.where(ended, parents[at], at))
+    beneath = np.concatenate([_beneath(calls), [OUTSIDE]])
+    return np.where(at < 0, UNKNOWN, np.where(ended, beneath[at], at))
+
+
+def _beneath(calls: Calls) -> Ints:
+    """The innermost call open on its thread when each has ended: its parent, unless regions overlap.
+
+    Of those that do, none of which lies in the other, it is the one that began last.
+    """
+    parents = calls.parents
+    inside = parents >= 0
+    if not (inside & (calls["last"] > calls["last"][parents])).any():
+        return parents
+    found = np.full(len(calls), OUTSIDE, dtype=np.int64)
+    for thread in np.unique(calls["thread"]):
+        mine = np.flatnonzero(calls["thread"] == thread)
+        events = [(int(calls["first"][i]), i, True) for i in mine] + [(int(calls["last"][i]), i, False) for i in mine]
+        still_open: dict[int, None] = {}
+        for _, i, begins in sorted(events):
+            if begins:
+                still_open[int(i)] = None
+            else:
+                del still_open[int(i)]
+                found[i] = next(reversed(still_open), OUTSIDE)
+    return found

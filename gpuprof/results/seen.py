@@ -55,6 +55,8 @@ class Seen:
     """Arrays that the layers learn."""
     graphs: Graphs = field(default_factory=Graphs)
     """What copies of the layers took as captured graphs."""
+    replaced: tuple[str, ...] = ()
+    """The paths where another layer stood at the end than at the beginning."""
 
     def to_dict(self) -> dict[str, Any]:
         """What a file can hold; `Seen.from_dict` reads it."""
@@ -75,6 +77,7 @@ class Seen:
             "ceilings": self.ceilings._asdict() if self.ceilings else None,
             "parameters": self.parameters,
             "graphs": self.graphs.to_dict(),
+            "replaced": self.replaced,
         }
 
     @classmethod
@@ -94,4 +97,5 @@ class Seen:
             ceilings=Ceilings(**content["ceilings"]) if content["ceilings"] else None,
             parameters=content["parameters"],
             graphs=Graphs.from_dict(content["graphs"]) if "graphs" in content else Graphs(),
+            replaced=tuple(content.get("replaced", ())),
         )

@@ -35,6 +35,10 @@ def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]
             f"In no row: {several(unknown, 'kernel')} launched by threads that could not be told apart, or in a region "
             "never left.",
         ),
+        (
+            bool(seen.replaced),
+            f"At the end {', '.join(seen.replaced)} had gone, or another layer stood there: its calls are outside.",
+        ),
         (dropped > 0, f"{records} dropped: busy and launches may be too low."),
         (threads > 1, f"Calls came from {threads} threads; an instant is of the one begun last of those open then."),
         (len(devices) > 1, f"Calls ran on {len(devices)} devices; their times lie on one axis here, side by side."),

@@ -133,6 +133,16 @@ def test_what_is_launched_in_a_region_that_is_never_left_is_nobodys_and_told_apa
     assert run.kernels.unknown == 1
 
 
+def test_of_two_regions_that_overlap_the_one_still_open_has_what_follows() -> None:
+    with Session() as run:
+        a, b = (run.log.enter(run.log.scope(name, "region")) for name in "AB")
+        run.log.leave(a)
+        run.clock.launch(1e-3)
+        run.log.leave(b)
+        run.clock.launch(1e-3)
+    assert run.owners == ["B", "outside"]
+
+
 def test_work_that_is_done_long_after_its_call_has_returned_is_still_its_own() -> None:
     with Session(latency=5.0) as run:
         run.call("A")

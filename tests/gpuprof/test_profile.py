@@ -530,6 +530,53 @@ def test_a_region_outside_a_profile_does_nothing() -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("name", "error"), [(None, TypeError), (3, TypeError), (" \n", ValueError), ("(outside)", ValueError)]
+)
+def test_a_region_without_a_name_of_its_own_is_refused(name: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"region"), gpuprof.region(name):
+        pass
+
+
+def test_names_are_in_one_line_of_what_can_be_printed() -> None:
+    model = FakeModel(FakeClock(), "\x1b[31mA")
+    with gpuprof.layertime(model, clock=model.clock) as run:
+        model.train(1)
+        with gpuprof.region("two\nlines\t"):
+            pass
+    assert set(run.profile.table["path"]) >= {"[31mA", "two lines"}
+
+
+def test_a_generator_left_half_done_has_not_raised() -> None:
+    def batches() -> Any:
+        with gpuprof.region("load"):
+            yield 1
+
+    model = FakeModel(FakeClock(), "A")
+    with gpuprof.layertime(model, clock=model.clock) as run:
+        model.train(1)
+        source = batches()
+        next(source)
+        source.close()
+    assert not run.profile.warnings
+
+
+def test_a_layer_that_another_one_takes_the_place_of_is_told() -> None:
+    clock = FakeClock()
+    model, other = FakeModel(clock, "A", "B"), FakeModel(clock, "A")
+    with gpuprof.layertime(model, clock=clock) as run:
+        model.train(2)
+        model.layers[0] = other.layers[0]
+    assert run.profile.warnings == ["At the end A had gone, or another layer stood there: its calls are outside."]
+
+
+def test_what_only_a_gpu_can_tell_is_missed_on_the_host_where_it_was_asked_for() -> None:
+    model = FakeModel(FakeClock(), "A")
+    with gpuprof.layertime(model, clock=model.clock, kernels=True) as run:
+        model.train(1)
+    assert any("--kernels and --hot ask a GPU" in note for note in run.profile.notes)
+
+
 def test_the_newest_result_is_last(profile: Profile) -> None:
     assert gpuprof.last is profile
 
