@@ -39,7 +39,7 @@ LEAST = {"least hooks": False, "least hooks with events": True}
 
 def measure(
     mode: str = "gpu",
-    rounds: int = 60,
+    rounds: int = 36,
     steps: int = 24,
     batches: tuple[int, int] = (8, 32),
     peer: Callable[[], Any] | None = peers,
