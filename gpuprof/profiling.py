@@ -18,7 +18,9 @@ from gpuprof.graphing import graphs_of
 from gpuprof.hooks.functions import name_of, split, timed_target
 from gpuprof.hooks.given import FirstCalls
 from gpuprof.hooks.methods import Sizes, TimedMethod, find_layers, timed
+from gpuprof.hooks.modules import is_module, learned, on_host
 from gpuprof.hooks.source import code_of, is_lazy, self_of
+from gpuprof.hooks.torchmodules import ModuleCalls
 from gpuprof.judge.hot import hot_lines
 from gpuprof.judge.layercost import ArrayBytes, layer_cost
 from gpuprof.latest import keep
@@ -66,7 +68,7 @@ class LayerTime:
         self._layers = find_layers(*others) if others or not self._targets else []
         owners = [target.owner for target in self._targets if target.owner is not None]
         objects = [*(layer for _, layer in self._layers), *owners, *others]
-        clock = clock or clock_for(objects, names, guess=True)
+        clock = clock or clock_for(objects, names, guess=not on_host(layer for _, layer in self._layers))
         self._namespace = namespace
         wanted = [named(each, self._layers, self._targets, namespace or {}) for each in lines]
         self._inspection = Inspection(_packages(objects), hot)
@@ -78,6 +80,7 @@ class LayerTime:
         self._lines = to_follow(wanted, self._layers, self._targets, self._log)
         self._stack = ExitStack()
         self._methods: list[TimedMethod] = []
+        self._modules = ModuleCalls(self._layers, self._log)
         self._first = FirstCalls() if graph else None
         asked = (kernels or hot) and not clock.on_device
         self._why_none = "--kernels and --hot ask a GPU, and no array on one was found" if asked else ""
@@ -102,6 +105,7 @@ class LayerTime:
     def __enter__(self) -> LayerTime:
         with ExitStack() as stack:
             self._methods = stack.enter_context(timed(self._layers, self._log))
+            self._methods += stack.enter_context(self._modules.logged()).methods
             self._methods += [
                 stack.enter_context(timed_target(target, self._log, self._namespace)) for target in self._targets
             ]
@@ -153,6 +157,8 @@ class LayerTime:
             work=work,
             ceilings=self._ceilings(work) if len(kernels) else None,
             parameters=sum(_parameters(layer) for _, layer in self._layers),
+            modules=tuple(path for path, layer in self._layers if is_module(layer)),
+            untold=self._modules.untold(),
             replaced=self._replaced(),
         )
 
@@ -241,7 +247,9 @@ def _work(method: TimedMethod) -> Work:
 
 
 def _parameters(layer: object) -> int:
-    """How many arrays a layer learns: those with a gradient of the same shape beside them."""
+    """How many arrays a layer learns: those with a gradient of the same shape beside them; a module's parameters."""
+    if is_module(layer):
+        return learned(layer)
     held = getattr(layer, "__dict__", {})
     pairs = [(array, held.get(f"d{name}")) for name, array in held.items()]
     return sum(getattr(array, "shape", None) == getattr(gradient, "shape", ()) for array, gradient in pairs)

@@ -10,7 +10,16 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType, ModuleType
 from typing import Any, NamedTuple
 
-from gpuprof.hooks.methods import PHASES, TimedMethod, find_layers, free_path, own_of, refuse_lazy, wrapped
+from gpuprof.hooks.methods import (
+    PHASES,
+    TimedMethod,
+    find_layers,
+    free_path,
+    own_of,
+    phases_of,
+    refuse_lazy,
+    wrapped,
+)
 from gpuprof.hooks.source import is_lazy
 from gpuprof.record.calls import in_a_line
 from gpuprof.record.log import CallLog
@@ -118,7 +127,7 @@ def _target(model: Any) -> Target | None:
 def _settled(found: Iterable[Target], layers: Iterable[tuple[str, Any]]) -> Iterator[Target]:
     """Each target once, with a path of its own: a layer's where its object is one."""
     paths = {id(layer): path for path, layer in layers}
-    known = {(id(layer), phase) for _, layer in layers for phase in PHASES}
+    known = {(id(layer), phase) for _, layer in layers for phase in phases_of(layer)}
     for target in found:
         thing = target.owner if target.owner is not None else target.function
         if (id(thing), target.phase) in known:

@@ -9,12 +9,13 @@ import itertools
 import operator
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
+from gpuprof.hooks.modules import is_module, modules_in, of_torch
 from gpuprof.hooks.source import is_lazy
 from gpuprof.record.calls import in_a_line
 from gpuprof.record.log import CallLog
-from gpuprof.record.taped import TapedCall, Train, Way, shape_in
+from gpuprof.record.taped import Says, TapedCall, Train, Way, shape_in
 
 PHASES = ("forward", "backward", "update")
 OUTSIDE_PATH = "(outside)"
@@ -31,17 +32,18 @@ def find_layers(*models: object) -> list[tuple[str, Any]]:
 
     A layer is an object with a `forward`, `backward` or `update` method. A model is an object with `layers`, or a
     list, tuple or dict of layers; a layer may have `layers` of its own, whose paths begin with its own. A layer's
-    name is its `name`, else its key, else its class and position; a path that is taken gets a number.
+    name is its `name`, else its key, else its class and position; a path that is taken gets a number. The modules in
+    a PyTorch module have the paths of its `named_modules()`, after its own name where there are several such models.
 
     Raises NoLayersError, a ValueError, where there are none; TypeError for a layer that cannot be wrapped.
     """
     found: dict[str, Any] = {}
     seen: set[int] = set()
+    alone = len({id(model) for model in models if is_module(model)}) == 1
     for model in models:
-        _refuse_torch(model)
-        if not any(True for _ in _walk(model, "", set(), frozenset())):
+        if not any(True for _ in _parts(model, set(), found, alone)):
             raise NoLayersError(_nothing_in(model))
-        for path, layer in _walk(model, "", seen, frozenset()):
+        for path, layer in _parts(model, seen, found, alone):
             _refuse_unwrappable(path, layer)
             found[free_path(path, found)] = layer
     return list(found.items())
@@ -49,20 +51,30 @@ def find_layers(*models: object) -> list[tuple[str, Any]]:
 
 @contextmanager
 def timed(layers: Iterable[tuple[str, Any]], log: CallLog) -> Iterator[list[TimedMethod]]:
-    """Log each call of the layers' phases; on leaving, every instance has the attributes it had before."""
+    """Log each call of the layers' phases; on leaving, every instance has the attributes it had before.
+
+    PyTorch's modules are left to `gpuprof.hooks.torchmodules`.
+    """
     with ExitStack() as stack:
         yield [
             stack.enter_context(wrapped(layer, phase, log.scope(path, phase), log))
             for path, layer in layers
-            for phase in _phases(layer)
+            for phase in phases_of(layer)
+            if not is_module(layer)
         ]
 
 
 @contextmanager
 def wrapped(layer: Any, phase: str, scope: int, log: CallLog) -> Iterator[TimedMethod]:
     """Log each call of one method of one object."""
-    attributes = vars(layer)
-    wrapper = TimedMethod(layer, phase, scope, log)
+    with put(TimedMethod(layer, phase, scope, log)) as wrapper:
+        yield wrapper
+
+
+@contextmanager
+def put(wrapper: Timed) -> Iterator[Timed]:
+    """Have it stand on its object in place of its method."""
+    attributes, phase = vars(wrapper.layer), wrapper.phase
     attributes[phase] = wrapper
     try:
         yield wrapper
@@ -118,11 +130,22 @@ class TimedMethod(TapedCall):
     """Of the first call's argument and value; None before it has returned."""
 
     def __new__(
-        cls, layer: Any, phase: str, scope: int, log: CallLog, function: Callable[..., Any] | None = None
+        cls,
+        layer: Any,
+        phase: str,
+        scope: int,
+        log: CallLog,
+        function: Callable[..., Any] | None = None,
+        train: Says | None = None,
+        around: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
     ) -> Self:
-        """In place of a layer's method, or of a function, whose calls belong to `scope` of `log`."""
+        """In place of a layer's method, or of a function, whose calls belong to `scope` of `log`.
+
+        `train` says whether a call trains, by default an argument of that name; for `around` see `TapedCall`.
+        """
         method = function or getattr(layer, phase)
-        self = super().__new__(cls, method, scope, log, _train_of(method) if phase == "forward" else None)
+        says = train or (_train_of(method) if phase == "forward" else None)
+        self = super().__new__(cls, method, scope, log, says, around)
         own = function or vars(layer).get(phase)
         vars(self).update(layer=layer, phase=phase, own=own, sizes=None)
         functools.update_wrapper(self, method, updated=())
@@ -171,8 +194,12 @@ class TimedMethod(TapedCall):
         return getattr, (self.layer, self.phase)
 
 
-def _phases(layer: Any) -> list[str]:
-    return [phase for phase in PHASES if callable(getattr(layer, phase, None))]
+Timed = TypeVar("Timed", bound=TimedMethod)
+
+
+def phases_of(layer: Any) -> list[str]:
+    """The phases that are methods of a layer; of a PyTorch module it is the forward alone that is called."""
+    return [phase for phase in (PHASES[:1] if is_module(layer) else PHASES) if callable(getattr(layer, phase, None))]
 
 
 def _bytes(value: object) -> int | None:
@@ -206,18 +233,30 @@ def _train_of(method: Callable[..., Any]) -> Train | None:
     return next(found, None)
 
 
+def _parts(model: Any, seen: set[int], taken: Container[str], alone: bool) -> Iterator[tuple[str, Any]]:
+    """The layers in something that was given; a PyTorch module that is the only one does not name those inside."""
+    if is_module(model):
+        path = free_path(_name(model, type(model).__name__), taken)
+        yield from modules_in(model, path, "" if alone else f"{path}.", seen)
+    elif not of_torch(model):
+        yield from _walk(model, "", seen, frozenset())
+
+
 def _walk(model: Any, prefix: str, seen: set[int], above: frozenset[int]) -> Iterator[tuple[str, Any]]:
     """Depth first, each layer once; `above` holds what is being walked, so that a cycle ends."""
     members = _members(model)
     for key, layer in members:
         path = prefix + _name(layer, key)
-        if _phases(layer) and id(layer) not in seen and not isinstance(layer, type):
+        if is_module(layer):
+            yield from modules_in(layer, path, f"{path}.", seen)
+            continue
+        if phases_of(layer) and id(layer) not in seen and not isinstance(layer, type):
             seen.add(id(layer))
             yield path, layer
         if id(layer) not in above:
             yield from _walk(layer, f"{path}/", seen, above | {id(model)})
     whole = getattr(model, "layers", None) is None  # a model without layers yet is no layer
-    if not prefix and not members and whole and _phases(model) and not isinstance(model, type):
+    if not prefix and not members and whole and phases_of(model) and not isinstance(model, type):
         seen.add(id(model))
         yield _name(model, type(model).__name__), model
 
@@ -246,7 +285,7 @@ def _name(layer: Any, key: str) -> str:
 def _refuse_unwrappable(path: str, layer: Any) -> None:
     """TypeError for what could not be timed, or only wrongly."""
     kind = type(layer).__name__
-    for phase in _phases(layer):
+    for phase in phases_of(layer):
         found = inspect.getattr_static(type(layer), phase, None)
         if inspect.isdatadescriptor(found):  # what an instance has of that name is never looked at
             what = "property" if isinstance(found, property) else f"descriptor ({type(found).__name__})"
@@ -268,16 +307,10 @@ def refuse_lazy(path: str, layer: Any, phase: str) -> None:
         )
 
 
-def _refuse_torch(model: object) -> None:
-    if any(base.__module__.partition(".")[0] == "torch" for base in type(model).__mro__):
-        raise NotImplementedError(
-            f"{type(model).__name__} is a PyTorch module: its backward runs inside autograd, which this version does "
-            "not hook; %gpu_timeit times PyTorch expressions"
-        )
-
-
 def _nothing_in(model: object) -> str:
     wanted = "expected an object with `layers`, a list or dict of layers, or an object with forward, backward or update"
+    if of_torch(model) and not is_module(model):
+        return f"a PyTorch {type(model).__name__} has no layers: give the module; its optimizer is found by itself"
     if _members(model):
         return f"{type(model).__name__} has layers, but none of them has a forward, backward or update method; {wanted}"
     if hasattr(model, "layers") or isinstance(model, (list, tuple, dict)):

@@ -276,6 +276,13 @@ class CupyClock(_EventClock[int]):
             self._runtime.deviceSynchronize()
 
 
+class Placed(threading.local):
+    """What this thread has to say about where its marks are to be taken."""
+
+    device: int | None = None
+    """The number of the GPU, where that is not the current one."""
+
+
 class TorchClock(_EventClock[Any]):
     """CUDA events on PyTorch's current stream, or on the stream at the address given."""
 
@@ -288,9 +295,12 @@ class TorchClock(_EventClock[Any]):
 
         self._cuda: Any = torch.cuda
         self._given = None if stream is None else self._cuda.ExternalStream(stream)
+        self.placed = Placed()
 
     def _here(self) -> tuple[int, Any]:
-        device = self._cuda.current_device()
+        device = self.placed.device
+        if device is None:
+            device = self._cuda.current_device()
         return device, self._given or self._cuda.current_stream(device)
 
     def _stream_number(self, stream: Any) -> int:

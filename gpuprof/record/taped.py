@@ -26,6 +26,13 @@ class Train(NamedTuple):
         return meant(kwargs[name] if name in kwargs else args[position] if len(args) > position else self.default)
 
 
+class Says(Protocol):
+    """What else may tell whether a call trains."""
+
+    def said(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        """What a call said: YES, NO or UNSAID."""
+
+
 def meant(value: object) -> int:
     """What a value given for `train=` means."""
     return (YES if value else NO) if isinstance(value, (int, np.bool_)) else UNSAID
@@ -83,23 +90,30 @@ class TapedCall(functools.partial[Any]):
 
     Where nothing but times and marks is to be taken, it writes them itself, in as few steps as can be, for what it
     does is done between two layers of the user's; else it goes through the log. It is a `partial` of the function
-    that does so since Python calls such a one without looking anything up.
+    that does so, or of what `around` makes of that, since Python calls such a one without looking anything up.
     """
 
     method: Callable[..., Any]
     scope: int
     log: Log
-    train: Train | None
+    train: Train | Says | None
     seen: bool
     """Whether it has been called: `first` is told once."""
     set_way: Callable[[Way], None]
     left_quiet: Callable[[], int]
     """How many of the calls that may be quiet are left."""
 
-    def __new__(cls, method: Callable[..., Any], scope: int, log: Log, train: Train | None = None) -> Self:
+    def __new__(
+        cls,
+        method: Callable[..., Any],
+        scope: int,
+        log: Log,
+        train: Train | Says | None = None,
+        around: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
+    ) -> Self:
         """In place of `method`; a call belongs to `scope` of `log`, and says by `train` whether it trains."""
         taped, set_way, left_quiet, bind = _writer(method, scope, log, train)
-        self = super().__new__(cls, taped)
+        self = super().__new__(cls, around(taped) if around else taped)
         vars(self).update(
             method=method, scope=scope, log=log, train=train, seen=False, set_way=set_way, left_quiet=left_quiet
         )
@@ -135,7 +149,9 @@ def shape_in(args: tuple[Any, ...]) -> object:
         return None
 
 
-def _writer(method: Callable[..., Any], scope: int, log: Log, train: Train | None) -> tuple[Any, Any, Any, Any]:  # noqa: C901
+def _writer(  # noqa: C901
+    method: Callable[..., Any], scope: int, log: Log, train: Train | Says | None
+) -> tuple[Any, Any, Any, Any]:
     """A function in place of `method`; what sets its `Way`; how many quiet calls are left; what gives it its callable.
 
     All it needs is in its own cells: what is looked up between two layers comes from memory, not from a cache.
@@ -144,7 +160,8 @@ def _writer(method: Callable[..., Any], scope: int, log: Log, train: Train | Non
     here, number, now, place_now, mark = log.here, log.next_number, log.clock.host, log.clock.place, log.mark
     its_tape, thread = here.tape, get_ident()  # asking for another thread's takes longer
     back, gone_back = log.goes_back(scope), log.gone_back
-    name, position, default = train or ("", 0, None)
+    name, position, default = train if isinstance(train, Train) else ("", 0, None)
+    says = None if train is None or name else train.said
     together = TOGETHER_NS
     call: Any = None
 
@@ -156,6 +173,8 @@ def _writer(method: Callable[..., Any], scope: int, log: Log, train: Train | Non
         if name:
             value = kwargs[name] if name in kwargs else args[position] if len(args) > position else default
             said = YES if value is True else NO if value is False else meant(value)
+        elif says:
+            said = says(args, kwargs)
         tape = its_tape if get_ident() == thread else here.tape
         if special:
             if not quiet or said == NO or tape.depth or tape.number != log.leading:

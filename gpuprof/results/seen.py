@@ -57,6 +57,10 @@ class Seen:
     """What copies of the layers took as captured graphs."""
     replaced: tuple[str, ...] = ()
     """The paths where another layer stood at the end than at the beginning."""
+    modules: tuple[str, ...] = ()
+    """The paths of PyTorch's modules."""
+    untold: tuple[str, ...] = ()
+    """What of them could not be told apart or followed, and why."""
 
     def to_dict(self) -> dict[str, Any]:
         """What a file can hold; `Seen.from_dict` reads it."""
@@ -78,6 +82,8 @@ class Seen:
             "parameters": self.parameters,
             "graphs": self.graphs.to_dict(),
             "replaced": self.replaced,
+            "modules": self.modules,
+            "untold": self.untold,
         }
 
     @classmethod
@@ -98,4 +104,6 @@ class Seen:
             parameters=content["parameters"],
             graphs=Graphs.from_dict(content["graphs"]) if "graphs" in content else Graphs(),
             replaced=tuple(content.get("replaced", ())),
+            modules=tuple(content.get("modules", ())),
+            untold=tuple(content.get("untold", ())),
         )

@@ -19,7 +19,7 @@ def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]
     raised = int((log["status"] == RAISED).sum())
     devices = np.unique(log["device"][log["device"] >= 0])  # -1: a call that was not marked, or had no device
     unknown, dropped = seen.kernels.unknown, seen.kernels.dropped
-    threads = len(np.unique(log["thread"]))
+    threads = _threads(log, seen)
     missed = closure > 0.02 and closure * (log.host_window[2] - log.host_window[0]) > _NOTICED_NS
     records = several(dropped, "kernel record was", "kernel records were")
     found = [
@@ -48,12 +48,20 @@ def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]
 
 
 def missing(log: Calls, seen: Seen) -> list[str]:
-    """What could not be had of what a GPU has to tell, and why."""
+    """What could not be had of what a GPU has to tell, and of what modules are made of, and why."""
+    found = [f"{each}." for each in seen.untold]
     if not log.on_device:  # then nothing is missed, unless it was asked for
-        return [f"GPU busy and idle, launches and hot lines ({seen.no_records})."] if seen.no_records else []
+        return [*found, f"GPU busy and idle, launches and hot lines ({seen.no_records})."] if seen.no_records else found
     why = seen.no_records or "the cell was too short for kernel records; --kernels takes them from the first step on"
-    found = [f"GPU busy and idle, launches ({why})."] if not len(seen.kernels) else []
+    found += [f"GPU busy and idle, launches ({why})."] if not len(seen.kernels) else []
     return [*found, f"where the host waits for the GPU ({seen.no_waits})."] if seen.no_waits else found
+
+
+def _threads(log: Calls, seen: Seen) -> int:
+    """How many threads called layers; those on which PyTorch runs its backward call none."""
+    modules, phases = set(seen.modules), ("backward", "recompute")
+    own = np.array([scope.path in modules and scope.phase in phases for scope in log.scopes], dtype=bool)
+    return len(np.unique(log["thread"][~own[log["scope"]]])) if len(log) else 0
 
 
 def passes(clock: str, modes: Ints, on_device: bool) -> list[str]:

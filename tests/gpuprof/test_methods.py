@@ -290,10 +290,3 @@ def test_train_is_read_from_whatever_is_a_truth_value(value: object, said: int) 
     with log, timed(find_layers(one), log):
         one.forward(0, train=value)
     assert log.calls["train"].tolist() == [said]
-
-
-@pytest.mark.torch
-def test_a_torch_module_is_refused_with_the_reason() -> None:
-    torch = pytest.importorskip("torch")
-    with pytest.raises(NotImplementedError, match="autograd"):
-        find_layers(torch.nn.Linear(2, 2))
