@@ -119,10 +119,13 @@ class Profile(Measured):
         )
 
     def plot(self, ax: Any = None, *, log: bool = False) -> Any:
-        """The Axes of a bar chart: a group a layer, a bar a phase, time a call with its interval."""
+        """The Axes of a bar chart: time a call of each layer, forward to the left and backward to the right.
+
+        The update stands apart. `log` draws powers of ten, for times that lie far apart.
+        """
         from gpuprof.views.plot import bars
 
-        return bars(self.table, self._paths, clock=self.clock, ax=ax, log=log)
+        return bars(self.table, self._paths, clock=self.clock, small_print=self._small_print[:3], ax=ax, log=log)
 
     def timeline(self, step: int | None = None, ax: Any = None) -> Any:
         """The Axes of one step: the host's lane over the device's and, where they were recorded, the kernels'.
@@ -138,7 +141,7 @@ class Profile(Measured):
         chosen = self._usual_step(last) if step is None else step
         if not 0 <= chosen <= last:
             raise ValueError(f"step must be from 0 to {last}, the steps recorded; got {chosen}")
-        return lanes(self.calls, self.kernels, chosen, clock=self.clock, ax=ax)
+        return lanes(self.calls, self.kernels, chosen, clock=self.clock, small_print=self._small_print[:3], ax=ax)
 
     def _usual_step(self, last: int) -> int:
         """One in the middle, with kernel records, else with marks, else the last."""

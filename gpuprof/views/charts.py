@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from gpuprof.units import digits, percent, seconds_text, unit_for
-from gpuprof.views.axes import FINE, axes, plain, print_small
-from gpuprof.views.svg import GPU, HOST, OTHER, QUANTITIES, Bins, binned
+from gpuprof.views.axes import axes, fine, ink, paper, plain, print_small, time_text
+from gpuprof.views.colours import GPU, HOST, OTHER, QUANTITIES, SKY
+from gpuprof.views.svg import Bins, binned
 
 _STYLES = {  # of a sweep's lines: told apart on grey paper, too
     "host": (HOST, "o", "-"),
     "device": (GPU, "s", "-"),
-    "kernels": ("#56B4E9", "^", "--"),
+    "kernels": (SKY, "^", "--"),
     "latency": (QUANTITIES["latency"], "D", ":"),
 }
 
@@ -45,8 +46,9 @@ def _size_of(ax: Any, name: str, bins: Bins, longest: float, top: float, height:
     size = sum(bins.counts) + bins.beyond
     ax.text(0, top - 0.16 * height, plain(name), va="center", **at)
     ax.text(0.24, top - 0.16 * height, seconds_text(bins.middle), va="center", ha="right", weight="bold", **at)
-    ax.text(0, top - 0.64 * height, f"median of {size} batches" if size > 1 else "one batch", va="center", **at, **FINE)
-    for length, shade in ((1.0, "0.9"), (bins.middle / longest if longest > 0 else 0.0, colour)):
+    batches = f"median of {size} batches" if size > 1 else "one batch"
+    ax.text(0, top - 0.64 * height, batches, va="center", **at, **fine(ax))
+    for length, shade in ((1.0, ink(ax, 0.12)), (bins.middle / longest if longest > 0 else 0.0, colour)):
         ax.plot([0, 0.24 * length], [top - 0.4 * height] * 2, color=shade, lw=4, solid_capstyle="butt", **at)
 
 
@@ -57,7 +59,7 @@ def _strip(ax: Any, name: str, bins: Bins) -> None:
     width = (high - low) or 1.0
     edges = np.linspace(low, high, len(bins.counts) + 1) if high > low else [low - 0.03, low + 0.03]
     ax.stairs(bins.counts, edges, fill=True, color=QUANTITIES.get(name, OTHER))
-    ax.axvline(bins.middle / scale, color="black", lw=1.4)
+    ax.axvline(bins.middle / scale, color=ink(ax), lw=1.4)
     ax.set_xlim(edges[0] - 0.02 * width, edges[-1] + 0.02 * width)
     ax.set_ylim(0, 1.12 * max(bins.counts))
     ax.set_yticks([])
@@ -72,7 +74,7 @@ def _strip(ax: Any, name: str, bins: Bins) -> None:
     ax.xaxis.set_label_coords(1.015, 0.02)
     ax.xaxis.label.set(ha="left", va="center")
     if bins.beyond:
-        ax.text(1, 0.97, f"{bins.beyond} beyond →", ha="right", va="top", transform=ax.transAxes, **FINE)
+        ax.text(1, 0.97, f"{bins.beyond} beyond →", ha="right", va="top", transform=ax.transAxes, **fine(ax))
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
@@ -105,7 +107,7 @@ def sweep(table: Any, variable: str, *, small_print: Sequence[str], ax: Any = No
     _shade(ax, x, table, bool(words))
     ax.set_xlabel(plain(variable))
     ax.set_ylabel("time a call")
-    ax.grid(which="major", color="0.9", lw=0.8)
+    ax.grid(which="major", color=ink(ax, 0.13), lw=0.8)
     ax.set_axisbelow(True)
     ax.legend(frameon=False, fontsize="small", ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     ax.spines[["top", "right"]].set_visible(False)
@@ -153,13 +155,8 @@ def _time_ticks(axis: Any) -> None:
     low, high = axis.get_view_interval()
     wide = high > 1000 * low
     axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=15))
-    axis.set_major_formatter(FuncFormatter(lambda seconds, _: _tick(seconds)))
+    axis.set_major_formatter(FuncFormatter(lambda seconds, _: time_text(seconds)))
     axis.set_minor_locator(NullLocator())
-
-
-def _tick(seconds: float) -> str:
-    size, unit = unit_for([seconds * (1 + 1e-9)])
-    return f"{seconds / size:.3g} {unit}"
 
 
 def _shade(ax: Any, x: Sequence[float], table: Any, words: bool) -> None:
@@ -177,10 +174,10 @@ def _shade(ax: Any, x: Sequence[float], table: Any, words: bool) -> None:
         return
     fine = np.exp(fine) if ax.get_xscale() == "log" else fine
     upright = {"transform": ax.get_xaxis_transform()}
-    ax.fill_between(fine, 0, 1, where=bound > 0, color="0.5", alpha=0.15, lw=0, zorder=0, **upright)
+    ax.fill_between(fine, 0, 1, where=bound > 0, color=ink(ax, 0.5), alpha=0.2, lw=0, zorder=0, **upright)
     stretches = np.split(np.flatnonzero(bound > 0), np.flatnonzero(np.diff(np.flatnonzero(bound > 0)) > 1) + 1)
     widest = max(stretches, key=len)
-    label = {"ha": "center", "va": "top", "fontsize": "small", "style": "italic", "color": "0.3"}
+    label = {"ha": "center", "va": "top", "fontsize": "small", "style": "italic", "color": ink(ax, 0.8)}
     ax.text(fine[widest[len(widest) // 2]], 0.985, "launch-bound", **label, **upright)
 
 
@@ -193,10 +190,10 @@ def ratio(names: tuple[str, str], quantities: Sequence[Mapping[str, Any]], *, fl
     """
     rows = [row for row in quantities if math.isfinite(row["ratio"])]
     ax = axes(ax, (7.5, 1.1 + 0.42 * len(rows)))
-    ax.axvline(1, color="0.4", lw=1)
+    ax.axvline(1, color=ink(ax, 0.7), lw=1)
     floors = [max(0.0, row.get("floor", floor)) for row in rows]  # NaN, where it is unknown, becomes 0
     for y, (row, own) in enumerate(zip(rows, floors, strict=True)):
-        ax.fill_betweenx([y - 0.5, y + 0.5], 1 / (1 + own), 1 + own, color="0.5", alpha=0.25, lw=0)
+        ax.fill_betweenx([y - 0.5, y + 0.5], 1 / (1 + own), 1 + own, color=ink(ax, 0.5), alpha=0.25, lw=0)
         _interval(ax, y, row, own)
     ax.set_yticks(range(len(rows)), [plain(row["quantity"]) for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -229,7 +226,7 @@ def _interval(ax: Any, y: int, row: Mapping[str, Any], floor: float) -> None:
     colour = OTHER if not sure else GPU if row["ratio"] > 1 else HOST
     if math.isfinite(low) and math.isfinite(high):
         ax.plot([low, high], [y, y], color=colour, lw=3, solid_capstyle="butt")
-    ax.plot([row["ratio"]], [y], "o", ms=8, color=colour, mfc=colour if sure else "white", mew=2)
+    ax.plot([row["ratio"]], [y], "o", ms=8, color=colour, mfc=colour if sure else paper(ax), mew=2)
     times = f"{row['ratio']:.3f}" if 0.95 < row["ratio"] < 1.05 else digits(row["ratio"])
     words = f"{times}×  {row['verdict']}"
     ax.text(1.02, y, plain(words), va="center", transform=ax.get_yaxis_transform(), weight="bold" if sure else "normal")

@@ -85,7 +85,7 @@ def layer_grid(table: Any, order: Sequence[str], steps: Mapping[str, LayerStep])
     the cell" is a sum over the layer's phases of the step; `steps` has what a step of each layer takes. What was not
     measured for any has no column.
     """
-    phases = [phase for phase in _PHASES if (table["phase"] == phase).any()]
+    phases = _phases(table, order)
     cells = {(row.path, row.phase): row for row in table.itertuples()}
     units = {phase: column_unit(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
     warmest = table.loc[~table["phase"].isin(["", "evaluate"]), "share"].max()
@@ -103,6 +103,15 @@ def layer_grid(table: Any, order: Sequence[str], steps: Mapping[str, LayerStep])
     )
     head = ("layer", *(f"{phase} ({units[phase][1]})" for phase in phases), "of the cell")
     return Grid((*head, *(name for name, _ in columns)), rows, barred=frozenset({len(head) - 1}))
+
+
+def _phases(table: Any, order: Sequence[str]) -> list[str]:
+    """The phases that have a column: those of a step, then the user's own methods, last regions."""
+    own = [
+        phase for path in order for phase in table.loc[table["path"] == path, "phase"] if phase not in ("", *_PHASES)
+    ]
+    there = set(table["phase"])
+    return [phase for phase in (*_PHASES[:-1], *dict.fromkeys(own), _PHASES[-1]) if phase in there]
 
 
 def _step_columns(figures: Sequence[LayerStep]) -> list[tuple[str, list[Cell]]]:

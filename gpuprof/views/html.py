@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from gpuprof.units import seconds_text, several
+from gpuprof.views.colours import OTHER, QUANTITIES
 from gpuprof.views.grid import Grid
 from gpuprof.views.parts import (
     CELL,
@@ -21,7 +22,7 @@ from gpuprof.views.parts import (
     small_print,
     warned,
 )
-from gpuprof.views.svg import OTHER, QUANTITIES, Bins, binned, histogram
+from gpuprof.views.svg import Bins, binned, histogram
 
 _HEAD = CELL.replace("nowrap", "normal") + ";overflow-wrap:anywhere;min-width:6em"
 _CARDS = "display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5em,1fr));gap:.6em;margin:.4em 0 .6em"

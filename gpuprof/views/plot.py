@@ -1,53 +1,136 @@
-"""A profile's charts: a table in, an Axes out. Units on the axes; colours that the colour-blind can tell apart."""
+"""A profile's bars: forward to the left, backward to the right of one line, the update apart; a table in, Axes out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuprof.units import unit_for
-from gpuprof.views.axes import axes, plain
+from gpuprof.views.axes import axes, ink, paper, plain, print_small, time_text, width_of
+from gpuprof.views.colours import PHASES, SKY, mixed
+from gpuprof.views.mirror import Bar, Scale, Zones, ordered, ways, zones
 from gpuprof.views.parts import shortened
 
 _LONG = 32  # characters of a layer's name that leave room for the bars
-# Okabe and Ito, Color Universal Design (2008)
-COLOURS = {
-    "forward": "#0072B2",
-    "backward": "#D55E00",
-    "update": "#009E73",
-    "recompute": "#CC79A7",
-    "region": "#56B4E9",
-    "": "#999999",
-}
+_NAMED = 40  # layers; of more than twice as many, only some have room for a name
+_WIDE, _ROW = 7.5, 0.27  # inches: the figure, a bar
+_THICK = 0.72  # of that
+_PALE = 0.45  # of its colour has the part of a bar in which the GPU does not work
+_TITLES = {"": "(outside)", "region": "regions", "call": "calls"}
 
 
-def bars(table: Any, order: Sequence[str], *, clock: str, ax: Any = None, log: bool = False) -> Any:
-    """Time a call of each layer, one bar a phase of the step, on the Axes returned (`ax`, or a new one).
+def bars(
+    table: Any,
+    order: Sequence[str],
+    *,
+    clock: str,
+    small_print: Sequence[str] = (),
+    ax: Any = None,
+    log: bool = False,
+) -> Any:
+    """Time a call of each layer on the Axes returned (`ax`, or a new one): forward to the left, backward to the right.
 
-    Where kernels were recorded the part of a bar in which the GPU works is darker. Evaluations are left out: their
-    calls take many more images. `clock` is named in the title, so that host-clock bars are never taken for GPU time.
+    The update, regions and what lies outside stand apart, at the same scale. Without both a forward and a backward
+    nothing is mirrored. Where kernels were recorded a bar is solid as far as the GPU works. Evaluations are left out:
+    their calls take many more images. `clock` is named in the title, so that host-clock bars are never taken for GPU
+    time. `log` draws powers of ten, for times that lie far apart; lengths are then no proportions.
     """
-    stepping = table[table["phase"].isin(COLOURS)]
-    shown = [phase for phase in COLOURS if (stepping["phase"] == phase).any()]
+    stepping = table[table["phase"] != "evaluate"]
     paths = [path for path in order if (stepping["path"] == path).any()]
-    ax = axes(ax, (7.5, 0.9 + 0.13 * len(paths) * max(1, len(shown))))
-    size, unit = unit_for(stepping["median_us"].dropna() * 1e-6)
-    height = 0.8 / max(1, len(shown))
-    for i, phase in enumerate(shown):
-        rows = stepping[stepping["phase"] == phase]
-        position = [paths.index(path) + (i - (len(shown) - 1) / 2) * height for path in rows["path"]]
-        median, low, high = (rows[name] * 1e-6 / size for name in ("median_us", "low_us", "high_us"))
-        error = [(median - low).fillna(0), (high - median).fillna(0)]
-        style = {"color": COLOURS[phase], "label": phase or "(outside)", "error_kw": {"lw": 0.8}}
-        ax.barh(position, median, height, xerr=error, **style)
-        if rows["busy_us"].notna().any():
-            ax.barh(position, rows["busy_us"].fillna(0) * 1e-6 / size, height, color="black", alpha=0.35, lw=0)
-    ax.set_yticks(range(len(paths)), [plain(shortened(path, _LONG)) for path in paths])
-    ax.invert_yaxis()
-    ax.set_xscale("log" if log else "linear")
-    ax.set_xlabel(f"time a call ({unit}), median with 95 % interval")
-    works = "; dark: the GPU works" if stepping["busy_us"].notna().any() else ""
-    ax.set_title(f"Layers by phase, {clock}{works}", fontsize="medium", loc="left")
-    ax.legend(frameon=False, fontsize="small")
-    ax.spines[["top", "right"]].set_visible(False)
+    found, places = _bars(stepping, paths)
+    height = max([bar.y + 1 for bar in found], default=1.0)
+    names = 0.085 * max([len(shortened(path, _LONG)) for path in paths], default=0)
+    wide = _WIDE - 0.2 - names if ax is None else width_of(ax)
+    ax = axes(ax, (_WIDE, 1.05 + _ROW * height))
+    parts = zones(found, wide, log)
+    for bar in found:
+        _draw(ax, bar, *parts.place(bar.phase), parts.scale)
+    _name(ax, paths, places, height)
+    _measure(ax, parts, log)
+    works = "; solid: the GPU works" if stepping["busy_us"].notna().any() else ""
+    ax.set_title(f"A call of each layer, {clock}{works}", fontsize="medium", loc="left", pad=22)
+    left_out = "evaluations are left out" if (table["phase"] == "evaluate").any() else ""
+    print_small(ax, ["" if found else "nothing was measured", *small_print, left_out])
     return ax
+
+
+def _bars(table: Any, paths: Sequence[str]) -> tuple[list[Bar], list[float]]:
+    """A bar a row of the table, those of a layer that go one way one under the other; where each layer's middle is."""
+    rows = {(row.path, row.phase): row for row in table.itertuples()}
+    found, places, top = [], [], 0.0
+    for path in paths:
+        going = ways(phase for each, phase in rows if each == path)
+        deepest = max(map(len, going))
+        for way in going:
+            for i, phase in enumerate(way):
+                row = rows[path, phase]
+                median, low, high, busy = (t * 1e-6 for t in (row.median_us, row.low_us, row.high_us, row.busy_us))
+                found.append(Bar(top + (deepest - len(way)) / 2 + i, phase, median, low, high, busy))
+        places.append(top + (deepest - 1) / 2)
+        top += deepest
+    return found, places
+
+
+def _colour(phase: str) -> str:
+    return PHASES.get(phase, SKY)
+
+
+def _draw(ax: Any, bar: Bar, line: float, way: int, scale: Scale) -> None:
+    """A bar, its solid part, its interval, and what it amounts to behind it."""
+    if math.isnan(bar.median):
+        return
+    colour, y, known = _colour(bar.phase), bar.y, not math.isnan(bar.busy)
+    solid = {"height": _THICK, "left": line, "lw": 0}
+    ax.barh(y, way * scale(bar.median), color=mixed(colour, paper(ax), _PALE if known else 1.0), **solid)
+    if known:
+        ax.barh(y, way * scale(min(bar.busy, bar.median)), color=colour, **solid)
+    if bar.low == bar.low and bar.high == bar.high:
+        ax.plot([line + way * scale(bar.low), line + way * scale(bar.high)], [y, y], color=ink(ax), lw=0.9)
+    end, side = line + way * (scale(bar.reach) + 0.05), "left" if way > 0 else "right"
+    ax.text(end, y, plain(bar.text), ha=side, va="center", fontsize=8, color=ink(ax))
+
+
+def _name(ax: Any, paths: Sequence[str], places: Sequence[float], height: float) -> None:
+    """The layers, from the top."""
+    every = -(-len(paths) // _NAMED) if len(paths) > 2 * _NAMED else 1
+    ax.set_yticks(places[::every], [plain(shortened(path, _LONG)) for path in paths[::every]])
+    ax.set_ylim(height - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left", "bottom"]].set_visible(False)
+
+
+def _measure(ax: Any, parts: Zones, log: bool) -> None:
+    """The lines from which times are drawn, ticks, headings, and the unit."""
+    size, unit = unit_for([parts.scale.longest])
+    label: Callable[[float], str] = time_text if log else lambda seconds: f"{seconds / size:.4g}"
+    ticks: dict[float, str] = {}
+    for side, line, way, length in parts.lines():
+        ax.axvline(line, color=ink(ax, 0.7), lw=0.9)
+        within = [t for t in parts.scale.ticks() if parts.scale(t) <= length - 0.3 or t == 0]
+        ticks |= {line + way * parts.scale(t): label(t) for t in within}
+        drawn = ordered(phase if phase in PHASES else "call" for phase, its in parts.sides.items() if its == side)
+        named = [phase for phase in drawn if phase]  # "(outside)" is the name of its row already
+        _head(ax, named or drawn, side, line)
+    ax.set_xticks(list(ticks), list(ticks.values()), fontsize="small")
+    ax.set_xlim(-parts.left, parts.apart + parts.beyond or 1.0)
+    ax.grid(axis="x", color=ink(ax, 0.13), lw=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlabel("time a call, median with 95 % interval" + (", logarithmic" if log else f" ({unit})"))
+
+
+def _head(ax: Any, phases: Sequence[str], side: int, at: float) -> None:
+    """Above a part: which phases are drawn there, each with its colour."""
+    from matplotlib.offsetbox import AnnotationBbox, DrawingArea, HPacker, TextArea
+    from matplotlib.patches import Rectangle
+
+    pieces: list[Any] = [TextArea("◂", textprops={"fontsize": "small"})] if side < 0 else []
+    for phase in phases:
+        swatch = DrawingArea(8, 8)
+        swatch.add_artist(Rectangle((0, 0), 8, 8, facecolor=_colour(phase), lw=0))
+        pieces += [swatch, TextArea(_TITLES.get(phase, phase), textprops={"fontsize": "small", "weight": "bold"})]
+    packed = HPacker(children=pieces, pad=0, sep=4, align="center")
+    corner, offset = ((1.0, 0.0), (-4, 4)) if side < 0 else ((0.0, 0.0), (0, 4))
+    place = {"xycoords": ax.get_xaxis_transform(), "boxcoords": "offset points", "box_alignment": corner}
+    ax.add_artist(AnnotationBbox(packed, (at, 1.0), offset, frameon=False, pad=0, annotation_clip=False, **place))

@@ -1,4 +1,4 @@
-"""One quantity's batches, sorted into bins and drawn as inline SVG; and the colours of the quantities."""
+"""One quantity's batches, sorted into bins and drawn as inline SVG."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from gpuprof.judge.stats import batch_interval, quartiles
-
-# Okabe and Ito, Color Universal Design (2008): vermilion, blue, purple, grey; each seen on white and on black
-HOST, GPU, WHOLE, OTHER = "#D55E00", "#0072B2", "#CC79A7", "#999999"
-QUANTITIES = {"host": HOST, "device": GPU, "kernels": GPU, "cold": GPU, "graph": WHOLE, "latency": WHOLE}
 
 _MOST_BINS = 40
 _FAR = 0.05  # at most this share of the batches is left out on the right

@@ -502,7 +502,7 @@ def test_the_chart_has_a_bar_for_each_row_of_the_step(profile: Profile) -> None:
     ax = profile.plot()
     assert len(ax.patches) == 10
     assert "ms" in ax.get_xlabel()
-    assert profile.plot(ax, log=True).get_xscale() == "log"
+    assert "logarithmic" in profile.plot(log=True).get_xlabel()
 
 
 def test_the_timeline_has_a_lane_for_each_clock(profile: Profile, on_device: Profile) -> None:
@@ -758,10 +758,11 @@ def test_a_recorded_step_has_a_lane_of_kernels_and_is_drawn_by_itself(recorded: 
     assert (host, events) == ("host", "fake CUDA events")
     assert kernels.startswith("kernels\n")
     assert kernels.endswith(" % busy")
+    assert "GPU idle" in [text.get_text() for text in ax.get_legend().get_texts()]
     step = int(ax.get_xlabel().split()[3])
     assert (recorded.kernels["step"] == step).sum() == 9
     assert {"forward", "backward", "update"} <= {text.get_text() for text in ax.texts}
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["A", "B", "C"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()][:3] == ["A", "B", "C"]
 
 
 def test_a_step_without_records_has_no_lane_of_kernels(recorded: Profile) -> None:
@@ -769,10 +770,10 @@ def test_a_step_without_records_has_no_lane_of_kernels(recorded: Profile) -> Non
     assert len(recorded.timeline(step).get_yticks()) == 2
 
 
-def test_the_chart_has_the_gpus_work_as_a_darker_part_of_each_bar(recorded: Profile) -> None:
+def test_the_chart_has_the_gpus_work_as_the_solid_part_of_each_bar(recorded: Profile) -> None:
     ax = recorded.plot()
     assert len(ax.patches) == 20
-    assert "dark: the GPU works" in ax.get_title(loc="left")
+    assert "solid: the GPU works" in ax.get_title(loc="left")
 
 
 class Pool:

@@ -21,6 +21,7 @@ from gpuprof.views.svg import binned, histogram
 
 SPREAD = tuple(1e-6 * (10 + 0.1 * (i % 7)) for i in range(60))
 EVIL = "<script>alert('&\"')</script>"
+WHITE = "#ffffff"
 VOID = {"br", "hr", "img", "meta"}
 
 
@@ -286,7 +287,7 @@ def test_a_ratio_leaves_out_what_was_not_measured() -> None:
 def test_a_ratio_within_its_own_floor_is_hollow() -> None:
     rows = [quantity("host", 1.05, 1.04, 1.06, "SAME") | {"floor": 0.1}, quantity("device", 1.05, 1.04, 1.06, "FASTER")]
     dots = [line for line in charts.ratio(("a", "b"), rows, floor=0.01).lines if line.get_marker() == "o"]
-    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, False]
+    assert [dot.get_markerfacecolor() == WHITE for dot in dots] == [True, False]
 
 
 def test_a_ratio_whose_floor_is_unknown_is_drawn() -> None:
@@ -303,7 +304,7 @@ def test_a_long_statement_is_cut_beside_a_ratio() -> None:
 def test_a_ratio_without_an_interval_is_a_hollow_dot() -> None:
     ax = charts.ratio(("a", "b"), [quantity("host", 2.0, math.nan, math.nan, "unclear")], floor=0.02)
     dot = ax.lines[-1]
-    assert (dot.get_marker(), dot.get_markerfacecolor()) == ("o", "white")
+    assert (dot.get_marker(), dot.get_markerfacecolor()) == ("o", WHITE)
 
 
 def test_a_ratios_axis_is_logarithmic_about_1() -> None:
