@@ -82,10 +82,11 @@ def number(what: str, value: Any, least: float = 0.0, below: float = math.inf) -
         TypeError: no number: a text, True, an array.
         ValueError: not finite, or outside of least <= value < below.
     """
-    bound = f"a finite number, {least:g} or more" if below == math.inf else f"{least:g} <= value < {below:g}"
+    bound = "a finite number" + (f", {least:g} or more" if least > -math.inf else "")
+    bound = bound if below == math.inf else f"{least:g} <= value < {below:g}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} is {value!r}; expected {bound}")
-    if not least <= (plain_number := float(value)) < below:
+    if not (least <= (plain_number := float(value)) < below and math.isfinite(plain_number)):
         raise ValueError(f"{what} is {value!r}; expected {bound}")
     return plain_number
 

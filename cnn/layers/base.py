@@ -35,7 +35,7 @@ class Layer:
     """
 
     role: ClassVar[str] = "Layer"
-    parameter_names: ClassVar[tuple[str, ...]] = ()
+    parameter_names: tuple[str, ...] = ()
     flattens: ClassVar[bool] = False  # whether inputs of more axes than I_shape are taken, too
     optimizer: Optimizer | None = None
 

@@ -6,15 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from cnn.activations import Identity, get_activation
-from cnn.checks import naming, whole_shape
+from cnn.activations import Identity
+from cnn.checks import whole_shape
 from cnn.im2col import im2col
-from cnn.layers.base import Layer
+from cnn.layers.activated import Activated
 from cnn.layers.images import image_shape, layer_col2im, windows
 from cnn.xp import Array, Seed, Shape
 
 
-class Conv2d(Layer):
+class Conv2d(Activated):
     """Two-dimensional convolution (cross-correlation, as in the field), then an activation.
 
     Args:
@@ -60,29 +60,25 @@ class Conv2d(Layer):
         self.stride, self.pad_state, O_size = windows(who, (H, W), (KH, KW), stride, pad)
         super().__init__((C, H, W), (M, *O_size), name=name, mode=mode, dtype=dtype)
         self.F_shape = (M, KH, KW)
-        with naming(self.name):
-            self.activation = get_activation(act, act_dic)
         self.make_parameters((M, C, KH, KW), M, wb_width, opt, opt_dic, seed)
+        self.make_activation(act, act_dic, seed)
         self.cols: Array = None  # the columns of the last x
-        self.z: Array = None  # the sums before the activation
-        self.y: Array = None
 
-    def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
+    def forward(self, x: Array, train: bool = False) -> Array:
         """(N, M, OH, OW) from (N, C, H, W): the filters as rows times the windows as columns."""
         x = self.check_input(x)
         self.cols, _, _ = im2col(x, self.F_shape[1:], self.stride, self.pad_state)
         M, OH, OW = self.O_shape
         z = self.W.reshape(M, -1) @ self.cols + self.b[:, None]
-        self.z = z.reshape(M, -1, OH, OW).transpose(1, 0, 2, 3)
-        self.y = self.activation.forward(self.z)
-        self.y_shape = self.y.shape
-        return self.y
+        y = self.activate(z.reshape(M, -1, OH, OW).transpose(1, 0, 2, 3), train)
+        self.y_shape = y.shape
+        return y
 
     def backward(self, dy: Array) -> Array:
         """(N, C, H, W) from (N, M, OH, OW); sets dW and db."""
         dy = self.check_gradient(dy)
         M = len(self.W)
-        dz = self.activation.backward(dy, self.z, self.y).transpose(1, 0, 2, 3).reshape(M, -1)
+        dz = self.activate_back(dy).transpose(1, 0, 2, 3).reshape(M, -1)
         self.dW = (dz @ self.cols.T).reshape(self.W.shape)
         self.db = dz.sum(axis=1)
         return self.col2im(self.W.reshape(M, -1).T @ dz, (len(dy), *self.I_shape))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnn.activations import Identity, get_activation
-from cnn.checks import naming, shown, whole
+from cnn.activations import Identity
+from cnn.checks import shown, whole
+from cnn.layers.activated import Activated
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, Shape
 
 
-class Dense(Layer):
+class Dense(Activated):
     """y = act(x W + b); an input of more axes, such as (N, C, H, W), is flattened here.
 
     Args:
@@ -44,24 +45,19 @@ class Dense(Layer):
         who = name or self.role
         prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
-        with naming(self.name):
-            self.activation = get_activation(act, act_dic)
         self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
+        self.make_activation(act, act_dic, seed)
         self.x_shape: Shape | None = None
         self.x: Array = None  # the last input, flattened
-        self.z: Array = None  # the sums before the activation
-        self.y: Array = None
 
-    def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
+    def forward(self, x: Array, train: bool = False) -> Array:
         """(N, n) from (N, ...)."""
-        self.z = affine(self, x)
-        self.y = self.activation.forward(self.z)
-        return self.y
+        return self.activate(affine(self, x), train)
 
     def backward(self, dy: Array) -> Array:
         """The gradient in the shape of x, from (N, n); sets dW and db."""
         dy = self.check_gradient(dy)
-        return affine_back(self, self.activation.backward(dy, self.z, self.y))
+        return affine_back(self, self.activate_back(dy))
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
         """As `affine_work` says."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnn.activations import Activation, Identity, Sigmoid, Softmax, get_activation
+from cnn.activations import Activation, Identity, Sigmoid, Softmax
 from cnn.checks import naming, whole
-from cnn.layers.base import Layer
+from cnn.layers.activated import Activated
 from cnn.layers.dense import affine, affine_back, affine_work
 from cnn.losses import Binary, Cross, Loss, Square, get_loss
 from cnn.xp import Array, Seed, Shape
@@ -16,7 +16,7 @@ from cnn.xp import Array, Seed, Shape
 CANONICAL: dict[type[Activation], type[Loss]] = {Softmax: Cross, Sigmoid: Binary, Identity: Square}
 
 
-class Output(Layer):
+class Output(Activated):
     """y = act(x W + b), and the loss: its `backward` takes the targets, not a gradient.
 
     Args:
@@ -53,28 +53,25 @@ class Output(Layer):
         who = name or self.role
         prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
+        self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
+        self.make_activation(act, act_dic, seed)
         with naming(self.name):
-            self.activation = get_activation(act, act_dic)
             self.loss = _loss(self.activation, act, err_func)
         self.canonical = CANONICAL.get(type(self.activation)) is type(self.loss)
-        self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
         self.x_shape: Shape | None = None
         self.x: Array = None  # the last input, flattened
-        self.z: Array = None  # the sums before the activation
         self.y: Array = None  # the last output; after an evaluation in pieces, that of all pieces
 
-    def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
+    def forward(self, x: Array, train: bool = False) -> Array:
         """(N, n) from (N, ...)."""
-        self.z = affine(self, x)
-        self.y = self.activation.forward(self.z)
-        return self.y
+        return self.activate(affine(self, x), train)
 
     def backward(self, t: Array) -> Array:
         """The gradient of the mean loss by x, in its shape, from the targets (N, n); sets dW and db."""
         t = self.check_gradient(t)
         if self.canonical:
             return affine_back(self, (self.y - t) / len(t))
-        return affine_back(self, self.activation.backward(self.loss.gradient(self.y, t), self.z, self.y))
+        return affine_back(self, self.activate_back(self.loss.gradient(self.y, t)))
 
     def get_error(self, t: Array) -> Array:
         """The mean loss of the last forward against the targets `t`, as a scalar on the device: `float` waits."""
