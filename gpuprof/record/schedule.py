@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -23,10 +23,35 @@ class Mode(IntFlag):
     INSPECT = 8
     """Waits and memory are watched, which slows the host."""
     TURNING = 16
-    """Between two passes: such a step is in no pass's figures."""
+    """Between two passes, skipped or warming up: such a step is in no pass's figures."""
 
 
 KERNELS = Mode.EVENTS | Mode.RECORDS
+
+
+class Plan(NamedTuple):
+    """Which steps are measured at all, in the words of `torch.profiler.schedule`: counts of steps.
+
+    A cycle: `skip` steps in which nothing but the host's times is taken (torch calls them `wait`), `warmup` steps that
+    are measured and then left out, `active` ones that count. There are `repeat` cycles, with 0 no end of them; after
+    the last all steps are skipped.
+    """
+
+    skip: int
+    warmup: int
+    active: int
+    repeat: int = 0
+
+    @classmethod
+    def of(cls, numbers: Iterable[object]) -> Plan:
+        """From three numbers or four. Raises ValueError, TypeError for what is no such plan."""
+        found = tuple(numbers)
+        if not 3 <= len(found) <= 4 or not all(isinstance(each, int) for each in found):
+            raise ValueError(f"schedule is (skip, warmup, active, repeat), whole numbers of steps; got {found!r}")
+        plan = cls(*found)  # type: ignore[arg-type] # they are, as was seen
+        if min(plan) < 0 or not plan.active:
+            raise ValueError(f"schedule needs an active step and no number below 0; got {tuple(plan)}")
+        return plan
 
 
 class Block(NamedTuple):
@@ -49,7 +74,7 @@ class Schedule:
     kernels: records from the beginning (True), on a share of a long cell (None), or never (False). lines: some
     functions are to be followed; hot: the lines of all launches; both with records from the beginning, where they can
     be had, and lines else without. Waits and memory are watched in the few steps after records. blocks: these instead,
-    then plain steps.
+    then plain steps. plan: all this in its active steps alone.
     """
 
     def __init__(
@@ -60,6 +85,7 @@ class Schedule:
         lines: bool = False,
         hot: bool = False,
         blocks: Iterable[Block] | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self._kernels = True if (lines or hot) and kernels is None else kernels
         self.asked = bool(self._kernels)
@@ -68,9 +94,16 @@ class Schedule:
         self._hot = hot
         self._random = random.Random(0)  # noqa: S311 - lengths that no rhythm of the steps follows
         self._now = 0.0
+        self._rarely = self._kernels is None
+        self._steps = self._lost = 0
+        self._block = Block(Mode.PLAIN, 0)
+        self._left = _FOR_EVER
+        """Steps until the plan's next part, from the block's beginning on."""
         self._blocks = self._on_device() if device else self._on_the_host()
         if blocks is not None:
             self._blocks = itertools.chain(blocks, itertools.repeat(Block(Mode.PLAIN, _FOR_EVER, math.inf)))
+        if plan is not None:
+            self._blocks = self._planned(plan, self._blocks)
         self._begin(0.0)
 
     def turn(self, now: float) -> bool:
@@ -91,9 +124,13 @@ class Schedule:
         """So many steps have begun without `turn`."""
         self._steps += steps
 
-    def delayed(self, now: float) -> None:
-        """The block that has begun really begins `now`."""
-        self._since, self._steps = now, 0
+    def delayed(self, now: float, steps: int = 0) -> None:
+        """The block that has begun really begins `now`, so many steps later."""
+        self._since, self._steps, self._lost = now, 0, steps
+        if steps >= self._left:
+            self._begin(now)
+        else:
+            self._block = self._block._replace(steps=min(self._block.steps, self._left - steps))
 
     def skip(self, now: float) -> None:
         """Go on to the next block `now`."""
@@ -104,23 +141,56 @@ class Schedule:
         self._kernels = False
         self._set()
 
+    def enough(self) -> None:
+        """So much has been recorded that more is to come only rarely, as where it was not asked for."""
+        self._rarely = True
+
     def _begin(self, now: float) -> None:
         self._now = self._since = now
-        self._steps = 0
         self._block = next(self._blocks)
+        self._steps = self._lost = 0
         self._set()
 
     def _set(self) -> None:
         self.mode = self._block.mode & ~(Mode.RECORDS if self._kernels is False else Mode.PLAIN)
         """What the step that has begun is for; kept, for operations on flags are slow."""
 
+    def _planned(self, plan: Plan, blocks: Iterator[Block]) -> Iterator[Block]:
+        """`blocks` in the plan's active steps, cut where these end; the others."""
+        again: list[Block] = []
+        for _ in range(plan.repeat) if plan.repeat else itertools.count():
+            for mode, steps in ((Mode.TURNING, plan.skip), (Mode.EVENTS | Mode.TURNING, plan.warmup)):
+                yield from self._whole(itertools.repeat(Block(mode, _FOR_EVER, math.inf)), steps)
+            again = yield from self._whole(blocks, plan.active, again)
+        self._left = _FOR_EVER
+        yield Block(Mode.TURNING, _FOR_EVER, math.inf)
+
+    def _whole(
+        self, blocks: Iterator[Block], left: int, first: Iterable[Block] = ()
+    ) -> Generator[Block, None, list[Block]]:
+        """As many of the blocks as make up so many steps, those of `first` before; the last, where it has yet to come.
+
+        It has where the steps were over before the device was done with the block before.
+        """
+        missed = list(first)
+        while left > 0:
+            block = missed.pop() if missed else next(blocks)
+            self._left = left
+            yield block._replace(steps=min(block.steps, left))
+            left -= self._steps + self._lost  # what there has been since
+            missed = [] if self._steps else [block]
+        return missed
+
     def _on_the_host(self) -> Iterator[Block]:
+        due = 0.0
         if self._lines:
             yield Block(Mode.EVENTS, 1)  # the first step, with what it compiles and allocates
         while self._lines:
-            yield Block(Mode.EVENTS | Mode.LINES, 2)
+            if not self._rarely or self._now >= due:
+                due = _LATER * self._now
+                yield Block(Mode.EVENTS | Mode.LINES, 2)
             yield Block(Mode.EVENTS, 3)
-        yield Block(Mode.EVENTS, _FOR_EVER, math.inf)
+        yield from itertools.repeat(Block(Mode.EVENTS, _FOR_EVER, math.inf))
 
     def _on_device(self) -> Iterator[Block]:
         """Short blocks first, so that a cell of a dozen steps has something of each, then longer ones."""
@@ -130,9 +200,10 @@ class Schedule:
         else:
             yield Block(Mode.EVENTS, size)
         while True:
-            if self._kernels or self._lines or (self._kernels is None and self._now >= due):
+            wanted = self._kernels or self._lines or self._kernels is None
+            if wanted and (not self._rarely or self._now >= due):
                 due = _LATER * self._now
-                yield Block(KERNELS, 20 if self._kernels is None else size)
+                yield Block(KERNELS, 20 if self._rarely else size)
                 yield from self._followed()
             yield Block(Mode.EVENTS, self._random.randint(size // 2, size))
             yield Block(Mode.PLAIN, self._random.randint(size // 2, size))

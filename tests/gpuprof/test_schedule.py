@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 
-from gpuprof.record.schedule import KERNELS, Block, Mode, Schedule
+from gpuprof.record.schedule import KERNELS, Block, Mode, Plan, Schedule
 
 PLAIN, EVENTS, RECORDS, LINES, INSPECT = Mode.PLAIN, Mode.EVENTS, Mode.RECORDS, Mode.LINES, Mode.INSPECT
+SKIPPED, WARMUP = Mode.TURNING, EVENTS | Mode.TURNING
 
 
 def modes(schedule: Schedule, steps: int, each: float = 1e-3) -> list[tuple[Mode, int]]:
@@ -163,3 +164,89 @@ def test_lengths_follow_no_rhythm_and_yet_are_the_same_each_time() -> None:
     one, other = (modes(Schedule(device=True), 2000) for _ in range(2))
     assert one == other
     assert len({number for _, number in one}) > 8
+
+
+# A plan: which steps are measured at all
+
+
+def test_a_plan_skips_warms_up_and_measures_and_does_so_again() -> None:
+    found = modes(Schedule(device=False, plan=Plan(10, 5, 100, 3)), 400)
+    assert found == [(SKIPPED, 10), (WARMUP, 5), (EVENTS, 100)] * 3 + [(SKIPPED, 55)]
+
+
+def test_a_plan_that_repeats_0_times_goes_on_for_ever() -> None:
+    found = modes(Schedule(device=False, plan=Plan(2, 0, 1)), 3000)
+    assert found == [(SKIPPED, 2), (EVENTS, 1)] * 1000
+
+
+def test_a_plan_without_steps_to_skip_is_as_if_there_were_none() -> None:
+    found = modes(Schedule(device=True, kernels=True, plan=Plan(0, 0, 10**6)), 400)
+    assert found == modes(Schedule(device=True, kernels=True), 400)
+
+
+def test_passes_take_turns_in_active_steps_and_go_on_where_they_were() -> None:
+    found = modes(Schedule(device=True, kernels=True, plan=Plan(3, 1, 6, 2)), 40)
+    aside = [(SKIPPED, 3), (WARMUP, 1)]
+    assert found == [*aside, (KERNELS, 4), (INSPECT, 2), *aside, (EVENTS, 3), (PLAIN, 3), (SKIPPED, 20)]
+
+
+def test_a_block_is_cut_where_active_steps_end() -> None:
+    found = modes(Schedule(device=True, blocks=[Block(KERNELS, 8), Block(EVENTS, 8)], plan=Plan(2, 0, 5, 2)), 20)
+    assert found == [(SKIPPED, 2), (KERNELS, 5), (SKIPPED, 2), (EVENTS, 5), (SKIPPED, 6)]
+
+
+def test_steps_that_records_take_to_end_are_of_the_plan_too() -> None:
+    schedule = Schedule(device=True, blocks=[Block(KERNELS, 2), Block(EVENTS, 8)], plan=Plan(0, 0, 6, 1))
+    assert [schedule.turn(each) for each in (0.1, 0.2)] == [False, True]
+    schedule.delayed(0.4, 3)
+    assert (schedule.mode, schedule.turn(0.5), schedule.mode) == (EVENTS, True, SKIPPED)  # 2 and 3 and 1 are 6
+
+
+def test_records_that_end_later_than_the_active_steps_leave_the_rest_of_what_is_skipped() -> None:
+    schedule = Schedule(device=True, blocks=[Block(KERNELS, 2), Block(EVENTS, 8)], plan=Plan(4, 0, 3, 2))
+    for step in range(1, 6):
+        schedule.turn(step * 0.1)
+    assert schedule.mode == KERNELS
+    assert schedule.turn(0.6)
+    schedule.delayed(0.8, 3)  # of which one was active
+    assert schedule.mode == SKIPPED
+    assert [schedule.turn(1.0 + step * 0.1) for step in range(4)] == [False, False, False, True]
+    assert schedule.mode == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((1, 2), "whole numbers of steps; got \\(1, 2\\)"),
+        ((1, 2, 3, 4, 5), "schedule is"),
+        ((1, 2.0, 3), "schedule is"),
+        ((0, 0, 0, 1), "needs an active step"),
+        ((-1, 0, 1), "no number below 0"),
+    ],
+)
+def test_what_is_no_plan_is_refused(given: tuple[object, ...], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Plan.of(given)
+
+
+def test_three_numbers_are_a_plan_that_goes_on_for_ever() -> None:
+    assert Plan.of([1, 2, 3]) == (1, 2, 3, 0)
+
+
+# Enough
+
+
+def test_when_enough_is_recorded_more_comes_as_rarely_as_unasked() -> None:
+    schedule = Schedule(device=True, kernels=True)
+    before = [mode for mode, _ in modes(schedule, 1000)]
+    schedule.enough()
+    after = [mode for mode, _ in modes(schedule, 1000)]
+    assert before.count(KERNELS) > 8
+    assert after.count(KERNELS) <= 1
+
+
+def test_when_enough_lines_are_followed_more_come_rarely() -> None:
+    schedule = Schedule(device=False, lines=True)
+    schedule.enough()
+    found = modes(schedule, 3000)
+    assert 3 <= sum(mode == EVENTS | LINES for mode, _ in found) <= 8
