@@ -51,6 +51,7 @@ class FakeClock:
         self._free = self._now
         self._unfinished: deque[int] = deque()
         self._marks = array("q")
+        self._gone = 0
         self._held: FakeGate | None = None
         self._recording: FakeRecording | None = None
         self.no_records = ""
@@ -86,9 +87,10 @@ class FakeClock:
         """The number of a mark taken now, which costs the host `mark_cost`."""
         self.spend(self._mark_cost * 1e-9)
         self._marks.append(self._now)
+        number = self._gone + len(self._marks) - 1
         if self.on_device:
-            self._work(0, mark=len(self._marks) - 1)
-        return len(self._marks) - 1
+            self._work(0, mark=number)
+        return number
 
     def marker(self) -> Callable[[object], int]:
         """`mark`."""
@@ -107,7 +109,12 @@ class FakeClock:
 
     def resolve(self, marks: Ints) -> Ints:
         """The time of each mark, ns."""
-        return look_up(self._marks, marks, MISSING)
+        return look_up(self._marks, np.where(marks < 0, marks, marks - self._gone), MISSING)
+
+    def forget(self, before: int) -> None:
+        """Marks with lower numbers will not be asked for any more."""
+        del self._marks[: max(0, before - self._gone)]
+        self._gone = max(self._gone, before)
 
     def where(self, marks: Ints) -> tuple[Ints, Ints]:
         """Device 0 (-1 without one), stream 0."""
@@ -124,11 +131,12 @@ class FakeClock:
     def pending(self, mark: int) -> bool:
         """Whether the device has yet to reach a mark."""
         self._check()
-        return any(number == mark for _, _, number in self._behind) or self._marks[mark] > self._now
+        at = mark - self._gone
+        return any(number == mark for _, _, number in self._behind) or (at >= 0 and self._marks[at] > self._now)
 
     def settle(self, mark: int) -> None:
         """Let the host wait until the device has reached a mark."""
-        self._now = max(self._now, self._marks[mark])
+        self._now = max(self._now, self._marks[mark - self._gone])
 
     def launch_empty(self) -> None:
         """Queue work that takes 1 ns."""
@@ -179,7 +187,7 @@ class FakeClock:
     def _do(self, earliest: int, length: int, mark: int) -> None:
         self._free = max(self._free, earliest) + length
         if mark >= 0:
-            self._marks[mark] = self._free
+            self._marks[mark - self._gone] = self._free
             return
         self._unfinished.append(self._free)
         if self._recording:

@@ -85,7 +85,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
     def layertime(self, line: str, cell: str | None = None) -> Any:
         """Run the cell as ever, and show the time of each layer's forward, backward and update.
 
-            %%layertime [-o] [-q] [-v NAME] [-w N] [-r N] [--kernels] [--lines METHOD] [--hot] [--graph] MODEL[, MODEL]
+            %%layertime [-o] [-q] [-v NAME] [-w N] [-r N] [--kernels] [--lines METHOD] [--hot] [--graph]
+                        [--schedule SKIP,WARMUP,ACTIVE,REPEAT] MODEL[, MODEL]
             STATEMENTS
 
             %layertime --lines CALL
@@ -96,7 +97,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         --kernels takes kernel records from the first step on (else on a share of what lasts above a second). --lines
         follows the statements of a method, such as Pool1.backward, on a share of the steps; --hot notes the line of
         each launch; --graph measures afterwards, on copies of the layers, what a captured graph of a step would gain
-        (`profile.graph`); --no-chart leaves the chart out. Long options may stand after the model. As a line,
+        (`profile.graph`); --schedule 10,5,100,3 skips 10 steps, warms up for 5 and measures 100, three times (0: for
+        ever); --no-chart leaves the chart out. Long options may stand after the model. As a line,
         %layertime --lines lm[0].backward(dy) makes that call some times (-r 4) and shows its lines.
         """
         __tracebackhide__ = True
@@ -118,6 +120,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                 lines=[options["lines"]] if "lines" in options else (),
                 hot="hot" in options,
                 graph="graph" in options,
+                schedule=options.get("schedule"),
                 namespace=self.shell.user_ns,
             )
         value = None

@@ -30,6 +30,7 @@ def layertime(
     lines: str | Callable[..., Any] | Iterable[str | Callable[..., Any]] = (),
     hot: bool = False,
     graph: bool = False,
+    schedule: Iterable[int] | None = None,
     clock: Clock | None = None,
 ) -> LayerTime:
     """A context manager that profiles what is run inside it, layer by layer and phase by phase.
@@ -48,12 +49,15 @@ def layertime(
     ("Pool1.backward") or a function, or some, whose statements are followed on a share of the steps: see
     `profile.lines`. hot: note the line of each launch on a share of the steps: see `profile.hot`.
     graph: afterwards, capture a typical step on copies of the layers and replay it: see `profile.graph`.
+    schedule: (skip, warmup, active, repeat), numbers of steps as in `torch.profiler.schedule`: of each cycle the
+    `active` steps alone are measured, after `skip` steps and `warmup` ones; repeat 0 (or left out) is for ever.
 
-    The profile is made even where the code inside raises. Raises ValueError where there are no layers, TypeError for
-    what cannot be wrapped.
+    A run may last for hours: beyond some 300 000 calls it keeps steps drawn at random, and of the others exact counts
+    and totals. The profile is made even where the code inside raises. Raises ValueError where there are no layers and
+    for a schedule that is none, TypeError for what cannot be wrapped.
     """
     wanted = [lines] if isinstance(lines, str) or callable(lines) else list(lines)
-    return LayerTime((model, *more), clock, kernels=kernels, lines=wanted, hot=hot, graph=graph)
+    return LayerTime((model, *more), clock, kernels=kernels, lines=wanted, hot=hot, graph=graph, schedule=schedule)
 
 
 def linetime(

@@ -78,6 +78,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def steps(text: str) -> tuple[int, ...]:
+    """Numbers of steps such as "10,5,100,3", or with brackets around; ValueError for anything else."""
+    numbers = [part.strip() for part in text.strip("()[]").split(",")]
+    if not all(part.isdecimal() for part in numbers):
+        raise ValueError(f"expected numbers of steps, as in 10,5,100,3 (skip, warm up, measure, repeat); got {text!r}")
+    return tuple(map(int, numbers))
+
+
 def share(text: str) -> float:
     """A share such as "1%" or "0.01"; ValueError for anything else."""
     number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")

@@ -21,6 +21,7 @@ from gpuprof.hooks.methods import Sizes, TimedMethod, find_layers, timed
 from gpuprof.hooks.modules import is_module, learned, on_host
 from gpuprof.hooks.source import code_of, is_lazy, self_of
 from gpuprof.hooks.torchmodules import ModuleCalls
+from gpuprof.judge.folding import folded
 from gpuprof.judge.hot import hot_lines
 from gpuprof.judge.layercost import ArrayBytes, layer_cost
 from gpuprof.latest import keep
@@ -30,7 +31,7 @@ from gpuprof.record.clocks import Clock, clock_for
 from gpuprof.record.inspect import Inspection, Inspector
 from gpuprof.record.launches import Kernels, kernels_of
 from gpuprof.record.log import CallLog
-from gpuprof.record.schedule import KERNELS, Block, Mode, Schedule
+from gpuprof.record.schedule import KERNELS, Block, Mode, Plan, Schedule
 from gpuprof.record.waits import summary
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.linetimes import Followed
@@ -62,6 +63,7 @@ class LayerTime:
         namespace: dict[str, Any] | None = None,
         blocks: Iterable[Block] | None = None,
         graph: bool = False,
+        schedule: Iterable[int] | None = None,
     ) -> None:
         others, self._targets = split(models)
         self._models = others
@@ -72,11 +74,14 @@ class LayerTime:
         self._namespace = namespace
         wanted = [named(each, self._layers, self._targets, namespace or {}) for each in lines]
         self._inspection = Inspection(_packages(objects), hot)
-        schedule = Schedule(device=clock.on_device, kernels=kernels, lines=bool(wanted), hot=hot, blocks=blocks)
+        self._plan = None if schedule is None else Plan.of(schedule)
+        passes = Schedule(
+            device=clock.on_device, kernels=kernels, lines=bool(wanted), hot=hot, blocks=blocks, plan=self._plan
+        )
         watchers: dict[Mode, Callable[[], Any]] = {Mode.LINES: lambda: LineWatch(self._log, self._lines)}
         if hasattr(clock, "library"):  # a fake device has no CUPTI and no pools
             watchers[Mode.INSPECT] = lambda: Inspector(self._inspection, len(self._log.taken))
-        self._log = CallLog(clock, schedule, watchers)
+        self._log = CallLog(clock, passes, watchers, folded)
         self._lines = to_follow(wanted, self._layers, self._targets, self._log)
         self._stack = ExitStack()
         self._methods: list[TimedMethod] = []
@@ -160,6 +165,8 @@ class LayerTime:
             modules=tuple(path for path, layer in self._layers if is_module(layer)),
             untold=self._modules.untold(),
             replaced=self._replaced(),
+            schedule=tuple(self._plan or ()),
+            all_kept=log.long_run.why,
         )
 
     def _replaced(self) -> tuple[str, ...]:

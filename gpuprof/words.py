@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gpuprof.options import Reader, parse, positive, share, variable, words
+from gpuprof.options import Reader, parse, positive, share, steps, variable, words
 
 TIMEIT: Mapping[str, Reader | None] = {
     "n": positive,
@@ -32,6 +32,7 @@ LAYERTIME: Mapping[str, Reader | None] = {
     "lines": words,
     "hot": None,
     "graph": None,
+    "schedule": steps,
 }
 _SAID = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|"""
 _VS = re.compile(_SAID + r"(?P<vs>(?:^|(?<=\s))--vs(?=\s|$))")

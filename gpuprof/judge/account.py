@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gpuprof.hooks.methods import OUTSIDE_PATH
 from gpuprof.record.calls import Calls, Scope
 from gpuprof.record.clocks import MISSING, Ints
+from gpuprof.record.leftout import LeftOut
 from gpuprof.record.schedule import KERNELS, Mode
 from gpuprof.record.tape import NO, UNSAID, YES
 
@@ -49,6 +50,19 @@ class Account:
     """Of segments in steps that were not marked inside, the row of the innermost marked call around; -1 of others."""
     call_around: Ints
     """The same of calls."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What is known of steps that are not among these, and whose time is in none of the segments."""
+
+    @property
+    def modes(self) -> Ints:
+        """How each step was measured, those left out too; in no order."""
+        there = self.left_out.modes
+        return np.concatenate([self.step_mode, np.repeat(list(there), list(there.values()))]).astype(np.int64)
+
+    @property
+    def steps(self) -> int:
+        """How many steps there were, those left out too."""
+        return len(self.step_mode) + self.left_out.steps
 
     @property
     def outside(self) -> int:
@@ -63,7 +77,8 @@ class Account:
     def closure(self, calls: Calls) -> float:
         """How far the rows' sum is from the host's wall clock over the drained cell, as a share of the latter."""
         opened, _, done = calls.host_window
-        return abs(int(self.spans.sum()) - (done - opened)) / max(1, done - opened)
+        rows = int(self.spans.sum()) + self.left_out.ns
+        return abs(rows - (done - opened)) / max(1, done - opened)
 
     def steps_of(self, *modes: Mode) -> Ints:
         """The steps measured in one of these ways, and in no other."""
@@ -85,11 +100,15 @@ class Account:
 def account(calls: Calls) -> Account:
     """The time of every instant of the log's window, given to the innermost call open then."""
     rows, call_row = phases(calls)
-    call_step = steps(calls, call_row, rows)
+    gaps = calls.left_out.gaps
+    call_step = np.where(_in_gaps(calls), -1, steps(calls, call_row, rows))
     order, owner, begun = _owners(calls)
     marks = np.concatenate([calls["start"], calls["end"], calls.window])[order]
     hosts = np.concatenate([calls["host_start"], calls["host_end"], calls.host_window[:2]])[order]
-    begin, end = marks[:-1], marks[1:]
+    begin, host_begin = marks[:-1], hosts[:-1]
+    skipped = _within(begin, marks[1:], [gap[:2] for gap in gaps])
+    end = marks[1:] - skipped
+    host_end = hosts[1:] - _within(host_begin, hosts[1:], [gap[2:4] for gap in gaps])
     inside = owner >= 0
     begins = order[1:] < len(calls)  # the log's own work lies before the call that a segment ends with
     logging = np.where(begins, calls["own"][np.where(begins, order[1:], 0)], 0) if len(calls) else 0
@@ -98,7 +117,7 @@ def account(calls: Calls) -> Account:
     own_ns[(calls["end"] == MISSING) | ~_split(calls)] = MISSING
     unsplit = owner == _UNSPLIT
     around = _marked_around(calls, begun, _taken(calls)[order[:-1]])
-    own_ns[np.setdiff1d(around[unsplit], [-1])] = MISSING
+    own_ns[np.setdiff1d(np.concatenate([around[unsplit], owner[inside & (skipped > 0)]]), [-1])] = MISSING
     outer = np.append(call_row, len(rows) - 1)
     return Account(
         rows=rows,
@@ -109,13 +128,35 @@ def account(calls: Calls) -> Account:
         step=_segment_steps(order, call_step),
         begin=begin,
         end=end,
-        host_begin=hosts[:-1],
-        host_end=hosts[1:],
-        host_own=np.maximum(0, hosts[1:] - hosts[:-1] - logging),
+        host_begin=host_begin,
+        host_end=host_end,
+        host_own=np.maximum(0, host_end - host_begin - logging),
         step_mode=_step_modes(calls, np.where(_evaluates(rows, call_row), -1, call_step)),
         around=np.where(unsplit, outer[around], -1),
         call_around=np.where(_split(calls), -1, outer[calls.around(_split(calls))]),
+        left_out=calls.left_out,
     )
+
+
+def _in_gaps(calls: Calls) -> NDArray[np.bool_]:
+    """Which calls began in a step that is left out, and ended in another one."""
+    gaps = np.array([gap[2:4] for gap in calls.left_out.gaps], dtype=np.int64).reshape(-1, 2)
+    before = np.searchsorted(gaps[:, 0], calls["host_start"], side="right")
+    return np.asarray(calls["host_start"] < np.append(np.iinfo(np.int64).min, gaps[:, 1])[before])
+
+
+def _within(begin: Ints, end: Ints, spans: Sequence[tuple[int, ...]]) -> Ints:
+    """How much of the time between each `begin` and `end` lies in the spans, which follow each other."""
+    if not spans:
+        return np.zeros(len(begin), dtype=np.int64)
+    opens, closes = np.array(spans, dtype=np.int64).T
+    before = np.concatenate([[0], np.cumsum(closes - opens)])
+
+    def until(when: Ints) -> Ints:
+        number = np.searchsorted(opens, when, side="right")
+        return np.asarray(before[number] - np.where(number > 0, np.maximum(0, closes[number - 1] - when), 0))
+
+    return until(end) - until(begin)
 
 
 def _step_modes(calls: Calls, call_step: Ints) -> Ints:
@@ -149,7 +190,7 @@ def phases(calls: Calls) -> tuple[tuple[Scope, ...], Ints]:
     if (calls["train"] == YES).any():
         for call in np.flatnonzero(forward & ~inside & (_said_in_pass(calls, phase) == NO)):
             names[call] = Scope(names[call].path, "evaluate")
-    rows = list(dict.fromkeys(names))
+    rows = list(dict.fromkeys([*names, *(Scope(*row) for row in calls.left_out.calls)]))
     number = {scope: i for i, scope in enumerate(rows)}
     return (*rows, OUTSIDE), np.array([number[name] for name in names], dtype=np.int64)
 

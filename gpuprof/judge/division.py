@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from gpuprof.judge.account import Account
 from gpuprof.record.clocks import Ints
+from gpuprof.record.leftout import Row, Unmarked
 
 Floats = NDArray[np.float64]
 Chosen = NDArray[np.bool_]
@@ -51,21 +53,35 @@ def shares(account: Account, each: Each) -> Floats:
 def _divided(account: Account, each: Each, segments: Chosen, calls: Chosen) -> Floats:
     marked = segments & (account.row >= 0)
     found = np.bincount(account.row[marked], account.spans[marked], len(account.rows)).astype(float)
-    for row in np.unique(account.around[segments & ~marked]):
+    found += _in_rows(account, account.left_out.own_ns)
+    apart = {account.rows.index(row): each for row, each in account.left_out.unmarked.items()}
+    for row in np.union1d(account.around[segments & ~marked], list(apart)).astype(int):
         inside = calls & (account.call_around == row)
         number = np.bincount(account.call_row[inside], minlength=len(account.rows))
         number[row] = 0
-        part = _unmarked(account, int(row), segments & (account.around == row), number, each)
+        part = _unmarked(account, row, segments & (account.around == row), number, each, apart.get(row))
         found += np.where(found > 0, np.nan_to_num(part), part)
     return found
 
 
-def _unmarked(account: Account, row: int, segments: Chosen, number: Ints, each: Each) -> Floats:
-    """The time of these segments, which lie in `row` and in so many calls of the other rows."""
+def _in_rows(account: Account, values: Mapping[Row, int]) -> Floats:
+    return np.array([values.get(row, 0) for row in account.rows], dtype=float)
+
+
+def _unmarked(
+    account: Account, row: int, segments: Chosen, number: Ints, each: Each, left_out: Unmarked | None
+) -> Floats:
+    """The time of these segments, which lie in `row` and in so many calls of the other rows; and of what is left out.
+
+    That was the same of steps which are no longer there.
+    """
     whole = float(account.spans[segments].sum())
     last = len(account.step_mode) - 1
-    steps = np.unique(np.where(account.step[segments] < 0, last, account.step[segments]))
-    around = len(steps) * _usual(account, row)
+    steps = len(np.unique(np.where(account.step[segments] < 0, last, account.step[segments])))
+    if left_out:
+        whole, steps = whole + left_out.ns, steps + left_out.steps
+        number = number + _in_rows(account, left_out.calls).astype(np.int64)
+    around = steps * _usual(account, row)
     sure = np.where((number > 0) & ~np.isnan(each.mean), number * each.mean, 0.0)
     sure *= min(1.0, whole / (sure.sum() + around)) if sure.any() else 1.0
     unsure = np.where((number > 0) & np.isnan(each.mean), number * each.first, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprof.record.clocks import Ints
+from gpuprof.record.leftout import LeftOut
 
 LINE = "line"
 """The phase of a statement of a function that is followed; its path ends with the line's number."""
@@ -63,6 +64,8 @@ class Calls:
     """Calls left out because a mark of theirs could not be read."""
     failure: str = ""
     """What CUDA said, where the end of the work could not be waited for."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What is known of steps that a long run left out; their time is in the windows."""
 
     def __len__(self) -> int:
         return len(self.columns["call"])

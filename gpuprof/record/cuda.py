@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+
 from gpuprof.record import cache, driver
 from gpuprof.record.clocks import MANY, MISSING, Ints, look_up
 from gpuprof.record.gate import Gate, forbidden
@@ -42,6 +44,8 @@ class _EventClock(ABC, Generic[Event]):
         self._ns = array("q")
         self._device = array("b")
         self._stream = array("q")
+        self._gone = 0
+        """Marks with lower numbers are forgotten: where the arrays begin."""
         self._number = itertools.count().__next__
         self._waiting: deque[tuple[int, Event, int, Any]] = deque()
         """Number, event, device and stream of each mark not yet read; about in the order of recording."""
@@ -100,13 +104,26 @@ class _EventClock(ABC, Generic[Event]):
         """
         with self._lock:
             self._read()
-        return look_up(self._ns, marks, MISSING)
+        return look_up(self._ns, self._places(marks), MISSING)
 
     def where(self, marks: Ints) -> tuple[Ints, Ints]:
         """The device ordinal and the stream (its address) of each mark; -1 of one that could not be read yet."""
         with self._lock:
             self._read()
-        return look_up(self._device, marks, -1), look_up(self._stream, marks, -1)
+        at = self._places(marks)
+        return look_up(self._device, at, -1), look_up(self._stream, at, -1)
+
+    def forget(self, before: int) -> None:
+        """Marks with lower numbers will not be asked for any more: what was read of them goes."""
+        with self._lock:
+            gone = min(max(0, before - self._gone), len(self._ns))
+            for column in (self._ns, self._device, self._stream):
+                del column[:gone]
+            self._gone += gone
+
+    def _places(self, marks: Ints) -> Ints:
+        """Where the arrays have them; below 0 for what they have not."""
+        return np.where(marks < 0, marks, marks - self._gone)
 
     def gate(self, limit: float) -> Gate:
         """A gate on the current stream that opens by itself after `limit` seconds."""
@@ -208,11 +225,14 @@ class _EventClock(ABC, Generic[Event]):
 
     def _note(self, number: int, ns: int, device: int, stream: int) -> None:
         """Keep what was read of a mark, in its place: threads may have put marks down in another order."""
-        while len(self._ns) <= number:
+        at = number - self._gone
+        if at < 0:
+            return  # forgotten before the device had come to it
+        while len(self._ns) <= at:
             self._ns.append(MISSING)
             self._device.append(-1)
             self._stream.append(-1)
-        self._ns[number], self._device[number], self._stream[number] = ns, device, stream
+        self._ns[at], self._device[at], self._stream[at] = ns, device, stream
 
     @abstractmethod
     def _here(self) -> tuple[int, Any]: ...

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpuprof.record.calls import COLUMNS, LINE, Bearing, Calls, Scope
-from gpuprof.record.clocks import MISSING, Clock, Ints
+from gpuprof.record.calls import LINE, Bearing, Calls, Scope
+from gpuprof.record.clocks import MISSING, Clock
+from gpuprof.record.finished import finished
 from gpuprof.record.kernels import NoRecordsError
+from gpuprof.record.longrun import Edge, Fold, LongRun
 from gpuprof.record.schedule import Mode, Schedule
 from gpuprof.record.taken import Taken, Taking
 from gpuprof.record.tape import (
@@ -26,11 +28,11 @@ from gpuprof.record.tape import (
     Here,
     Opened,
     Tape,
-    paired,
 )
 from gpuprof.record.taped import TapedCall, Way
 
 _MOST_MARKS, _MOST_ROWS = 1 << 14, 1 << 14  # within a block: reading and packing them takes a while
+_ENOUGH_RECORDS = 500_000  # some 50 MB
 _PATIENCE = 16  # steps between two passes after which the device is waited for, where a pass was asked for
 STATEMENT, REGION, FORWARD, OTHER = 0, 1, 2, 3  # what a scope is to the counting of steps
 
@@ -55,7 +57,8 @@ class CallLog:
     """`with CallLog(clock) as log:` records the calls between `enter` and `leave`; then `log.calls` has them.
 
     Entering drains the device, so that earlier work is not billed here; leaving waits once and reads the marks.
-    `schedule` says which steps are measured how; `watchers` are made anew for each block of steps of their mode.
+    `schedule` says which steps are measured how; `watchers` are made anew for each block of steps of their mode; `fold`
+    sums up the calls that a long run leaves out.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class CallLog:
         clock: Clock,
         schedule: Schedule | None = None,
         watchers: dict[Mode, Callable[[], Attached]] | None = None,
+        fold: Fold | None = None,
     ) -> None:
         self.clock = clock
         self.scopes: list[Scope] = []
@@ -87,6 +91,7 @@ class CallLog:
         self.gone_back = Flag()
         """Whether anything but a forward has been called since the last step began."""
         self._turns: list[tuple[int, int]] = []
+        self.long_run = LongRun(clock, self._tapes, self._turns, self.scopes, self._shapes, fold)
         self._leader = self.leading = -1
         self._ever_back = self._trained = False
         self._attached: list[Attached] = []
@@ -106,6 +111,7 @@ class CallLog:
         self._open_bearing = self._bearing()
         self._host_open = self.clock.host()
         self._first = self.clock.mark()
+        self.long_run.open(self._first, self._host_open, self._open_bearing[1])
         if self._schedule:
             self._begin(self._schedule.mode)
         return self
@@ -263,11 +269,17 @@ class CallLog:
         self._let_be((began - self._host_open) * 1e-9)
         if not self._turns or self._turns[-1][1] != self._mode:
             self._turns.append((number, int(self._mode)))
+        if begins and not evaluates:
+            self.long_run.step(Edge(number, mark, began), self._mode, self._enough)
         return mark
+
+    def _enough(self) -> None:
+        if self._schedule:
+            self._schedule.enough()
 
     def _let_be(self, now: float) -> None:
         """Let the next steps begin without asking, as many as are sure to be of this mode."""
-        quiet = self._mode in (Mode.EVENTS, Mode.PLAIN) and not self._leaving
+        quiet = self._mode & ~Mode.TURNING in (Mode.EVENTS, Mode.PLAIN) and not self._leaving
         leaders = [call for call in self.taped if call.scope == self._leader]
         if self._regular and self._schedule and quiet and len(leaders) == 1:
             (self._quiet,) = leaders
@@ -277,7 +289,9 @@ class CallLog:
     def _count_quiet(self) -> None:
         """Count the steps that began without asking."""
         if self._granted and self._schedule and self._quiet:
-            self._schedule.passed(self._granted - self._quiet.left_quiet())
+            begun = self._granted - self._quiet.left_quiet()
+            self._schedule.passed(begun)
+            self.begun[int(self._mode)] += begun
         self._granted = 0
 
     def _capturing(self) -> bool:
@@ -291,6 +305,7 @@ class CallLog:
             if self._attached:
                 schedule.skip(now)
                 self._stop(mark)
+                self._turning = 0
             self._set(Mode.EVENTS | (Mode.TURNING if self._leaving else Mode.PLAIN))
         elif self._leaving:
             self._turning += 1
@@ -298,7 +313,7 @@ class CallLog:
                 self.clock.wait()  # the queue is longer than the cell: else what was asked for would never come
             if not self._pending():
                 self._finish()
-                schedule.delayed(now)
+                schedule.delayed(now, self._turning)
                 self._begin(schedule.mode)
             else:
                 self._set(Mode.TURNING)
@@ -362,6 +377,8 @@ class CallLog:
     def _keep(self, taken: Taken) -> None:
         """Keep a block of records; where one thread launched in the first, the next do not record threads."""
         self.taken.append(taken)
+        if sum(len(each.launched.records.start) for each in self.taken) > _ENOUGH_RECORDS:
+            self._enough()
         self._several |= len(self._tapes) > 1 or len(np.unique(taken.launched.threads)) > 1
 
     def _set(self, mode: Mode) -> None:
@@ -403,19 +420,10 @@ class CallLog:
     def _read(
         self, window: tuple[int, int], host_window: tuple[int, int, int], bearings: list[tuple[int, int]], failure: str
     ) -> Calls:
-        columns, first, last = paired(self._tapes)
-        columns["mode"] = self._modes(columns["call"])
-        if self._on_device:
-            columns["start"], columns["end"] = self.clock.resolve(first), self.clock.resolve(last)
-        else:
-            columns["start"], columns["end"] = columns["host_start"].copy(), columns["host_end"].copy()
-        columns["device"], columns["stream"] = self.clock.where(first)
-        unread = (columns["start"] == MISSING) | (columns["end"] == MISSING)
-        lost = unread & (first != NO_MARK) & (last != NO_MARK)
-        columns["end"][columns["start"] == MISSING] = MISSING
-        columns = {name: columns[name][~lost] for name in COLUMNS}
-        ends = self.clock.resolve(np.array(window, dtype=np.int64))
-        met = self.clock.resolve(np.array([mark for _, mark in bearings], dtype=np.int64))
+        tapes, marks = self.long_run.kept()
+        columns, lost = finished(tapes, self._turns, marks, self._on_device)
+        ends = marks.times(np.array(window, dtype=np.int64))
+        met = marks.times(np.array([mark for _, mark in bearings], dtype=np.int64))
         close = ends[1] if ends[1] != MISSING else columns["end"].max(initial=ends[0])
         return Calls(
             columns=columns,
@@ -427,13 +435,7 @@ class CallLog:
                 Bearing(host, int(device)) for (host, _), device in zip(bearings, met, strict=True) if device != MISSING
             ),
             on_device=self._on_device,
-            lost=int(lost.sum()),
+            lost=lost,
             failure=failure,
+            left_out=self.long_run.left_out,
         )
-
-    def _modes(self, numbers: Ints) -> Ints:
-        """The mode of each call: that of the step it is in."""
-        if not self._turns:
-            return np.full(len(numbers), int(Mode.EVENTS), dtype=np.int64)
-        begins, modes = np.array(self._turns, dtype=np.int64).T
-        return np.asarray(modes[np.maximum(0, np.searchsorted(begins, numbers, side="right") - 1)])

@@ -131,7 +131,7 @@ def facts(
     """What advice is given on."""
     figures = {(row.path, row.phase): row for row in table.itertuples()}
     grown = {(row.path, row.phase): row.grown_bytes for row in memory.itertuples()}
-    steps = max(1, len(account.step_mode))
+    steps = max(1, account.steps)
     by_row: dict[tuple[str, str], list[KernelFact]] = {}
     for each in kernel_table.itertuples():
         fact = KernelFact(each.name, each.launches, each.busy_us * 1e-6, each.threads)

@@ -14,6 +14,7 @@ import numpy as np
 
 from gpuprof.record.calls import COLUMNS, Bearing, Calls, Scope
 from gpuprof.record.clocks import Ints
+from gpuprof.record.leftout import LeftOut
 from gpuprof.record.schedule import Mode
 from gpuprof.results.seen import Seen
 
@@ -104,6 +105,7 @@ def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:
         "on_device": calls.on_device,
         "lost": calls.lost,
         "failure": calls.failure,
+        "left_out": calls.left_out.to_dict(),
     }
     return write_json(path, "profile", content, _PACKED)
 
@@ -141,6 +143,7 @@ def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
             host_window=tuple(content["host_window"]),
             bearings=tuple(Bearing(*bearing) for bearing in content["bearings"]),
             **{name: content[name] for name in ("on_device", "lost", "failure")},
+            left_out=LeftOut.from_dict(content["left_out"]) if "left_out" in content else LeftOut(),
         )
         seen = content["seen"]
         content["seen"] = seen | {name: _columns(seen[name]) for name in ("kernels", "memory")}

@@ -28,7 +28,7 @@ def layer_steps(account: Account, pace: Pace, table: Any) -> dict[str, LayerStep
         if scope.phase != "evaluate":
             numbers.setdefault(scope.path, []).append(number)
     figures = {(row.path, row.phase): row for row in table.itertuples()}
-    times = calls_a_step(table, len(account.step_mode))
+    times = calls_a_step(table, account.steps)
     found = {path: _layer(pace, numbers[path], [scopes[n] for n in numbers[path]], figures, times) for path in numbers}
     if table.loc[table["phase"] != "", "host_us"].isna().all():  # kernel records slowed the host in every step
         return {path: step._replace(host=math.nan) for path, step in found.items()}

@@ -75,7 +75,8 @@ class Profile(Measured):
     @property
     def warnings(self) -> list[str]:
         """What the reader must know before trusting the figures."""
-        return smallprint.warnings(self.log, self.seen, self.closure, self.ended_by)
+        found = smallprint.warnings(self.log, self.seen, self.closure, self.ended_by)
+        return [*found, *smallprint.inactive(self.seen, self.account.modes)]
 
     @property
     def notes(self) -> list[str]:
@@ -91,7 +92,8 @@ class Profile(Measured):
         device = self.log.on_device
         found = [
             self.about.get("gpu" if device else "processor", ""),
-            *smallprint.passes(self.clock, self.account.step_mode, device),
+            *smallprint.passes(self.clock, self.account.modes, device),
+            *smallprint.chosen(self.log, self.seen, self.account.steps),
             smallprint.first_calls(self.table["first_ms"].sum()),
             "" if self.log.failure or not len(self.log) else f"closes to {percent(self.closure)}",
             f"profiler's own code {percent(self.own_share)}" if self.own_share == self.own_share else "",
@@ -101,7 +103,7 @@ class Profile(Measured):
     @property
     def shown(self) -> Report:
         """What people see of it."""
-        often = calls_a_step(self.table, len(self.account.step_mode))
+        often = calls_a_step(self.table, self.account.steps)
         asked = [self.lines[each.name] for each in self.followed if not each.part_of]
         return Report(
             verdict=self.verdict,

@@ -61,6 +61,10 @@ class Seen:
     """The paths of PyTorch's modules."""
     untold: tuple[str, ...] = ()
     """What of them could not be told apart or followed, and why."""
+    schedule: tuple[int, ...] = ()
+    """The steps to skip, to warm up, to measure, and how often, where that was asked for."""
+    all_kept: str = ""
+    """Why a long run could not leave steps out, where that failed."""
 
     def to_dict(self) -> dict[str, Any]:
         """What a file can hold; `Seen.from_dict` reads it."""
@@ -84,6 +88,8 @@ class Seen:
             "replaced": self.replaced,
             "modules": self.modules,
             "untold": self.untold,
+            "schedule": self.schedule,
+            "all_kept": self.all_kept,
         }
 
     @classmethod
@@ -106,4 +112,6 @@ class Seen:
             replaced=tuple(content.get("replaced", ())),
             modules=tuple(content.get("modules", ())),
             untold=tuple(content.get("untold", ())),
+            schedule=tuple(content.get("schedule", ())),
+            all_kept=content.get("all_kept", ""),
         )

@@ -9,14 +9,15 @@ from gpuprof.record.clocks import Ints
 from gpuprof.record.schedule import Mode
 from gpuprof.record.tape import RAISED
 from gpuprof.results.seen import Seen
-from gpuprof.units import percent, several
+from gpuprof.units import count, percent, several
 
 _NOTICED_NS = 50_000  # a cell of microseconds has some that no mark can hold
 
 
 def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]:
     """What the reader must know before trusting the figures."""
-    raised = int((log["status"] == RAISED).sum())
+    raised = int((log["status"] == RAISED).sum()) + log.left_out.raised
+    lost = log.lost + log.left_out.lost
     devices = np.unique(log["device"][log["device"] >= 0])  # -1: a call that was not marked, or had no device
     unknown, dropped = seen.kernels.unknown, seen.kernels.dropped
     threads = _threads(log, seen)
@@ -29,7 +30,8 @@ def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]
             f"Calls that raised: {raised}. They are in the totals; medians are of those that returned.",
         ),
         (bool(log.failure), f"CUDA reported an error, and later marks could not be read: {log.failure}"),
-        (log.lost > 0, f"{several(log.lost, 'call is', 'calls are')} left out: events could not be read."),
+        (lost > 0, f"{several(lost, 'call is', 'calls are')} left out: events could not be read."),
+        (bool(seen.all_kept), f"All calls of a long run were kept, for leaving some out failed: {seen.all_kept}"),
         (
             unknown > 0,
             f"In no row: {several(unknown, 'kernel')} launched by threads that could not be told apart, or in a region "
@@ -74,6 +76,27 @@ def passes(clock: str, modes: Ints, on_device: bool) -> list[str]:
     parts = [clock + _one_in(len(modes), marked) if marked or not recorded else ""]
     parts += [f"CUPTI kernels{_one_in(len(modes), recorded)}"] if recorded else []
     return [" + ".join(filter(None, parts)), steps]
+
+
+def inactive(seen: Seen, modes: Ints) -> list[str]:
+    """That no step was active, where a schedule was asked for; `modes` are those of all steps."""
+    if not seen.schedule or not bool(((modes >= 0) & (modes & int(Mode.TURNING) > 0)).all()):
+        return []
+    before = several(sum(seen.schedule[:2]), "step")
+    return [f"No active step came: the schedule skips and warms up for {before}, and there were {len(modes)}."]
+
+
+def chosen(log: Calls, seen: Seen, steps: int) -> list[str]:
+    """Which of the steps are measured, and which are kept, where that is not all of them."""
+    found = []
+    if seen.schedule:
+        skip, warmup, active, repeat = seen.schedule
+        often = several(repeat, "time") if repeat else "again and again"
+        found.append(f"schedule: skip {skip}, warm up {warmup}, measure {active}, {often}")
+    if left := log.left_out.steps:
+        kept = f"{count(steps - left)} of {several(steps, 'step')}"
+        found.append(f"kept whole: {kept}, drawn at random; calls and totals are of all")
+    return found
 
 
 def first_calls(first_ms: float) -> str:

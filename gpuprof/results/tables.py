@@ -48,7 +48,7 @@ def layer_table(calls: Calls, account: Account, pace: Pace, clock: str, seen: Se
                 "path": path,
                 "layer": path.rpartition("/")[2],
                 "phase": phase,
-                "calls": count,
+                "calls": count + account.left_out.calls.get((path, phase), 0),
                 "first_ms": math.nan if first is None else first * 1e-6,
                 "total_ms": totals[number] * 1e-6,
                 "mean_us": means[number] * 1e-3,
@@ -183,7 +183,7 @@ def _outside(account: Account) -> _Timed:
         np.bincount(account.step[later], values[later], minlength=last + 1)[used].astype(np.int64)
         for values in (spans, hosts)
     )
-    return _Timed(first, samples, host, nothing, len(account.step_mode))
+    return _Timed(first, samples, host, nothing, account.steps)
 
 
 def kernel_table(calls: Calls, account: Account, seen: Seen) -> Any:

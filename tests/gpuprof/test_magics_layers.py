@@ -108,6 +108,13 @@ def test_options_stand_before_and_after_the_model(ip: InteractiveShell, line: st
     assert ip.user_ns["p"]["A", "forward"].calls == 2
 
 
+@pytest.mark.parametrize("line", ["--schedule 3,1,2,1 -q -v p lm", "-qv p lm --schedule (3, 1, 2, 1)"])
+def test_a_schedule_measures_some_of_the_steps(ip: InteractiveShell, line: str) -> None:
+    ip.run_cell(f"%%layertime {line}\nlm.train(12)")
+    assert ip.user_ns["p"].account.marked_steps().tolist() == [4, 5]
+    assert ip.user_ns["p"]["A", "forward"].calls == 12
+
+
 def test_strings_and_comments_with_minuses_are_the_users(ip: InteractiveShell) -> None:
     ip.user_ns["models"] = {"a --hot b": ip.user_ns["lm"]}
     ip.run_cell("%%layertime -q -v p models['a --hot b']  # and --lines nothing\nlm.train(2)")
@@ -136,6 +143,8 @@ def test_lines_follows_a_function_of_the_notebook(ip: InteractiveShell, user: di
         ("lm --lines len", "whose code is not Python, so it has no lines"),
         ("lm --lines made", "has no source here"),
         ("lm --frobnicate", "unknown option '--frobnicate'"),
+        ("lm --schedule 3,x", "expected numbers of steps, as in 10,5,100,3 .*; got '3,x'"),
+        ("lm --schedule 3", "schedule is \\(skip, warmup, active, repeat\\), whole numbers"),
         ("a.nothing", "no attribute 'nothing'"),
         ("len", "a function written in Python; got <built-in function len>"),
         ("Coder", "expected an object with layers; got the class Coder"),
