@@ -98,7 +98,8 @@ GPUPROF = [
 CNN = [
     ["datasets", "xp"],
     ["checks"],
-    ["im2col", "special"],
+    ["special", "windows"],
+    ["im2col"],
     ["activations.base"],
     ["activations.pieces", "activations.leaky", "activations.smooth", "activations.gated"],
     ["activations.acon", "activations.softmax"],

@@ -7,21 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn.activations import Identity
-from cnn.checks import whole_shape
-from cnn.im2col import im2col
+from cnn.checks import naming, whole, whole_shape
+from cnn.im2col import columns, images
 from cnn.layers.activated import Activated
-from cnn.layers.images import image_shape, layer_col2im, windows
+from cnn.layers.images import Images, fitted, image_shape
 from cnn.xp import Array, Seed, Shape
 
 
-class Conv2d(Activated):
+class Conv2d(Activated, Images):
     """Two-dimensional convolution (cross-correlation, as in the field), then an activation.
 
     Args:
         I_shape: (C, H, W) of an image, or (H, W).
         F_shape: (M, KH, KW): M filters of that size, or (KH, KW) for one.
         stride: a number or (down, across).
-        pad: "same" (O = ceil(I / stride)), a number, or (vertical, horizontal).
+        pad: "same" (O = ceil(I / stride)), "valid" (none), a number, or (vertical, horizontal).
+        dilation: from one pixel of a window to the next, a number or (down, across).
+        groups: the channels, and the filters, are cut into so many groups, and each filter sees the
+            channels of its own group; as many groups as channels make a depthwise convolution.
         name: a name of its own instead of a running one.
         wb_width: weights and biases start as wb_width times a standard normal.
         act, act_dic: the activation and its keywords.
@@ -29,7 +32,7 @@ class Conv2d(Activated):
         mode, dtype: where parameters live, "cpu" or "gpu", and "float32" or "float64".
         seed: for the first weights; a number or a numpy Generator.
 
-    W is (M, C, KH, KW), b is (M,).
+    W is (M, C / groups, KH, KW), b is (M,).
     """
 
     role = "Conv"
@@ -42,6 +45,8 @@ class Conv2d(Activated):
         stride: Any = 1,
         pad: Any = "same",
         *,
+        dilation: Any = 1,
+        groups: int = 1,
         name: str | None = None,
         wb_width: float = 0.05,
         act: str = "ReLU",
@@ -57,19 +62,22 @@ class Conv2d(Activated):
         if isinstance(F_shape, (tuple, list)) and len(F_shape) == 2:
             F_shape = (1, *F_shape)
         M, KH, KW = whole_shape(f"{who}: F_shape", F_shape, "M, KH, KW")
-        self.stride, self.pad_state, O_size = windows(who, (H, W), (KH, KW), stride, pad)
-        super().__init__((C, H, W), (M, *O_size), name=name, mode=mode, dtype=dtype)
+        self.windows = fitted(who, (H, W), (KH, KW), stride, pad, dilation)
+        super().__init__((C, H, W), (M, *self.windows.out), name=name, mode=mode, dtype=dtype)
         self.F_shape = (M, KH, KW)
-        self.make_parameters((M, C, KH, KW), M, wb_width, opt, opt_dic, seed)
+        with naming(self.name):
+            self.groups = _groups(groups, C, M)
+        self.make_parameters((M, C // self.groups, KH, KW), M, wb_width, opt, opt_dic, seed)
         self.make_activation(act, act_dic, seed)
         self.cols: Array = None  # the columns of the last x
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """(N, M, OH, OW) from (N, C, H, W): the filters as rows times the windows as columns."""
         x = self.check_input(x)
-        self.cols, _, _ = im2col(x, self.F_shape[1:], self.stride, self.pad_state)
         M, OH, OW = self.O_shape
-        z = self.W.reshape(M, -1) @ self.cols + self.b[:, None]
+        self.cols = columns(x, self.windows)
+        z = (self._by_group(self.W.reshape(M, -1)) @ self._by_group(self.cols)).reshape(M, -1)
+        z += self.b[:, None]
         y = self.activate(z.reshape(M, -1, OH, OW).transpose(1, 0, 2, 3), train)
         self.y_shape = y.shape
         return y
@@ -79,33 +87,39 @@ class Conv2d(Activated):
         dy = self.check_gradient(dy)
         M = len(self.W)
         dz = self.activate_back(dy).transpose(1, 0, 2, 3).reshape(M, -1)
-        self.dW = (dz @ self.cols.T).reshape(self.W.shape)
         self.db = dz.sum(axis=1)
-        return self.col2im(self.W.reshape(M, -1).T @ dz, (len(dy), *self.I_shape))
+        dz, W = self._by_group(dz), self._by_group(self.W.reshape(M, -1))
+        self.dW = (dz @ self._by_group(self.cols).swapaxes(-1, -2)).reshape(self.W.shape)
+        return images((W.swapaxes(-1, -2) @ dz).reshape(self.cols.shape), self.windows, len(dy))
 
-    def col2im(
-        self, cols: Array, I_shape: Shape, O_shape: Shape | None = None, stride: Any = None, pad: Any = None
-    ) -> Array:
-        """Columns back to images of `I_shape`, with this layer's filter, stride and padding unless given.
-
-        `O_shape` may be given to be checked: the size follows from the rest.
-        """
-        return layer_col2im(self, self.F_shape[1:], cols, I_shape, O_shape, stride, pad)
+    def _by_group(self, rows: Array) -> Array:
+        """(groups, rows / groups, ...) for a product group by group; as they are, where there is one group."""
+        return rows if self.groups == 1 else rows.reshape(self.groups, -1, rows.shape[-1])
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
-        """Of K = C·KH·KW and P = N·OH·OW positions: forward 2MKP + 2MP flops, backward 4MKP + 3MP + KP.
+        """Of K = C·KH·KW / groups and P = N·OH·OW positions: forward 2MKP + 2MP flops.
 
-        The padding's zeros are multiplied, too. Forward reads x, W, b, writes y; backward reads dy, y, x, W
-        and writes dx, dW, db. The identity saves MP, 2MP, and in backward y.
+        Backward 4MKP + 3MP, and KP a group to add the columns up. The padding's zeros are multiplied, too.
+        Forward reads x, W, b, writes y; backward reads dy, y, x, W and writes dx, dW, db. The identity
+        saves MP, 2MP, and in backward y.
         """
         M, K = self.O_shape[0], math.prod(self.W.shape[1:])
         P, bent = N * self.n // M, not isinstance(self.activation, Identity)
         if phase == "forward":
             return 2 * M * K * P + (1 + bent) * M * P, N * (self.prev + self.n) + self.n_parameters
         numbers = N * (2 * self.prev + (1 + bent) * self.n) + self.W.size + self.n_parameters
-        return 4 * M * K * P + (1 + 2 * bent) * M * P + K * P, numbers
+        return 4 * M * K * P + (1 + 2 * bent) * M * P + self.groups * K * P, numbers
 
     def kept(self) -> int:
         """Input, columns, sums and outputs."""
         _, OH, OW = self.O_shape
         return self.prev + OH * OW * math.prod(self.F_shape[1:]) * self.I_shape[0] + 3 * self.n
+
+
+def _groups(groups: Any, C: int, M: int) -> int:
+    """`groups` as a number that divides the channels `C` and the filters `M`."""
+    count = whole("groups", groups)
+    for what, size in (("channels", C), ("filters", M)):
+        if size % count:
+            raise ValueError(f"the {what} (={size}) cannot be cut into groups (={count}) of the same size")
+    return count

@@ -46,6 +46,37 @@ def test_the_gradients_agree_with_differences(xp, mode, I_shape, F_shape, stride
     check_layer(layer, image(xp, 2, I_shape))
 
 
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"I_shape": (4, 6, 5), "F_shape": (6, 3, 2), "groups": 2},
+        {"I_shape": (3, 6, 6), "F_shape": (3, 3, 3), "groups": 3, "stride": 2},
+        {"I_shape": (2, 8, 7), "F_shape": (3, 3, 2), "dilation": (2, 3), "pad": "valid"},
+        {"I_shape": (2, 7, 7), "F_shape": (2, 2, 3), "dilation": 2, "groups": 2, "stride": (1, 2)},
+    ],
+)
+def test_the_gradients_of_groups_and_dilated_filters_agree_with_differences(xp, mode, keywords):
+    layer = Conv2d(**keywords, act="tanh", wb_width=0.5, dtype="float64", mode=mode, seed=1)
+    check_layer(layer, image(xp, 2, keywords["I_shape"]))
+
+
+def test_a_depthwise_convolution_sees_each_channel_alone(xp, mode):
+    layer = Conv2d((3, 5, 5), (3, 3, 3), groups=3, act="identity", mode=mode, seed=0)
+    x = xp.zeros((1, 3, 5, 5), dtype="float32")
+    x[:, 1] = 1
+    y = to_cpu(layer.forward(x) - layer.b[:, None, None])
+    assert layer.W.shape == (3, 1, 3, 3)
+    assert y[0, 1].all()
+    assert not y[0, [0, 2]].any()
+
+
+def test_a_dilated_filter_spans_more_and_keeps_its_weights():
+    layer = Conv2d((1, 9, 9), (2, 3, 3), dilation=(2, 4), pad="valid")
+    assert layer.W.shape == (2, 1, 3, 3)
+    assert layer.O_shape == (2, 5, 1)
+    assert Conv2d((1, 9, 9), (2, 3, 3), dilation=2).O_shape == (2, 9, 9)
+
+
 @pytest.mark.parametrize(("size", "window", "stride"), [(28, 3, 1), (28, 2, 1), (7, 4, 1), (7, 3, 2), (28, 5, 3)])
 def test_same_gives_size_over_stride_rounded_up(size, window, stride):
     layer = Conv2d((1, size, size), (2, window, window), stride=stride)
@@ -118,6 +149,19 @@ def test_an_input_of_another_shape_is_refused(xp, mode):
         ({"F_shape": (2, 3, 3), "stride": 0}, ValueError, "Conv: stride is 0; expected 1 or more"),
         ({"F_shape": (2, 3, 3), "pad": -1}, ValueError, "Conv: pad is -1; expected 0 or more"),
         ({"F_shape": (2, 3, 3), "pad": 0.5}, TypeError, "Conv: pad is 0.5; expected a whole number"),
+        ({"F_shape": (2, 3, 3), "pad": "full"}, ValueError, "Conv: pad is 'full'; expected 'same', 'valid', a number"),
+        (
+            {"F_shape": (2, 3, 3), "pad": 0, "dilation": 3},
+            ValueError,
+            r"Conv: a window of \(3, 3\) with dilation \(3, 3\), which spans \(7, 7\), is larger than the padded image",
+        ),
+        ({"F_shape": (2, 3, 3), "dilation": 0}, ValueError, "Conv: dilation is 0; expected 1 or more"),
+        (
+            {"F_shape": (2, 3, 3), "groups": 2},
+            ValueError,
+            r"Conv: the channels \(=1\) cannot be cut into groups \(=2\) of the same size",
+        ),
+        ({"F_shape": (2, 3, 3), "groups": 0}, ValueError, "Conv: groups is 0; expected 1 or more"),
         ({"F_shape": (2, 3, 3), "act": "relux"}, ValueError, "unknown activation 'relux'"),
         ({"F_shape": (2, 3, 3), "opt": "Adan"}, ValueError, r"unknown optimizer 'Adan'; did you mean 'Adam'\?"),
     ],

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from cnn.im2col import col2im, im2col, out_size, pad_state
+from cnn.im2col import col2im, im2col
+from cnn.windows import out_size, pad_state
 from cnn.xp import to_cpu
 
 CASES = [  # I_shape, window, stride, pad
@@ -89,8 +90,8 @@ def test_a_window_larger_than_the_image_is_refused(xp):
 
 
 def test_an_unknown_pad_is_answered_with_the_known_ones(xp):
-    with pytest.raises(ValueError, match="pad is 'valid'; expected 'same', a number or a pair"):
-        im2col(xp.zeros((1, 1, 4, 4)), (2, 2), 1, "valid")
+    with pytest.raises(ValueError, match="pad is 'full'; expected 'same', 'valid', a number or a pair"):
+        im2col(xp.zeros((1, 1, 4, 4)), (2, 2), 1, "full")
 
 
 def test_columns_that_do_not_belong_to_the_images_are_refused(xp):

@@ -11,6 +11,7 @@ CASES = [  # I_shape, pool, stride, pad
     ((2, 7, 7), 3, 2, 1),
     ((1, 8, 6), 3, 1, 1),
     ((2, 9, 9), 2, 3, 0),
+    ((2, 7, 9), (2, 3), None, (1, 1)),
 ]
 
 
@@ -88,6 +89,35 @@ def test_max_index_of_ties_is_a_mask_in_the_type_of_the_data(xp, mode):
     layer.forward(xp.asarray([[[[0, 1, 0, 0], [1, 0, 0, 1]]]], dtype="float32"))
     assert layer.max_index.tolist() == [[0, 1, 1, 0], [0, 0, 0, 1]]
     assert layer.max_index.dtype == np.float32
+
+
+def test_pixels_beyond_the_last_whole_window_are_not_looked_at(xp, mode):
+    x = xp.zeros((1, 1, 5, 5), dtype="float32")
+    x[..., 4, :] = x[..., 4] = 9
+    layer = MaxPool2d((1, 5, 5), 2, mode=mode)
+    assert layer.O_shape == (1, 2, 2)
+    assert not layer.forward(x).any()
+    assert not layer.backward(xp.ones((1, 1, 2, 2), dtype="float32"))[..., 4].any()
+    whole = MaxPool2d((1, 5, 5), 2, pad="same", mode=mode)
+    assert to_cpu(whole.forward(x))[0, 0].tolist() == [[0, 0, 9], [0, 0, 9], [9, 9, 9]]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_window_with_a_nan_gives_nan_and_its_gradient_to_the_first(xp, mode, stride):
+    layer = MaxPool2d((1, 2, 2), 2, stride, mode=mode)
+    y = layer.forward(xp.asarray([[[[1, float("nan")], [2, 3]]]], dtype="float32"))
+    assert np.isnan(to_cpu(y)).all()
+    assert to_cpu(layer.backward(xp.ones_like(y))).ravel().tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("stride", [2, 1])
+def test_a_batch_of_another_size_is_fine(xp, mode, stride):
+    layer = MaxPool2d((2, 4, 4), 2, stride, mode=mode, dtype="float64")
+    for N in (3, 1, 3, 2):
+        x = image(xp, (2, 4, 4), N)
+        dx = layer.backward(xp.ones_like(layer.forward(x)))
+        assert dx.shape == x.shape
+        assert float(dx.sum()) == layer.n * N
 
 
 def test_padding_never_wins(xp, mode):
