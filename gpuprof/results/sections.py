@@ -11,6 +11,7 @@ from gpuprof.judge.cost import bytes_text
 from gpuprof.judge.findings import Finding
 from gpuprof.judge.kernelnames import function
 from gpuprof.units import column_unit, count, digits, percent
+from gpuprof.views.colours import GPU
 from gpuprof.views.grid import Cell, Grid
 from gpuprof.views.parts import shortened
 from gpuprof.views.report import Advice, Section
@@ -59,7 +60,9 @@ def _kernels(kernels: Any, a_step: Mapping[tuple[str, str], float]) -> Section:
     columns: dict[str, Callable[[Any], Cell]] = {
         "kernel": lambda row: _cut(function(row.name), 48, row.name),
         "launched in": lambda row: Cell(_label(row)),
-        f"GPU busy ({unit})": lambda row: Cell(digits(row.busy_us * 1e-6 / size), share=_share(row.busy_us, total)),
+        f"GPU busy ({unit})": lambda row: Cell(
+            digits(row.busy_us * 1e-6 / size), share=_share(row.busy_us, total), colour=GPU
+        ),
         "launches": lambda row: Cell(count(row.launches)),
         "threads": lambda row: Cell(count(row.threads) if row.threads else ""),
         "registers": lambda row: Cell(count(row.registers) if row.registers else ""),
@@ -94,7 +97,7 @@ def _hot(hot: Any) -> Section:
     columns: dict[str, Callable[[Any], Cell]] = {
         "line": _place,
         "source": lambda row: _cut(row.source, _CODE, row.source),
-        f"GPU busy ({unit})": lambda row: Cell(digits(row.busy_us * 1e-6 / size), share=row.share),
+        f"GPU busy ({unit})": lambda row: Cell(digits(row.busy_us * 1e-6 / size), share=row.share, colour=GPU),
         "of all": lambda row: Cell(percent(row.share)),
         "launches": lambda row: Cell(count(row.launches)),
         "threads": lambda row: Cell(count(row.threads) if row.threads else ""),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gpuprof.units import bar, column_unit, count, digits, percent
+from gpuprof.views.colours import GPU, HOST, PHASES, SKY
 
 _PHASES = ("forward", "backward", "update", "recompute", "evaluate", "region")
 
@@ -23,6 +24,8 @@ class Cell:
     share: float = math.nan
     whole: str = ""
     """The text in full, where it was cut."""
+    colour: str = ""
+    """Of its bar, as "#0072B2"; "" for that of warmth."""
 
 
 @dataclass(frozen=True)
@@ -115,17 +118,23 @@ def _phases(table: Any, order: Sequence[str]) -> list[str]:
 
 
 def _step_columns(figures: Sequence[LayerStep]) -> list[tuple[str, list[Cell]]]:
-    """Heading and cells of the columns that hold figures of a step; the bar of busy is its share of all that is."""
-    (host, host_unit), (busy, busy_unit) = (column_unit(getattr(f, name) for f in figures) for name in ("host", "busy"))
-    works = sum(f.busy for f in figures if f.busy == f.busy) or math.nan
+    """Heading and cells of the columns that hold figures of a step."""
+    idle = [percent(f.idle / (f.idle + f.busy)) if f.busy > 0 else "" for f in figures]
     columns = [
-        (f"host ({host_unit})", [Cell(digits(f.host / host)) for f in figures]),
-        (f"GPU busy ({busy_unit})", [Cell(digits(f.busy / busy), share=f.busy / works) for f in figures]),
-        ("GPU idle", [Cell(percent(f.idle / (f.idle + f.busy)) if f.busy > 0 else "") for f in figures]),
+        _times("host", [f.host for f in figures], HOST),
+        _times("GPU busy", [f.busy for f in figures], GPU),
+        ("GPU idle", [Cell(text) for text in idle]),
         ("launches", [Cell(count(f.launches)) for f in figures]),
         ("gain", [Cell(percent(f.gain)) for f in figures]),
     ]
     return [(name, cells) for name, cells in columns if name == "gain" or any(cell.text for cell in cells)]
+
+
+def _times(name: str, seconds: Sequence[float], colour: str) -> tuple[str, list[Cell]]:
+    """A column of times, each with a bar as long as it is beside the longest."""
+    size, unit = column_unit(seconds)
+    longest = max((t for t in seconds if t > 0), default=math.nan)
+    return f"{name} ({unit})", [Cell(digits(t / size), share=t / longest, colour=colour) for t in seconds]
 
 
 def _short(path: str, most: int = 48) -> str:
@@ -139,4 +148,5 @@ def _time(row: Any, size: float, warmest: float) -> Cell:
     wider = max(row.high_us - row.median_us, row.median_us - row.low_us) * 1e-6 / size
     after = [f"±{digits(wider, 1)}"] if wider == wider else []  # not NaN: there were samples enough for an interval
     heat = row.share / warmest if warmest > 0 and row.share > 0 and row.phase != "evaluate" else 0.0
-    return Cell(digits(row.median_us * 1e-6 / size), heat, " ".join([*after, "◀"] if heat == 1 else after))
+    marks = " ".join([*after, "◀"] if heat == 1 else after)
+    return Cell(digits(row.median_us * 1e-6 / size), heat, marks, colour=PHASES.get(row.phase, SKY))

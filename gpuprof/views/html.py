@@ -10,6 +10,7 @@ from gpuprof.views.colours import OTHER, QUANTITIES
 from gpuprof.views.grid import Grid
 from gpuprof.views.parts import (
     CELL,
+    FAINT,
     NAME,
     PRE,
     cell,
@@ -31,7 +32,7 @@ _CARD = (
 )
 _FIGURE = "font-size:170%;font-weight:600;line-height:1.25;white-space:nowrap;font-variant-numeric:tabular-nums"
 _ENDS = "display:flex;justify-content:space-between;gap:.5em;white-space:nowrap"
-_FINE = "font-size:80%;opacity:.75"
+_FINE = f"font-size:80%;{FAINT}"
 _TRACK = "height:3px"
 _EMPTY, _THIN = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
 _KERNEL = "text-align:left;padding:2px 10px;min-width:14em;overflow-wrap:anywhere;font-family:monospace"

@@ -6,22 +6,31 @@ import re
 from collections.abc import Iterable
 from html import escape
 
+from gpuprof.units import digits
+from gpuprof.views.colours import rgb
 from gpuprof.views.grid import Cell, Grid
 
-CELL = "text-align:right;padding:2px 10px;white-space:nowrap;font-variant-numeric:tabular-nums"
+CELL = "text-align:right;padding:2px clamp(4px,1vw,10px);white-space:nowrap;font-variant-numeric:tabular-nums"
 NAME = CELL.replace("right", "left")
 PRE = "margin:.3em 0;padding:.5em .7em;overflow-x:auto;background:rgba(128,128,128,.12);color:inherit;line-height:1.35"
 MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
-_BEFORE, _AFTER = "padding-right:2px", "text-align:left;padding-left:2px"
+FAINT = "opacity:.75"  # of small print: still read on all grounds, though not on a tint
+# the first column stays in sight where the table is scrolled, and leaves the figures room there
+_FIRST = "overflow-wrap:anywhere;position:sticky;left:0;z-index:1;backdrop-filter:blur(12px)"
+_HEADED = re.compile(r"(.*) \((.{1,3})\)")  # a heading and its unit
+_BEHIND = "display:inline-block;text-align:left;font-size:90%"
+_WARM = "#E67800"
+_TINT = 0.36  # of a bar behind text: the most through which the text of all themes is read
+_COOL = 0.05  # of the coolest phase
 _CODE = f"{MONO};font-size:92%"
 _UNIT = re.compile(r"(?<=\d) (?=%|×|[µmn]?s\b|[kMGT]?B\b|\d{3}\b)")  # a number and its unit stay on one line
-_SMALL = "font-size:85%;opacity:.75;margin:.3em 0"
+_SMALL = f"font-size:85%;{FAINT};margin:.3em 0"
 _LONG = 64
 
 
 def page(*parts: str) -> str:
     """The parts that are there, one under the other, no wider than is read with ease."""
-    return "\n".join(['<div style="max-width:70em">', *filter(None, parts), "</div>"])
+    return "\n".join(['<div style="max-width:70em;overflow-wrap:anywhere">', *filter(None, parts), "</div>"])
 
 
 def prose(text: str) -> str:
@@ -62,25 +71,54 @@ def shortened(name: str, most: int = _LONG) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-most // 2 + 1 :]}"
 
 
-def shade(share: float) -> str:
+def shade(share: float, colour: str = "") -> str:
     """A style: a bar behind the text, from the left; both themes' text stays legible on it."""
     if not share > 0:
         return ""
     end = f"{100 * min(share, 1.0):.1f}%"
-    return f";background:linear-gradient(to right,rgba(230,120,0,.42) {end},transparent {end})"
+    return f";background:linear-gradient(to right,{_tint(colour, _TINT)} {end},transparent {end})"
+
+
+def _tint(colour: str, share: float) -> str:
+    """So much of a colour over whatever is beneath."""
+    red, green, blue = (round(255 * part) for part in rgb(colour or _WARM))
+    return f"rgba({red},{green},{blue},{digits(share, 2).lstrip('0')})"
+
+
+def _warmth(cell: Cell) -> str:
+    """A style: the tint of a phase, and a bar under its text."""
+    end = f"{100 * cell.heat:.1f}%"
+    line = f"linear-gradient(to right,{cell.colour or _WARM} {end},transparent {end}) 0 100%/100% 3px no-repeat"
+    return f";background:{line},{_tint('', _COOL + (_TINT - _COOL) * cell.heat)}"
 
 
 def grid_table(grid: Grid) -> str:
     """The grid as an HTML table that scrolls; warm cells are tinted so that either text colour stays legible."""
-    halved = {i for row in grid.rows for i, cell in enumerate(row) if cell.after}
-    head = "".join(
-        f'<th style="{NAME if i in grid.words else CELL}"{" colspan=2" if i in halved else ""}>{escape(name)}</th>'
-        for i, name in enumerate(grid.head)
-    )
+    styles = [_style(i, grid) for i in range(len(grid.head))]
+    behind = [max((len(row[i].after) for row in grid.rows), default=0) for i in range(len(grid.head))]
+    head = "".join(_heading(name, style) for name, style in zip(grid.head, styles, strict=True))
     body = "\n".join(
-        f"<tr>{''.join(_cell(cell, i, grid, i in halved) for i, cell in enumerate(row))}</tr>" for row in grid.rows
+        f"<tr>{''.join(_cell(cell, i, grid, styles[i], behind[i]) for i, cell in enumerate(row))}</tr>"
+        for row in grid.rows
     )
     return scrolled(head, body)
+
+
+def _style(column: int, grid: Grid) -> str:
+    """How a column's cells are set."""
+    style = NAME if column in grid.words else CELL
+    if column == 0:
+        longest = max((len(row[0].text) for row in grid.rows), default=0)
+        style = f"{style.replace('nowrap', 'normal')};{_FIRST};min-width:min({longest + 2}ch,30vw)"
+    return f"{style};{MONO}" if column in grid.code else style
+
+
+def _heading(name: str, style: str) -> str:
+    """A column's name; its unit stands below, so that columns of figures are narrow."""
+    found = _HEADED.fullmatch(name)
+    unit = f'<br><span style="{FAINT};font-weight:normal">{escape(found[2])}</span>' if found else ""
+    style = style.replace(f";{MONO}", "")
+    return f'<th style="{style};vertical-align:bottom">{escape(found[1] if found else name)}{unit}</th>'
 
 
 def cell(text: str, column: int) -> str:
@@ -88,16 +126,12 @@ def cell(text: str, column: int) -> str:
     return f'<th style="{NAME}">{escape(text)}</th>' if column == 0 else f'<td style="{CELL}">{escape(text)}</td>'
 
 
-def _cell(cell: Cell, column: int, grid: Grid, halved: bool) -> str:
-    tag, style = ("th" if column == 0 else "td"), (NAME if column in grid.words else CELL)
-    if column in grid.code:
-        tag, style = "td", f"{style};{MONO};white-space:pre"
+def _cell(cell: Cell, column: int, grid: Grid, style: str, behind: int) -> str:
+    """A cell; in a column where something stands behind the text, in all of its cells so much room is left for it."""
+    tag = "th" if column == 0 and column not in grid.code else "td"
     title = f' title="{escape(cell.whole)}"' if cell.whole else ""
-    tint = f";background:rgba(230,120,0,{0.05 + 0.4 * cell.heat:.2f})" if cell.heat > 0.01 else shade(cell.share)
-    if not halved:
-        return f'<{tag} style="{style}{tint}"{title}>{escape(cell.text)}</{tag}>'
-    after = f'<span style="opacity:.65">{escape(cell.after)}</span>'
-    return (
-        f'<td style="{style};{_BEFORE}{tint}"{title}>{escape(cell.text)}</td>'
-        f'<td style="{style};{_AFTER}{tint}">{after}</td>'
-    )
+    tint = _warmth(cell) if cell.heat > 0.01 else shade(cell.share, cell.colour)
+    tint += ";min-width:4.5em" if cell.share == cell.share else ""
+    room = f"{_BEHIND};min-width:{behind}ch"
+    after = f' <span style="{room}">{escape(cell.after)}</span>' if behind else ""
+    return f'<{tag} style="{style}{tint}"{title}>{escape(cell.text)}{after}</{tag}>'

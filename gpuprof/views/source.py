@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from gpuprof.units import bar, percent
-from gpuprof.views.parts import MONO, shade
+from gpuprof.views.parts import FAINT, MONO, shade
 
 _TABLE = f"{MONO};font-size:92%;line-height:1.45;color:inherit;border-collapse:collapse"
 _CELL = "text-align:right;padding:0 8px;white-space:nowrap;font-variant-numeric:tabular-nums"
@@ -15,7 +15,6 @@ _HEAD = (
     "text-align:right;padding:2px 8px;white-space:nowrap;font-weight:600;border-bottom:1px solid rgba(128,128,128,.4)"
 )
 _CODE = "text-align:left;padding:0 8px;white-space:pre"
-_FAINT = "opacity:.55"
 _WIDTH = 8  # of a bar in text
 
 
@@ -76,11 +75,11 @@ class Listing:
         before, behind = (
             "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in texts) for texts in self._cells(line)
         )
-        note = f'<span style="{_FAINT}">   ← {escape(line.note)}</span>' if line.note else ""
+        note = f'<span style="{FAINT}">   ← {escape(line.note)}</span>' if line.note else ""
         return (
-            f'<tr><td style="{_CELL};{_FAINT}">{line.number}</td>{before}'
+            f'<tr><td style="{_CELL};{FAINT}">{line.number}</td>{before}'
             f'<td style="{_CELL};min-width:7em{shade(line.share)}">{escape(percent(line.share))}</td>'
-            f'<td style="{_CODE}{"" if line.figures else f";{_FAINT}"}">{escape(line.code)}{note}</td>{behind}</tr>'
+            f'<td style="{_CODE}{"" if line.figures else f";{FAINT}"}">{escape(line.code)}{note}</td>{behind}</tr>'
         )
 
 

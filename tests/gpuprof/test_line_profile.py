@@ -232,7 +232,7 @@ def test_html_escapes_code_names_and_results() -> None:
 
 def test_html_draws_the_share_as_a_bar_and_leaves_both_themes_their_colours() -> None:
     html = profile()._repr_html_()
-    assert "linear-gradient(to right,rgba(230,120,0,.42) 97.0%,transparent 97.0%)" in html
+    assert "linear-gradient(to right,rgba(230,120,0,.36) 97.0%,transparent 97.0%)" in html
     assert ";color:" not in html.replace(";color:inherit", "")
     assert "#fff" not in html
 

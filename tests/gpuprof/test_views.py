@@ -450,7 +450,7 @@ def test_prose_sets_code_and_keeps_numbers_with_their_units() -> None:
 
 def test_a_cell_has_a_bar_as_long_as_its_share() -> None:
     page = grid_table(Grid(("a", "b"), ((Cell("x"), Cell("41 %", share=0.41)),)))
-    assert "linear-gradient(to right,rgba(230,120,0,.42) 41.0%,transparent 41.0%)" in page
+    assert "linear-gradient(to right,rgba(230,120,0,.36) 41.0%,transparent 41.0%)" in page
 
 
 def test_a_text_that_was_cut_is_whole_under_the_pointer() -> None:
