@@ -24,6 +24,7 @@ from gpuprof.cells import Cells
 from gpuprof.hooks.source import Source
 from gpuprof.latest import Result
 from gpuprof.notebook import NotebookOutput, UsersFrames, progress
+from gpuprof.progressline import ProgressLine
 from gpuprof.record.gate import CaptureError
 from gpuprof.results.profile import Profile
 from gpuprof.timings import Timings
@@ -92,7 +93,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             %layertime --lines CALL
 
         MODEL is an expression: an object with `layers`, a list of layers, a layer, a method (a.encode) or a function.
-        The cell runs once and its value is its own; with -o it is the Profile. -q shows nothing, -v stores the Profile
+        The cell runs once and its value is its own; with -o it is the Profile. Once it has run for a second, a line
+        tells how many steps there have been, until it ends. -q shows nothing, -v stores the Profile
         under NAME (so does gpuprof.last), -w runs the cell N times before, unprofiled, -r profiles N runs of it.
         --kernels takes kernel records from the first step on (else on a share of what lasts above a second). --lines
         follows the statements of a method, such as Pool1.backward, on a share of the steps; --hot notes the line of
@@ -121,6 +123,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                 hot="hot" in options,
                 graph="graph" in options,
                 schedule=options.get("schedule"),
+                progress=None if "q" in options else ProgressLine(publisher=self.shell.display_pub),
                 namespace=self.shell.user_ns,
             )
         value = None

@@ -10,6 +10,7 @@ from gpuprof.hooks.methods import OUTSIDE_PATH
 from gpuprof.latest import last
 from gpuprof.passes.measurement import Wishes
 from gpuprof.profiling import LayerTime, innermost, line_time
+from gpuprof.progressline import ProgressLine
 from gpuprof.record.calls import in_a_line
 from gpuprof.record.clocks import Clock
 from gpuprof.record.tape import RAISED
@@ -31,6 +32,7 @@ def layertime(
     hot: bool = False,
     graph: bool = False,
     schedule: Iterable[int] | None = None,
+    progress: bool = False,
     clock: Clock | None = None,
 ) -> LayerTime:
     """A context manager that profiles what is run inside it, layer by layer and phase by phase.
@@ -51,13 +53,23 @@ def layertime(
     graph: afterwards, capture a typical step on copies of the layers and replay it: see `profile.graph`.
     schedule: (skip, warmup, active, repeat), numbers of steps as in `torch.profiler.schedule`: of each cycle the
     `active` steps alone are measured, after `skip` steps and `warmup` ones; repeat 0 (or left out) is for ever.
+    progress: say on a line of stderr, between steps, how far it is; from a second on, twice a second.
 
     A run may last for hours: beyond some 300 000 calls it keeps steps drawn at random, and of the others exact counts
     and totals. The profile is made even where the code inside raises. Raises ValueError where there are no layers and
     for a schedule that is none, TypeError for what cannot be wrapped.
     """
     wanted = [lines] if isinstance(lines, str) or callable(lines) else list(lines)
-    return LayerTime((model, *more), clock, kernels=kernels, lines=wanted, hot=hot, graph=graph, schedule=schedule)
+    return LayerTime(
+        (model, *more),
+        clock,
+        kernels=kernels,
+        lines=wanted,
+        hot=hot,
+        graph=graph,
+        schedule=schedule,
+        progress=ProgressLine("stderr") if progress else None,
+    )
 
 
 def linetime(

@@ -26,6 +26,7 @@ from gpuprof.judge.hot import hot_lines
 from gpuprof.judge.layercost import ArrayBytes, layer_cost
 from gpuprof.latest import keep
 from gpuprof.linewatch import Function, LineWatch, method_name, named, qualified, to_follow
+from gpuprof.progressline import ProgressLine
 from gpuprof.record.calls import Calls, Scope
 from gpuprof.record.clocks import Clock, clock_for
 from gpuprof.record.inspect import Inspection, Inspector
@@ -64,6 +65,7 @@ class LayerTime:
         blocks: Iterable[Block] | None = None,
         graph: bool = False,
         schedule: Iterable[int] | None = None,
+        progress: ProgressLine | None = None,
     ) -> None:
         others, self._targets = split(models)
         self._models = others
@@ -82,6 +84,7 @@ class LayerTime:
         if hasattr(clock, "library"):  # a fake device has no CUPTI and no pools
             watchers[Mode.INSPECT] = lambda: Inspector(self._inspection, len(self._log.taken))
         self._log = CallLog(clock, passes, watchers, folded)
+        self._progress = progress
         self._lines = to_follow(wanted, self._layers, self._targets, self._log)
         self._stack = ExitStack()
         self._methods: list[TimedMethod] = []
@@ -109,6 +112,8 @@ class LayerTime:
 
     def __enter__(self) -> LayerTime:
         with ExitStack() as stack:
+            if self._progress:
+                self._log.telling = stack.enter_context(self._progress).tell
             self._methods = stack.enter_context(timed(self._layers, self._log))
             self._methods += stack.enter_context(self._modules.logged()).methods
             self._methods += [

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # A module imports only from rows above its own.
 GPUPROF = [
-    ["units", "options", "output"],
+    ["units", "options", "output", "progressline"],
     ["device"],
     ["environment"],
     ["record.activity", "record.driver"],

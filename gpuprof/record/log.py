@@ -14,7 +14,7 @@ from gpuprof.record.clocks import MISSING, Clock
 from gpuprof.record.finished import finished
 from gpuprof.record.kernels import NoRecordsError
 from gpuprof.record.longrun import Edge, Fold, LongRun
-from gpuprof.record.schedule import Mode, Schedule
+from gpuprof.record.schedule import Mode, Schedule, spoken
 from gpuprof.record.taken import Taken, Taking
 from gpuprof.record.tape import (
     FAILED,
@@ -30,9 +30,11 @@ from gpuprof.record.tape import (
     Tape,
 )
 from gpuprof.record.taped import TapedCall, Way
+from gpuprof.units import several
 
 _MOST_MARKS, _MOST_ROWS = 1 << 14, 1 << 14  # within a block: reading and packing them takes a while
 _ENOUGH_RECORDS = 500_000  # some 50 MB
+_TELL_NS = 500_000_000
 _PATIENCE = 16  # steps between two passes after which the device is waited for, where a pass was asked for
 STATEMENT, REGION, FORWARD, OTHER = 0, 1, 2, 3  # what a scope is to the counting of steps
 
@@ -99,6 +101,9 @@ class CallLog:
         self._leaving: list[tuple[Attached, int]] = []
         self._several = False
         self._turning = 0
+        self.telling: Callable[[str], None] | None = None
+        """Is told between steps, twice a second once the log has been open for one, how far it is."""
+        self._tell_at = 0
         self._regular = True
         """Whether each call of the leader has begun a step."""
         self._granted = 0
@@ -110,6 +115,7 @@ class CallLog:
         self.clock.wait()
         self._open_bearing = self._bearing()
         self._host_open = self.clock.host()
+        self._tell_at = self._host_open + 2 * _TELL_NS
         self._first = self.clock.mark()
         self.long_run.open(self._first, self._host_open, self._open_bearing[1])
         if self._schedule:
@@ -249,6 +255,9 @@ class CallLog:
             self.leading = tape.number  # the thread that led has nothing open: this one goes on
         if self._on_device and self._capturing():
             return NO_MARK  # in a capture nothing may be asked of the device
+        self._count_quiet()
+        if self.telling and began >= self._tell_at:
+            self._tell(self.telling, began)
         self.clock.tidy(_MOST_MARKS)
         tape.pack(_MOST_ROWS)
         mark = self.mark_now(tape, began) if self._on_device else NO_MARK
@@ -258,7 +267,6 @@ class CallLog:
         self.gone_back.up &= evaluates  # an evaluation is no step: the next one has the update before it to begin by
         self._ever_back |= back
         begins = first or back or not self._ever_back
-        self._count_quiet()
         if not first and self._schedule and (begins or evaluates):
             try:
                 self._turn(self._schedule, (began - self._host_open) * 1e-9, mark, evaluates)
@@ -272,6 +280,15 @@ class CallLog:
         if begins and not evaluates:
             self.long_run.step(Edge(number, mark, began), self._mode, self._enough)
         return mark
+
+    def _tell(self, tell: Callable[[str], None], now: int) -> None:
+        """Say how far it is; where nobody listens any more, no more."""
+        self._tell_at = now + _TELL_NS
+        steps, seconds = several(sum(self.begun.values()), "step"), (now - self._host_open) * 1e-9
+        try:
+            tell(f"{steps}, {seconds:.0f} s ({spoken(self._mode, self._on_device)})")
+        except Exception:  # a stdout that was closed
+            self.telling = None
 
     def _enough(self) -> None:
         if self._schedule:

@@ -29,6 +29,15 @@ class Mode(IntFlag):
 KERNELS = Mode.EVENTS | Mode.RECORDS
 
 
+def spoken(mode: Mode, on_device: bool) -> str:
+    """What is measured in steps of this mode, in words."""
+    if mode & Mode.TURNING:
+        return "warming up" if mode & Mode.EVENTS else "not measured"
+    parts = ((Mode.RECORDS, "kernel records"), (Mode.LINES, "lines"), (Mode.INSPECT, "waits and memory"))
+    times = "events" if on_device and mode & Mode.EVENTS else "host times"
+    return " and ".join(words for kind, words in parts if mode & kind) or times
+
+
 class Plan(NamedTuple):
     """Which steps are measured at all, in the words of `torch.profiler.schedule`: counts of steps.
 
