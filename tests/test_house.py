@@ -32,7 +32,7 @@ GPUPROF = [
     ["record.longrun"],
     ["record.log"],
     ["record.inspect", "record.launches"],
-    ["hooks.makers", "hooks.modules", "hooks.source", "hooks.standin"],
+    ["hooks.boundary", "hooks.makers", "hooks.modules", "hooks.source", "hooks.standin"],
     ["hooks.methods"],
     ["hooks.backwards", "hooks.optimizers"],
     ["hooks.torchmodules"],

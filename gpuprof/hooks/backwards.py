@@ -10,75 +10,58 @@ giving a parameter its own) belongs to the call whose node it has come from. The
 
 from __future__ import annotations
 
+import functools
 import sys
-import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
-from operator import itemgetter
-from typing import Any, NamedTuple
+from operator import methodcaller
+from threading import get_ident
+from typing import Any
 
-from gpuprof.hooks.makers import Maker, Makers
+from gpuprof.hooks.boundary import Boundaries, Opened
+from gpuprof.hooks.makers import Here, Maker, Makers, chain
 from gpuprof.hooks.standin import StandIn
 from gpuprof.record.log import CallLog
-from gpuprof.record.tape import FAILED, NO_MARK, RAISED, RETURNED, UNSAID, Tape
-from gpuprof.record.taped import Way
+from gpuprof.record.tape import RAISED, RETURNED, Tape
 
 _MOST_ROWS = 1 << 14
-_LEAF = 1 << 63  # what gives a parameter its gradient has a number beyond all others
-_BETWEEN_DEVICES = "ToCopyBackward0"
-
-
-class _Open(NamedTuple):
-    """A backward call that has begun."""
-
-    maker: Maker
-    number: int
-    shape: object
-    began: int
-    start: int
-    mark: int
-
-
-class _Here(threading.local):
-    """The calling thread's makers."""
-
-    def __init__(self, every: list[Makers]) -> None:
-        self.makers = Makers()
-        every.append(self.makers)
+_NUMBER = methodcaller("_sequence_nr")
 
 
 class Backwards:
-    """Writes down the backward calls on a log; is told like a `TapedCall` how that is to be done."""
+    """The backward calls of modules, on a log."""
 
-    scope = -2
-    seen = True
-
-    def __init__(self, log: CallLog, devices: int = 1) -> None:
+    def __init__(self, log: CallLog, boundaries: Boundaries, devices: int = 1) -> None:
         self.log = log
-        self.makers: list[Makers] = []
-        """Of each thread that has called a module."""
-        self._here = _Here(self.makers)
+        self.boundaries = boundaries
         self.why = ""
         """Why backward calls are not followed any more."""
-        self.marks = self.watched = False
+        self._makers: list[Makers] = []
+        self._here = Here(self._makers)
         self._several = devices > 1
-        self._made: dict[Makers, int] = {}
+        self._made: dict[int, int] = {}
         self._ended = False
-        log.taped.append(self)  # type: ignore[arg-type] # it is asked for what is here alone
-
-    def set_way(self, way: Way) -> None:
-        """How the next calls are to be written down."""
-        self.marks, self.watched = way.marks, way.watched
+        torch: Any = sys.modules["torch"]
+        self.queue: Callable[[Callable[[], None]], None] = torch.autograd.Variable._execution_engine.queue_callback
+        """Has something called by the thread that comes to the end of the engine's run."""
+        functions = torch._C._functions
+        self._leaf: Any = functions.AccumulateGrad
+        self._copy: Any = getattr(functions, "ToCopyBackward0", None)
 
     def end(self) -> None:
-        """Write down no more."""
-        self.log.taped.remove(self)  # type: ignore[arg-type]
+        """Follow no more."""
         self._ended = True
 
     def give_up(self, why: str) -> None:
-        """Follow no more runs."""
+        """Follow no more, and say why."""
         self.why = self.why or why
+        self._ended = True
+
+    def failed(self, error: Exception) -> None:
+        """Give up for an error of our own: the measured code goes on."""
+        self.give_up(f"{type(error).__name__}: {error}")
 
     def here(self) -> Makers:
         """The calling thread's."""
@@ -90,52 +73,47 @@ class Backwards:
         `inputs`: only what leads there is run; `makes_graph`: nodes are made meanwhile, maybe by another thread.
         """
         began = self.log.clock.host()
-        makers = self._that_called()
-        if self._ended or self.why or makers is None or _compiles():
+        mine = self._here.makers
+        makers = mine if mine.any else self._only_others()
+        if self._ended or makers is None or _compiles():
             return None
         run = Run(self)
         try:
-            nodes = nodes_below(_roots(outputs))
-            elsewhere = max((number for thread, number in self._made.items() if thread is not makers), default=0)
-            whose = [makers.of(number) if number >= elsewhere else None for number, _ in nodes]
-            if not any(whose):
-                return None
-            places = _places(nodes) if self._several or _crosses(nodes) else None
-            run.watch([node for _, node in nodes], whose, places, bool(inputs))
+            nodes = nodes_below(_roots(outputs), self._leaf)
+            several = self._several or (self._copy in map(type, nodes) and _crosses(nodes, self._copy))
+            if several or inputs or self._made:
+                whose = self._whose(nodes, makers)
+                run.watch_every(nodes, whose, [_place(node) for node in nodes] if several else None)
+            else:
+                run.watch(nodes, makers)
             if makes_graph:
                 run.at_the_end = self._note_number
-        except Exception as error:  # ours, not the measured code's: that goes on, without backward calls
+        except Exception as error:
             self.failed(error)
             run.over()
+            return None
+        if not run.watches:
             return None
         run.spent = self.log.clock.host() - began
         return run
 
-    def failed(self, error: Exception) -> None:
-        """Give up for an error of our own."""
-        self.give_up(f"{type(error).__name__}: {error}")
+    def _whose(self, nodes: Sequence[Any], makers: Makers) -> list[Maker | None]:
+        """Who made each node. A number that may be of another thread's node is of nobody's."""
+        whose = makers.of(nodes)
+        if not self._made:
+            return whose
+        least = max((number for thread, number in self._made.items() if thread != id(makers)), default=0)
+        return [who if node._sequence_nr() >= least else None for node, who in zip(nodes, whose, strict=True)]
 
-    def mark(self, tape: Tape) -> int:
-        """A mark of its own at this boundary, where such are taken."""
-        if not self.marks:
-            return NO_MARK
-        try:
-            place = self.log.clock.place()
-            tape.mark, tape.place = self.log.mark(place), place
-        except RuntimeError:  # CUDA takes no marks any more; its error rises in the measured code
-            tape.mark, tape.place = FAILED, None
-        return tape.mark
-
-    def _that_called(self) -> Makers | None:
-        """Those of this thread; if it has called no module, of the only one that has."""
-        mine = self.here()
-        called = [mine] if mine.any else [makers for makers in list(self.makers) if makers.any]
+    def _only_others(self) -> Makers | None:
+        """Those of the one thread that has called modules, where this one has not."""
+        called = [makers for makers in list(self._makers) if makers.any]
         return called[0] if len(called) == 1 else None
 
     def _note_number(self) -> None:
         """Remember how many nodes the engine's own thread has made: below that, a number may be of one of those."""
         torch: Any = sys.modules["torch"]
-        self._made[self.here()] = torch.autograd._get_sequence_nr()
+        self._made[id(self.here())] = torch.autograd._get_sequence_nr()
 
 
 class Run:
@@ -143,129 +121,148 @@ class Run:
 
     def __init__(self, calls: Backwards) -> None:
         self._calls = calls
-        self._log = calls.log
+        self._cross, self._pass_on = calls.boundaries.cross, calls.boundaries.pass_on
+        self._here = calls.log.here
+        self._thread, self._state = -1, _State(self._here.tape)
+        self._states = {self._state.tape.number: self._state}
+        self._hooks: list[dict[int, Any]] = []
         self._handles: list[Any] = []
-        self._open: dict[int, tuple[Tape, list[_Open]]] = {}
         self._queued = self._over = False
         self.spent = 0
         """Host time, ns, that it took to read the graph: the profiler's own, before the first call."""
         self.at_the_end: Callable[[], None] | None = None
 
-    def watch(
-        self,
-        nodes: Sequence[Any],
-        whose: Sequence[Maker | None],
-        places: Sequence[object] | None = None,
-        every: bool = False,
-    ) -> None:
-        """Put the hooks on nodes that are in the order of falling numbers.
+    def watch(self, nodes: Iterable[Any], makers: Makers) -> None:
+        """Put hooks on those nodes, in the order of falling numbers, at which another call's begin.
 
-        Where only some of them are run (`every`), or on several devices (`places`), any node may be the first.
+        It is done as `Tensor.register_hook` does it, which takes a quarter of the time of a node's own hooks, and of
+        which nothing is left once the dict is empty.
         """
-        keep = self._handles.append
-        last: Maker | None = None
-        for node, maker in zip(nodes, whose, strict=True):
-            if maker is not last or every or places:
-                keep(node.register_prehook(partial(self._at, maker)))
+        since, whose = makers.since, makers.whose
+        stands_for, last = _tensor(), None
+        for node in nodes:
+            maker = whose[bisect_right(since, node._sequence_nr()) - 1]
+            if maker is not last:
+                hooks = stands_for._backward_hooks = {0: partial(self._at, maker)}
+                node._register_hook_dict(stands_for)
+                self._hooks.append(hooks)
                 last = maker
+
+    def watch_every(self, nodes: Sequence[Any], whose: Sequence[Maker | None], places: Sequence[object] | None) -> None:
+        """Put a hook on every node: only some of them are run, or on several devices, at `places`."""
+        if not any(whose):
+            return
+        keep = self._handles.append
+        for node, maker in zip(nodes, whose, strict=True):
+            keep(node.register_prehook(partial(self._at, maker)))
         for i in leaving(places, whose) if places else ():
             keep(nodes[i].register_hook(self._after))
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is a hook."""
+        return bool(self._hooks or self._handles)
 
     def over(self, status: int = RETURNED) -> None:
         """Take the hooks off; what is open still, since the engine failed or ended elsewhere, ends here."""
         self._over = True
+        for hooks in self._hooks:
+            hooks.clear()
         for handle in self._handles:
             handle.remove()
-        for tape, opened in self._open.values():
-            self._turn(tape, opened, None, None, status)
+        for state in self._states.values():
+            if state.opened:
+                self._turn(state, None, None, status)
 
-    def _at(self, maker: Maker | None, gradients: Sequence[Any]) -> None:
+    def _at(self, maker: Maker | None, gradients: Any) -> None:
         """Before a node that `maker` has made."""
-        if self._over:
+        state = self._state if get_ident() == self._thread else self._state_here()
+        makers, opened = state.makers, state.opened
+        if makers[-1] is maker or self._over:
             return
-        tape = self._log.here.tape
-        known = self._open.get(tape.number)
-        opened = known[1] if known else []
-        if maker is (opened[-1].maker if opened else None):
+        shape = getattr(gradients, "shape", None)
+        if maker is None or not opened or maker[1] is not makers[-2]:
+            self._turn(state, maker, shape)
             return
-        self._open[tape.number] = tape, opened
-        self._turn(tape, opened, maker, gradients)
+        try:  # a neighbour's, as most are
+            opened[-1] = self._pass_on(state.tape, opened[-1], maker[0], shape)
+            makers[-1] = maker
+        except Exception as error:
+            self._calls.failed(error)
 
     def _after(self, *_: Any) -> None:
         """After a node behind which the engine leaves this thread."""
-        self._at(None, ())
+        self._at(None, None)
 
     def _finish(self) -> None:
         """The engine has done its last node, on this thread."""
         try:
             if self.at_the_end:
                 self.at_the_end()
-            tape = self._log.here.tape
-            self._at(None, ())
-            tape.pack(_MOST_ROWS)
+            self._at(None, None)
+            self._here.tape.pack(_MOST_ROWS)
         except Exception as error:
             self._calls.failed(error)
 
-    def _turn(
-        self, tape: Tape, opened: list[_Open], maker: Maker | None, gradients: Any, status: int = RETURNED
-    ) -> None:
+    def _state_here(self) -> _State:
+        """This thread's; the last one asked for is the one that will be asked for again."""
+        tape = self._here.tape
+        self._state = self._states.get(tape.number) or self._states.setdefault(tape.number, _State(tape))
+        self._thread = get_ident()
+        return self._state
+
+    def _turn(self, state: _State, maker: Maker | None, shape: object, status: int = RETURNED) -> None:
+        """The calls that `maker`'s does not lie in end, and those that are not open yet begin."""
+        makers, opened = state.makers, state.opened
         try:
-            if not self._queued and maker is not None:
+            if not self._queued:
                 self._queued = True
-                engine: Any = sys.modules["torch"].autograd.Variable._execution_engine
-                engine.queue_callback(self._finish)
-            self._cross(tape, opened, maker.chain() if maker else [], gradients, status)
+                self._calls.queue(self._finish)
+            beginning: list[Maker] = []
+            while not any(maker is each for each in makers):  # at the latest None is
+                beginning.append(maker)  # type: ignore[arg-type] # it is not None
+                maker = maker[1]  # type: ignore[index]
+            beginning.reverse()
+            ending: list[Opened] = []
+            while makers[-1] is not maker:
+                makers.pop()
+                ending.append(opened.pop())
+            opened += self._cross(state.tape, ending, [scope for scope, _ in beginning], shape, status, self.spent)
+            makers += beginning
+            self.spent = 0
         except Exception as error:
             self._calls.failed(error)
 
-    def _cross(self, tape: Tape, opened: list[_Open], chain: list[Maker], gradients: Any, status: int) -> None:
-        """A boundary: the calls that are not in `chain` end, and those that are not open begin."""
-        calls, log = self._calls, self._log
-        now, number = log.clock.host, log.next_number
-        reached = now()
-        kept = sum(1 for each, maker in zip(opened, chain, strict=False) if each.maker is maker)
-        ending, beginning = opened[kept:][::-1], chain[kept:]
-        if not ending and not beginning:
-            return
-        del opened[kept:]
-        mark = calls.mark(tape)
-        ends, begins = [number() for _ in ending], [number() for _ in beginning]
-        if calls.watched:
-            for each in ending:
-                log.tell_ended(each.number)
-            for begun in begins:
-                log.tell_begun(begun)
-        tape.depth += len(begins) - len(ending)
-        log.gone_back.up = True
-        tape.inside = -1
-        shape = getattr(gradients[0], "shape", None) if gradients else None
-        done = now()
-        if mark != NO_MARK:
-            tape.done = done
-        for call in ending:
-            until = ends.pop(0)
-            after = reached if ends or begins else done
-            tape.add(
-                (call.number, until, call.maker.scope, UNSAID, call.shape, call.began, call.start, reached, after,
-                 call.mark, mark, status)
-            )  # fmt: skip
-        began, self.spent = reached - self.spent, 0 if begins else self.spent
-        for maker, begun in zip(beginning, begins, strict=True):
-            opened.append(_Open(maker, begun, shape, began, done, mark))
-            began = done
+
+class _State:
+    """What is open on a thread: calls of forwards, with None beneath them, and their backward calls."""
+
+    __slots__ = ("makers", "opened", "tape")
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.makers: list[Maker | None] = [None]
+        self.opened: list[Opened] = []
 
 
-def nodes_below(roots: Iterable[Any]) -> list[tuple[int, Any]]:
-    """The nodes of a graph with their numbers, in falling order; without those that give parameters their gradients."""
-    seen = set(roots)
-    nodes = list(seen)
+def nodes_below(roots: Iterable[Any], leaf: type[Any]) -> list[Any]:
+    """The nodes of a graph in the order of falling numbers; without `leaf`s, which give parameters their gradients."""
+    nodes = [root for root in dict.fromkeys(roots) if type(root) is not leaf]
+    seen = set(nodes)
+    add, note = nodes.append, seen.add
     for node in nodes:
         for below, _ in node.next_functions:
-            if below is not None and below not in seen:
-                seen.add(below)
-                nodes.append(below)
-    numbered = [(node._sequence_nr(), node) for node in nodes]
-    return sorted((pair for pair in numbered if pair[0] < _LEAF), key=itemgetter(0), reverse=True)
+            if below is not None and type(below) is not leaf and below not in seen:
+                note(below)
+                add(below)
+    nodes.sort(key=_NUMBER, reverse=True)
+    return nodes
+
+
+@functools.cache
+def _tensor() -> Any:
+    """One that hooks are put on first: see `Run.watch`."""
+    return sys.modules["torch"].empty(0, requires_grad=True)
 
 
 def leaving(places: Sequence[object], whose: Sequence[Maker | None]) -> list[int]:
@@ -275,7 +272,7 @@ def leaving(places: Sequence[object], whose: Sequence[Maker | None]) -> list[int
         there = [i for i, each in enumerate(places) if each == place]
         for i, after in pairwise([*there, None]):
             maker, following = (None if j is None else whose[j] for j in (i, after))
-            on = after is not None and maker and following and maker.chain()[0] is following.chain()[0]
+            on = after is not None and maker and following and chain(maker)[0] is chain(following)[0]
             # the engine comes back to this device only after it has been on another
             if i is not None and maker and not (on and after == i + 1):
                 found.append(i)
@@ -288,16 +285,12 @@ def _roots(outputs: Iterable[Any]) -> list[Any]:
     return [node for node in found if node is not None]
 
 
-def _crosses(nodes: Iterable[tuple[int, Any]]) -> bool:
+def _crosses(nodes: Iterable[Any], copy: type[Any]) -> bool:
     """Whether a copy among them goes to another device."""
-    copies = [node for _, node in nodes if type(node).__name__ == _BETWEEN_DEVICES]
-    return any(
-        _place(node) != _place(below) for node in copies for below, _ in node.next_functions if below is not None
+    below = (
+        (node, each) for node in nodes if type(node) is copy for each, _ in node.next_functions if each is not None
     )
-
-
-def _places(nodes: Iterable[tuple[int, Any]]) -> list[object]:
-    return [_place(node) for _, node in nodes]
+    return any(_place(node) != _place(each) for node, each in below)
 
 
 def _place(node: Any) -> object:
@@ -316,8 +309,8 @@ def _engine(own: Callable[..., Any], followers: list[Backwards]) -> Callable[...
     """In place of what every way to run the engine goes through."""
 
     def run_backward(outputs: Any, *args: Any, **kwargs: Any) -> Any:
-        _, _, makes_graph, inputs = (*args, None, None, None, None)[:4]
-        runs = [run for calls in followers if (run := calls.run(outputs, inputs, bool(makes_graph)))]
+        makes_graph, inputs = args[2:4] if len(args) > 3 else (False, None)
+        runs = [run for calls in followers if (run := calls.run(outputs, inputs, makes_graph))]
         if not runs:
             return own(outputs, *args, **kwargs)
         status = RAISED

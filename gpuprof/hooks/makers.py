@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 from gpuprof.record.tape import UNSAID
 
-_MOST = 1 << 15  # turns kept, a few for each call of a module: what was made before them is nobody's
+Maker: TypeAlias = tuple[int, Any]
+"""One call of a module's forward: the scope of the backward it will have, and the call around it, or None.
 
-
-class Maker:
-    """One call of a module's forward; `above` is the one around it, `scope` that of the backward it will have."""
-
-    __slots__ = ("above", "scope")
-
-    def __init__(self, scope: int, above: Maker | None) -> None:
-        self.scope = scope
-        self.above = above
-
-    def chain(self) -> list[Maker]:
-        """The calls around it from the outermost on, and itself."""
-        found, each = [self], self.above
-        while each is not None:
-            found.append(each)
-            each = each.above
-        return found[::-1]
+It is known by its identity; a tuple, for one is made at each call.
+"""
+_MOST = 1 << 16  # turns kept, two for each call: what was made before them is nobody's
 
 
 class Makers:
@@ -34,11 +24,12 @@ class Makers:
     the module took and gave: tensors or dicts of them, views, something changed in place.
     """
 
-    __slots__ = ("_from", "_whose", "open", "said")
+    __slots__ = ("open", "said", "since", "whose")
 
     def __init__(self) -> None:
-        self._from: list[int] = []
-        self._whose: list[Maker | None] = []
+        self.since: list[int] = [-1]
+        """From which node on the calls in `whose` are the innermost ones, in rising order."""
+        self.whose: list[Maker | None] = [None]
         self.open: Maker | None = None
         """The innermost call now."""
         self.said = UNSAID
@@ -47,20 +38,32 @@ class Makers:
     @property
     def any(self) -> bool:
         """Whether a module has been called."""
-        return bool(self._from)
+        return len(self.since) > 1
 
-    def turn(self, number: int, maker: Maker | None) -> None:
-        """From node `number` on the nodes are made by this call; by None: by nobody who is followed."""
-        self.open = maker
-        if self._from and self._from[-1] == number:
-            self._whose[-1] = maker
-            return
-        self._from.append(number)
-        self._whose.append(maker)
-        if maker is None and len(self._from) > _MOST:
-            del self._from[: _MOST // 2], self._whose[: _MOST // 2]
+    def of(self, nodes: Iterable[Any]) -> list[Maker | None]:
+        """Who made each node; None for nobody who is followed."""
+        since, whose = self.since, self.whose
+        return [whose[bisect_right(since, node._sequence_nr()) - 1] for node in nodes]
 
-    def of(self, number: int) -> Maker | None:
-        """Who made the node with this number."""
-        place = bisect_right(self._from, number) - 1
-        return self._whose[place] if place >= 0 else None
+    def tidy(self) -> None:
+        """Between outermost calls: forget the oldest, where there are many."""
+        if len(self.since) > _MOST:
+            del self.since[1 : _MOST // 2], self.whose[1 : _MOST // 2]
+
+
+class Here(threading.local):
+    """The calling thread's makers."""
+
+    def __init__(self, every: list[Makers]) -> None:
+        self.makers = Makers()
+        every.append(self.makers)
+
+
+def chain(maker: Maker | None) -> list[Maker]:
+    """The calls around one from the outermost on, and itself."""
+    found = []
+    while maker is not None:
+        found.append(maker)
+        maker = maker[1]
+    found.reverse()
+    return found

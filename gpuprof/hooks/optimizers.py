@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from threading import get_ident
 from typing import Any
-from weakref import WeakKeyDictionary
 
+from gpuprof.hooks.boundary import Cross, Opened
 from gpuprof.hooks.methods import free_path
 from gpuprof.record.log import CallLog
-from gpuprof.record.tape import RAISED
+from gpuprof.record.tape import RAISED, RETURNED, Tape
 
 _OTHERS = -1
 
@@ -23,12 +23,13 @@ class Updates:
     is no part of it: the call begins again when that has returned.
     """
 
-    def __init__(self, modules: Iterable[Any], log: CallLog, taken: Iterable[str]) -> None:
+    def __init__(self, modules: Iterable[Any], log: CallLog, cross: Cross, taken: Iterable[str]) -> None:
         self._modules = list(modules)
         self._log = log
+        self._cross = cross
         self._taken = set(taken)
-        self._scopes: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-        self._open: dict[int, list[tuple[Any, int]]] = {}
+        self._known: dict[int, tuple[Any, int]] = {}
+        self._open: dict[int, tuple[Tape, list[tuple[Any, Opened]]]] = {}
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -41,17 +42,17 @@ class Updates:
         finally:
             before.remove()
             after.remove()
-            for opened in self._open.values():
-                for _, call in reversed(opened):
-                    self._log.leave(call, RAISED)  # PyTorch tells nobody of a step that raises
+            for tape, opened in self._open.values():  # PyTorch tells nobody of a step that raises
+                self._cross(tape, [call for _, call in reversed(opened)], (), status=RAISED)
 
     def _before(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        scope = self._scope(optimizer)
+        its, scope = self._known.get(id(optimizer)) or self._look_at(optimizer)
+        if its() is not optimizer:  # that one has gone, and this has its place
+            _, scope = self._look_at(optimizer)
         if scope == _OTHERS:
             return None
-        self._end(optimizer, RAISED)  # the step before, if it is still open
         closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)
-        if not callable(closure):
+        if closure is None:
             self._begin(optimizer, scope)
             return None
         outside = self._outside(closure, optimizer, scope)
@@ -60,9 +61,14 @@ class Updates:
         return (args[0], outside, *args[2:]), kwargs
 
     def _after(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        self._end(optimizer)
+        tape = self._log.here.tape
+        opened = self._open.get(tape.number, (tape, []))[1]
+        if opened and opened[-1][0] is optimizer:
+            self._cross(tape, (opened.pop()[1],), ())
+        elif any(each is optimizer for each, _ in opened):  # inside another one, which raised
+            self._end(optimizer)
 
-    def _outside(self, closure: Callable[[], Any], optimizer: Any, scope: int) -> Callable[[], Any]:
+    def _outside(self, closure: Callable[..., Any], optimizer: Any, scope: int) -> Callable[..., Any]:
         def evaluated(*args: Any, **kwargs: Any) -> Any:
             self._end(optimizer)
             found = closure(*args, **kwargs)
@@ -72,23 +78,26 @@ class Updates:
         return evaluated
 
     def _begin(self, optimizer: Any, scope: int) -> None:
-        self._open.setdefault(get_ident(), []).append((optimizer, self._log.enter(scope)))
+        tape = self._log.here.tape
+        opened = self._open.setdefault(tape.number, (tape, []))[1]
+        if opened:
+            self._end(optimizer, RAISED)  # the step before, of which nobody was told that it raised
+        opened.append((optimizer, self._cross(tape, (), (scope,))[0]))
 
-    def _end(self, optimizer: Any, status: int = 0) -> None:
-        opened = self._open.get(get_ident(), [])
-        if any(each is optimizer for each, _ in opened):
-            ended = None
-            while ended is not optimizer:
-                ended, call = opened.pop()
-                self._log.leave(call, status if ended is optimizer else RAISED)
+    def _end(self, optimizer: Any, status: int = RETURNED) -> None:
+        tape = self._log.here.tape
+        opened = self._open.get(tape.number, (tape, []))[1]
+        while any(each is optimizer for each, _ in opened):
+            ended, call = opened.pop()
+            self._cross(tape, (call,), (), status=status if ended is optimizer else RAISED)
 
-    def _scope(self, optimizer: Any) -> int:
-        """That of an optimizer's row; -1 for one of other parameters."""
-        if optimizer not in self._scopes:
-            ours = {id(parameter) for module in self._modules for parameter in module.parameters(recurse=False)}
-            held = (id(parameter) for group in optimizer.param_groups for parameter in group["params"])
-            self._scopes[optimizer] = self._new(optimizer) if ours.intersection(held) else _OTHERS
-        return self._scopes[optimizer]
+    def _look_at(self, optimizer: Any) -> tuple[Any, int]:
+        """The optimizer, weakly, and the scope of its row; -1 for one of other parameters."""
+        ours = {id(parameter) for module in self._modules for parameter in module.parameters(recurse=False)}
+        held = (id(parameter) for group in optimizer.param_groups for parameter in group["params"])
+        scope = self._new(optimizer) if ours.intersection(held) else _OTHERS
+        known = self._known[id(optimizer)] = (weakref.ref(optimizer), scope)
+        return known
 
     def _new(self, optimizer: Any) -> int:
         path = free_path(type(optimizer).__name__, self._taken)

@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import Any, Self
 
 from gpuprof.hooks.backwards import ENGINE, Backwards
-from gpuprof.hooks.makers import Maker
+from gpuprof.hooks.boundary import Boundaries
 from gpuprof.hooks.methods import TimedMethod, own_of, put
 from gpuprof.hooks.modules import attribute_of, device_of, devices_of, is_module, whole
 from gpuprof.hooks.optimizers import Updates
@@ -44,7 +44,7 @@ class TimedForward(TimedMethod):
         torch: Any = sys.modules["torch"]
         log, attribute, its = calls.log, attribute_of(module), list[TimedForward]()
         method, backward = getattr(module, attribute), log.scope(path, "backward")
-        number, compiling = torch.autograd._get_sequence_nr, torch.compiler.is_compiling
+        number, compiling = torch.autograd._get_sequence_nr, torch.compiler.is_dynamo_compiling
         run, of_thread, mine, thread = torch._C._current_graph_task_id, calls.here, calls.here(), get_ident()
 
         def around(taped: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,14 +52,19 @@ class TimedForward(TimedMethod):
                 if compiling():
                     return method(*args, **kwargs)
                 makers = mine if get_ident() == thread else of_thread()
-                above = makers.open
+                since, whose, above = makers.since, makers.whose, makers.open
                 if above is None:
                     makers.said = YES if module.training else NO
-                makers.turn(number(), Maker(backward, above))
+                    makers.tidy()
+                maker = makers.open = (backward, above)
+                since.append(number())
+                whose.append(maker)
                 try:
                     return taped(*args, **kwargs) if run() < 0 else its[0].recompute(args, kwargs)
                 finally:
-                    makers.turn(number(), above)
+                    makers.open = above
+                    since.append(number())
+                    whose.append(above)
 
             return forward if placed is None else _placing(forward, placed, device_of(module), method)
 
@@ -87,7 +92,7 @@ def _placing(
     forward: Callable[..., Any], placed: Any, own: int | None, method: Callable[..., Any]
 ) -> Callable[..., Any]:
     """`forward` with its marks on the module's own GPU, or without one on that of what it is given."""
-    compiling = sys.modules["torch"].compiler.is_compiling
+    compiling = sys.modules["torch"].compiler.is_dynamo_compiling
 
     def there(*args: Any, **kwargs: Any) -> Any:
         if compiling():
@@ -156,11 +161,13 @@ class ModuleCalls:
         modules = [module for _, module in self._modules]
         devices = devices_of(modules)
         with ExitStack() as stack:
-            calls = self._backwards = Backwards(self._log, len(devices))
+            boundaries = Boundaries(self._log)
+            stack.callback(boundaries.end)
+            calls = self._backwards = Backwards(self._log, boundaries, len(devices))
             stack.callback(calls.end)
             stack.enter_context(ENGINE.followed_by(calls, torch.autograd))
             stack.enter_context(_REPLICATE.followed_by(calls, torch.nn.Module))
-            stack.enter_context(Updates(modules, self._log, self._taken).followed())
+            stack.enter_context(Updates(modules, self._log, boundaries.cross, self._taken).followed())
             placed = getattr(self._log.clock, "placed", None) if len(devices) > 1 else None
             for path, module in self._modules:
                 self.methods.append(stack.enter_context(put(TimedForward(module, path, calls, placed))))

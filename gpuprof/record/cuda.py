@@ -314,14 +314,26 @@ class TorchClock(_EventClock[Any]):
         import torch
 
         self._cuda: Any = torch.cuda
+        self._cuda.init()
         self._given = None if stream is None else self._cuda.ExternalStream(stream)
         self.placed = Placed()
+        binding: Any = torch._C  # what torch.cuda's functions ask, without the objects that they make each time
+        self._device_now, self._stream_now = binding._cuda_getDevice, binding._cuda_getCurrentRawStream
+        self._record_on = binding._CudaEventBase.record
+        self._streams: dict[tuple[int, int], Any] = {}
 
     def _here(self) -> tuple[int, Any]:
         device = self.placed.device
         if device is None:
-            device = self._cuda.current_device()
-        return device, self._given or self._cuda.current_stream(device)
+            device = self._device_now()
+        if self._given:
+            return device, self._given
+        address = self._stream_now(device)
+        try:
+            return device, self._streams[device, address]
+        except KeyError:
+            stream = self._streams[device, address] = self._cuda.current_stream(device)
+            return device, stream
 
     def _stream_number(self, stream: Any) -> int:
         return int(stream.cuda_stream)
@@ -330,7 +342,7 @@ class TorchClock(_EventClock[Any]):
         return self._cuda.Event(enable_timing=True)
 
     def _record(self, event: Any, stream: Any) -> None:
-        event.record(stream)
+        self._record_on(event, stream)
 
     def _done(self, event: Any) -> bool:
         return bool(event.query())

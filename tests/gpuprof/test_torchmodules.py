@@ -211,6 +211,13 @@ def test_a_shared_module_has_a_backward_for_each_call(clock: FakeClock) -> None:
     assert (profile["a", "backward"].calls, profile["b", "backward"].calls) == (2, 1)
 
 
+def test_a_model_that_is_called_with_its_own_output_has_two_backwards(clock: FakeClock) -> None:
+    net = nn.Sequential(Work(clock))
+    profile = profiled(lambda: net(net(ones())).sum().backward(), net, clock=clock)
+    assert tree(profile)[4:] == ["Sequential.backward", "  0.backward"] * 2
+    assert profile["Sequential", "backward"].calls == 2
+
+
 def test_a_module_that_calls_itself_nests_in_itself(clock: FakeClock) -> None:
     net = Net(lambda net, x, deep: net(net.a(x), deep - 1) if deep else x, a=Work(clock))
     profile = profiled(lambda: net(ones(), 2).sum().backward(), net, clock=clock)
