@@ -108,6 +108,14 @@ def whole_shape(what: str, value: Any, letters: str) -> tuple[int, ...]:
     return tuple(whole(f"{name} of {what}={value!r}", size) for name, size in zip(names, value, strict=True))
 
 
+def sizes(what: str, value: Any) -> tuple[int, ...]:
+    """`value`, a size or a tuple of one or more, as a tuple of sizes, each 1 or more."""
+    given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if not given:
+        raise ValueError(f"{what} is {value!r}; expected one size or more")
+    return tuple(whole(f"a size in {what}={value!r}" if len(given) > 1 else what, size) for size in given)
+
+
 def pair(what: str, value: Any, least: int = 1) -> tuple[int, int]:
     """`value` as (for the height, for the width): one number counts for both."""
     first, second = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)

@@ -11,7 +11,18 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 import numpy as np
 
 from cnn.checks import check_keywords, choose, keywords_of, required_keywords
-from cnn.layers import Conv2d, Dense, Dropout, Layer, MaxPool2d, Output
+from cnn.layers import (
+    ActivationLayer,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    Output,
+)
 from cnn.xp import Shape, float_dtype
 
 CODES: dict[str, type[Layer]] = {
@@ -21,6 +32,10 @@ CODES: dict[str, type[Layer]] = {
     "p": MaxPool2d,
     "pool": MaxPool2d,
     "pooling": MaxPool2d,
+    "maxpool": MaxPool2d,
+    "avg": AvgPool2d,
+    "avgpool": AvgPool2d,
+    "average": AvgPool2d,
     "m": Dense,
     "mid": Dense,
     "middle": Dense,
@@ -31,6 +46,14 @@ CODES: dict[str, type[Layer]] = {
     "d": Dropout,
     "drop": Dropout,
     "dropout": Dropout,
+    "b": BatchNorm,
+    "norm": BatchNorm,
+    "batchnorm": BatchNorm,
+    "f": Flatten,
+    "flatten": Flatten,
+    "a": ActivationLayer,
+    "act": ActivationLayer,
+    "activation": ActivationLayer,
 }
 OWN = ("name", "mode", "dtype", "seed")  # keywords of a layer that the list fills in itself
 # The list that each layer was last put into: a layer is in one at a time, since the list names it.
@@ -88,8 +111,8 @@ class LayerList:
 
         Args:
             layer: an existing layer, of no other model; then nothing else is given.
-            name: the kind: "c" or "conv", "p" or "pool", "m" or "middle" (the default), "o" or "output",
-                "d" or "dropout".
+            name: the kind: "c" or "conv", "p" or "pool", "avg" or "average", "m" or "middle" (the default),
+                "o" or "output", "d" or "dropout", "b" or "norm", "f" or "flatten", "a" or "activation".
             label: a name instead of a running one.
             keywords: the layer's; `prev` and `I_shape` follow from the layer before unless given.
 

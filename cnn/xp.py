@@ -25,6 +25,11 @@ def get_array_module(x: Array) -> ModuleType:
     return np
 
 
+def is_array(x: object) -> bool:
+    """Whether `x` is an array of NumPy's or CuPy's."""
+    return isinstance(x, np.ndarray) or get_array_module(x) is not np
+
+
 def array_module(mode: str) -> ModuleType:
     """NumPy for "cpu", CuPy for "gpu".
 

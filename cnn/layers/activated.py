@@ -40,6 +40,11 @@ class Activated(Layer):
                 setattr(self, f"d{name}", None)
             self.parameter_names = (*self.parameter_names, *names)
 
+    def to(self, mode: str) -> None:
+        """As for every layer."""
+        super().to(mode)
+        self.act_rng = None  # a device has generators of its own
+
     def activate(self, z: Array, train: bool) -> Array:
         """The activation of `z`; both are kept."""
         self.z = z

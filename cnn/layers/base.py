@@ -12,7 +12,7 @@ import numpy as np
 
 from cnn.checks import naming, number, shown
 from cnn.optimizers import Optimizer, get_optimizer
-from cnn.xp import Array, Seed, Shape, array_module, float_dtype
+from cnn.xp import Array, Seed, Shape, array_module, float_dtype, is_array, put
 
 PHASES = ("forward", "backward", "update")
 _FORWARD = ("forward", "evaluate", "recompute")  # forward under the names it has in a profile
@@ -31,11 +31,13 @@ class Layer:
         I_shape: the shape of one input; O_shape: of one output.
         mode: "cpu" or "gpu", where parameters were put; dtype: theirs.
         W, b, dW, db: parameters and their gradients, in layers that have them; a layer with others says
-            so in `parameter_names`, and calls the gradient of "gamma" dgamma.
+            so in `parameter_names`, and calls the gradient of "gamma" dgamma. What it gathers without
+            learning it, such as running means, is in `statistic_names`.
     """
 
     role: ClassVar[str] = "Layer"
     parameter_names: tuple[str, ...] = ()
+    statistic_names: ClassVar[tuple[str, ...]] = ()
     flattens: ClassVar[bool] = False  # whether inputs of more axes than I_shape are taken, too
     optimizer: Optimizer | None = None
 
@@ -69,6 +71,25 @@ class Layer:
     def n_parameters(self) -> int:
         """How many numbers the layer learns."""
         return sum(getattr(self, name).size for name in self.parameter_names)
+
+    @property
+    def multiply_adds(self) -> int:
+        """How many multiply-adds the forward of one image takes, in products with W alone: one a weight."""
+        return 0 if self.W is None else int(self.W.size)
+
+    def to(self, mode: str) -> None:
+        """Move everything to "cpu" or "gpu"; the next random numbers are new ones, from the layer's seed.
+
+        RuntimeError with no GPU; ValueError for another word.
+        """
+        array_module(mode)
+        for key, value in vars(self).items():
+            if is_array(value):
+                setattr(self, key, put(value, mode))
+        if self.optimizer is not None:
+            state = self.optimizer.state
+            self.optimizer.state = {slot: [put(each, mode) for each in arrays] for slot, arrays in state.items()}
+        self.mode = mode
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """The outputs for `x`; `train` is for layers that act differently while they learn."""
@@ -127,6 +148,7 @@ class Layer:
 
     def check_input(self, x: Array) -> Array:
         """`x` in this layer's dtype; ValueError unless it is a batch of this layer's inputs."""
+        self.check_array("forward", "x", x)
         if x.shape[1:] != self.I_shape:
             raise ValueError(f"{self.name}.forward expects x of shape {shown(self.I_shape)}; got {tuple(x.shape)}")
         return self.own(x)
@@ -138,11 +160,19 @@ class Layer:
                 f"{self.name}.backward: there is no forward to go back from; call forward(x) first (over many images "
                 "at once a model works in pieces and keeps nothing for backward, unless train=True)"
             )
+        self.check_array("backward", "an array", dy)
         if dy.shape != self.y_shape:
             raise ValueError(
                 f"{self.name}.backward expects the shape of its last output, {self.y_shape}; got {tuple(dy.shape)}"
             )
         return self.own(dy)
+
+    def check_array(self, verb: str, what: str, x: Any) -> None:
+        """Raise TypeError unless `x` is an array of real numbers, of this layer's device; NaN and inf are passed on."""
+        if not is_array(x):
+            raise TypeError(f"{self.name}.{verb} expects {what} as an array; got a {type(x).__name__}")
+        if x.dtype.kind not in "fbiu":
+            raise TypeError(f"{self.name}.{verb} expects real numbers; got an array of {x.dtype}")
 
     def make_parameters(
         self,

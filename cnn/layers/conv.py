@@ -71,6 +71,11 @@ class Conv2d(Activated, Images):
         self.make_activation(act, act_dic, seed)
         self.cols: Array = None  # the columns of the last x
 
+    @property
+    def multiply_adds(self) -> int:
+        """Each output with the window and the channels it sees, the padding's zeros too."""
+        return self.n * int(math.prod(self.W.shape[1:]))
+
     def forward(self, x: Array, train: bool = False) -> Array:
         """(N, M, OH, OW) from (N, C, H, W): the filters as rows times the windows as columns."""
         x = self.check_input(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,14 +67,14 @@ class Dense(Activated):
 
 def affine(layer: Any, x: Array) -> Array:
     """The sums x W + b, (N, n), with `x` flattened and remembered."""
-    N = len(x)
-    if x.ndim < 2 or x[0].size != layer.prev:
+    layer.check_array("forward", "x", x)
+    if x.ndim < 2 or math.prod(x.shape[1:]) != layer.prev:
         raise ValueError(
             f"{layer.name}.forward expects x of shape {shown(layer.I_shape)} or more axes of as many numbers; "
             f"got {tuple(x.shape)}"
         )
-    layer.x_shape, layer.y_shape = x.shape, (N, layer.n)
-    layer.x = layer.own(x).reshape(N, -1)
+    layer.x_shape, layer.y_shape = x.shape, (len(x), layer.n)
+    layer.x = layer.own(x).reshape(len(x), layer.prev)
     return layer.x @ layer.W + layer.b
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.checks import number, whole
+from cnn.checks import number, sizes
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, Shape, get_array_module
 
@@ -36,8 +36,7 @@ class Dropout(Layer):
         seed: Seed = None,
     ) -> None:
         who = name or self.role
-        sizes = I_shape if isinstance(I_shape, (tuple, list)) else (I_shape,)
-        shape = tuple(whole(f"{who}: I_shape", size) for size in sizes)
+        shape = sizes(f"{who}: I_shape", I_shape)
         super().__init__(shape, shape, name=name, mode=mode, dtype=dtype)
         self.ratio = number(f"{self.name}: ratio", ratio, below=1)
         self.seed = int(np.random.default_rng(seed).integers(2**31))
@@ -55,6 +54,11 @@ class Dropout(Layer):
         """`dy` under the mask of the last forward."""
         dy = self.check_gradient(dy)
         return dy if self.mask is None else dy * self.mask
+
+    def to(self, mode: str) -> None:
+        """As for every layer."""
+        super().to(mode)
+        self.rng = None  # a device has generators of its own
 
     def _draw(self, x: Array) -> Array:
         if self.rng is None:

@@ -81,6 +81,11 @@ class MaxPool2d(Images):
     def max_index(self, value: Array) -> None:
         self._max_index = value
 
+    def to(self, mode: str) -> None:
+        """As for every layer."""
+        super().to(mode)
+        self.spots = None
+
     def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
         """(N, C, OH, OW) from (N, C, H, W); remembers where the largest values were."""
         x = self.check_input(x)

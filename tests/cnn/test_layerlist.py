@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 
-from cnn import Conv2d, Dense, Dropout, MaxPool2d, Output
+from cnn import ActivationLayer, AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, MaxPool2d, Output
 from cnn.xp import to_cpu
 
 
@@ -15,17 +15,22 @@ def names(lm):
     ("code", "kind"),
     [
         *[(code, Conv2d) for code in ("c", "conv", "Convolution")],
-        *[(code, MaxPool2d) for code in ("p", "pool", "pooling")],
+        *[(code, MaxPool2d) for code in ("p", "pool", "pooling", "max pool")],
         *[(code, Dense) for code in ("m", "mid", "middle", "dense")],
         *[(code, Output) for code in ("o", "out", "output")],
         *[(code, Dropout) for code in ("d", "drop", "dropout")],
+        *[(code, AvgPool2d) for code in ("avg", "Avg-Pool", "average")],
+        *[(code, BatchNorm) for code in ("b", "norm", "batch norm")],
+        *[(code, Flatten) for code in ("f", "flatten")],
+        *[(code, ActivationLayer) for code in ("a", "act", "activation")],
     ],
 )
 def test_a_code_makes_its_layer(net, code, kind):
     lm = net()
     del lm[1:]
-    needed = {Conv2d: {"F_shape": (2, 3, 3)}, MaxPool2d: {"pool": 2}, Dense: {"n": 4}, Output: {"n": 3}, Dropout: {}}
-    lm.append(name=code, **needed[kind])
+    needed = {Conv2d: {"F_shape": (2, 3, 3)}, Dense: {"n": 4}, Output: {"n": 3}}
+    needed |= {MaxPool2d: {"pool": 2}, AvgPool2d: {"pool": 2}}
+    lm.append(name=code, **needed.get(kind, {}))
     assert type(lm[1]) is kind
 
 
