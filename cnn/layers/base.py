@@ -192,7 +192,7 @@ class Layer:
         self.W = xp.asarray((wb_width * rng.standard_normal(W_shape)).astype(self.dtype))
         self.b = xp.asarray((wb_width * rng.standard_normal(n_bias)).astype(self.dtype))
         with naming(self.name):
-            self.optimizer = get_optimizer(opt, opt_dic)
+            self.optimizer = get_optimizer(opt, opt_dic, rng)
 
     def _batch(self, phase: str, shape: Shape | None) -> int:
         """N of an input's shape, or in backward of an output's; ValueError if it is neither."""
