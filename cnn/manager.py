@@ -66,12 +66,15 @@ class LayerManager(LayerList):
             raise ValueError(f"the model expects inputs of shape {shown(self.I_shape)}, N 1 or more; got {x.shape}")
         if train or len(x) <= self._piece():
             return self._through(x, train)
-        parts = [self._through(x[piece], train) for piece in pieces(len(x), self._piece())]
+        parts, sums, last = [], [], self.layers[-1]
+        for piece in pieces(len(x), self._piece()):
+            parts.append(self._through(x[piece], train))
+            sums.append(getattr(last, "z", None))
         y = array_module(self.mode).concatenate(parts)
         for layer in self.layers:
             layer.y_shape = None
-        if isinstance(self.layers[-1], Output):
-            self.layers[-1].y = y
+        if isinstance(last, Output):
+            last.y, last.z = y, array_module(self.mode).concatenate(sums)
         return y
 
     def backward(self, t: Array) -> Array:

@@ -28,7 +28,18 @@ from cnn.activations.smooth import BentIdentity, LogSigmoid, Sigmoid, Softplus, 
 from cnn.activations.softmax import LogSoftmax, Softmax, Softmin
 from cnn.checks import build
 
-__all__ = ["ACTIVATIONS", "Activation", "Identity", "Learned", "RReLU", "Sigmoid", "Softmax", "get_activation"]
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Identity",
+    "Learned",
+    "LogSoftmax",
+    "RReLU",
+    "Sigmoid",
+    "Softmax",
+    "Softmin",
+    "get_activation",
+]
 
 ACTIVATIONS: dict[str, type[Activation | Learned]] = {
     "step": Step,

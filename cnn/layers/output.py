@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnn.activations import Activation, Identity, Sigmoid, Softmax
+from cnn.activations import Activation, Identity, Sigmoid, Softmax, Softmin
 from cnn.checks import naming, whole
 from cnn.layers.activated import Activated
 from cnn.layers.dense import affine, affine_back, affine_work
@@ -23,8 +23,9 @@ class Output(Activated):
         prev: numbers in.
         n: numbers out, one a class.
         act: "softmax", "sigmoid", "identity", or another activation.
-        err_func: the loss: by default the activation's partner, "Cross" for softmax, "Binary" for sigmoid,
-            "Square" for all others. Cross entropy needs a softmax: other outputs are no distribution.
+        err_func: the loss: by default the activation's partner, "Cross" for softmax (and softmin),
+            "Binary" for sigmoid, "Square" for all others. Cross entropy takes only those: others are no distribution.
+        err_dic: the loss's keywords, such as {"smoothing": 0.1} for "Cross" and "Binary".
         name, wb_width, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
 
     W is (prev, n), b is (n,).
@@ -44,6 +45,7 @@ class Output(Activated):
         name: str | None = None,
         wb_width: float = 0.05,
         act_dic: Mapping[str, Any] | None = None,
+        err_dic: Mapping[str, Any] | None = None,
         opt: str = "Adam",
         opt_dic: Mapping[str, Any] | None = None,
         mode: str = "cpu",
@@ -56,11 +58,11 @@ class Output(Activated):
         self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
         self.make_activation(act, act_dic, seed)
         with naming(self.name):
-            self.loss = _loss(self.activation, act, err_func)
+            self.loss = _loss(self.activation, act, err_func, err_dic)
         self.canonical = CANONICAL.get(type(self.activation)) is type(self.loss)
         self.x_shape: Shape | None = None
         self.x: Array = None  # the last input, flattened
-        self.y: Array = None  # the last output; after an evaluation in pieces, that of all pieces
+        self.y: Array = None  # the last output, as `z` is the last sums; after an evaluation in pieces, of all pieces
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """(N, n) from (N, ...)."""
@@ -70,7 +72,7 @@ class Output(Activated):
         """The gradient of the mean loss by x, in its shape, from the targets (N, n); sets dW and db."""
         t = self.check_gradient(t)
         if self.canonical:
-            return affine_back(self, (self.y - t) / len(t))
+            return affine_back(self, (self.y - self.loss.targets(t)) / len(t))
         return affine_back(self, self.activate_back(self.loss.gradient(self.y, t)))
 
     def get_error(self, t: Array) -> Array:
@@ -82,7 +84,8 @@ class Output(Activated):
                 f"{self.name}.get_error: the last forward gave {self.y.shape}, the targets are {tuple(t.shape)}; "
                 "call forward with the images that belong to these targets first, or use lm.error(x, t)"
             )
-        return self.loss.value(self.y, self.own(t))
+        t = self.own(t)
+        return self.loss.of_sums(self.z, t) if self.canonical else self.loss.value(self.y, t)
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
         """As for Dense; backward reads the targets in place of dy, and y - t and its 1/N count as 2·N·n."""
@@ -90,10 +93,10 @@ class Output(Activated):
         return affine_work(self, phase, N, bent=bent)
 
 
-def _loss(activation: Activation, act: str, err_func: str | None) -> Loss:
+def _loss(activation: Activation, act: str, err_func: str | None, err_dic: Mapping[str, Any] | None) -> Loss:
     """The loss asked for, or the partner of the activation; ValueError for cross entropy of no distribution."""
-    partner = CANONICAL.get(type(activation), Square)
-    loss = partner() if err_func is None else get_loss(err_func)
+    partner = Cross if isinstance(activation, Softmin) else CANONICAL.get(type(activation), Square)
+    loss = get_loss(partner.__name__ if err_func is None else err_func, err_dic)
     if isinstance(loss, Cross) and partner is not Cross:
         raise ValueError(
             f"err_func={err_func!r} needs outputs that are a distribution, which act={act!r} does not give: use "

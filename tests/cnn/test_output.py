@@ -47,6 +47,14 @@ def test_softmax_and_cross_entropy_are_those_of_pytorch(xp, mode):
     np.testing.assert_allclose(to_cpu(layer.dW), tW.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("act", "error"), [("softmax", 200.0), ("sigmoid", 200.0)])
+def test_the_error_of_sure_and_wrong_outputs_is_not_cut_off(xp, mode, act, error):
+    layer = Output(2, 2, act, mode=mode)
+    layer.W, layer.b = xp.eye(2, dtype="float32"), xp.zeros(2, dtype="float32")
+    layer.forward(xp.asarray([[100.0, -100.0]]))
+    assert float(layer.get_error(xp.asarray([[0.0, 1.0]]))) == error
+
+
 def test_identity_and_square_are_linear_regression(xp, mode):
     layer = Output(2, 1, "identity", "Square", mode=mode, dtype="float64", seed=0)
     x, t = xp.asarray([[1.0, 2.0]]), xp.asarray([[5.0]])
@@ -73,7 +81,8 @@ def test_an_unknown_loss_is_answered_with_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    ("act", "partner"), [("softmax", Cross), ("sigmoid", Binary), ("identity", Square), ("tanh", Square)]
+    ("act", "partner"),
+    [("softmax", Cross), ("softmin", Cross), ("sigmoid", Binary), ("identity", Square), ("tanh", Square)],
 )
 def test_the_loss_is_the_activation_s_partner_by_default(act, partner):
     assert type(Output(2, 2, act).loss) is partner
@@ -83,6 +92,38 @@ def test_the_loss_is_the_activation_s_partner_by_default(act, partner):
 def test_cross_entropy_of_what_is_no_distribution_is_refused(act, partner):
     with pytest.raises(ValueError, match=f"Output: err_func='Cross' needs .* act='{act}' .*err_func='{partner}'"):
         Output(2, 2, act, "Cross")
+
+
+@pytest.mark.parametrize(("act", "err_func"), [*PAIRS, ("softmin", "Cross"), ("identity", "Square")])
+def test_a_batch_twice_over_has_the_same_weight_gradients(xp, mode, act, err_func):
+    layer = Output(4, 3, act, err_func, wb_width=0.5, dtype="float64", mode=mode, seed=2)
+    x, t = xp.asarray(np.random.default_rng(1).standard_normal((3, 4))), xp.asarray(np.eye(3)[[0, 2, 1]])
+    layer.forward(x)
+    layer.backward(t)
+    once = to_cpu(layer.dW), to_cpu(layer.db)
+    layer.forward(xp.concatenate([x, x]))
+    layer.backward(xp.concatenate([t, t]))
+    for ours, twice in zip(once, (layer.dW, layer.db), strict=True):
+        np.testing.assert_allclose(ours, to_cpu(twice), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("act", "err_func"), [*PAIRS[:2], PAIRS[3], ("softmin", "Cross")])
+def test_the_gradients_of_smoothed_targets_are_those_of_the_smoothed_loss(xp, mode, act, err_func):
+    layer = Output(4, 3, act, err_func, err_dic={"smoothing": 0.2}, wb_width=0.5, dtype="float64", mode=mode, seed=2)
+    x, t = xp.asarray(np.random.default_rng(1).standard_normal((5, 4))), xp.asarray(np.eye(3)[[0, 1, 2, 1, 0]])
+
+    def error():
+        layer.forward(x)
+        return layer.get_error(t)
+
+    error()
+    layer.backward(t)
+    np.testing.assert_allclose(to_cpu(layer.dW), numerical_gradient(error, layer.W), rtol=1e-6, atol=1e-9)
+
+
+def test_a_keyword_that_the_loss_lacks_is_answered_with_the_layer_s_name():
+    with pytest.raises(TypeError, match="Output: err_func Square has no keyword 'smoothing'"):
+        Output(2, 2, "tanh", err_dic={"smoothing": 0.1})
 
 
 def test_targets_of_another_type_widen_nothing(xp, mode):
