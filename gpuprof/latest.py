@@ -5,10 +5,11 @@ from __future__ import annotations
 from gpuprof.results.comparison import Comparison
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.profile import Profile
+from gpuprof.results.stepsweep import StepSweep
 from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
 
-Result = Profile | Timing | Comparison | Sweep | LineProfile
+Result = Profile | Timing | Comparison | Sweep | StepSweep | LineProfile
 
 _last: Result | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
 from gpuprof.hooks.methods import OUTSIDE_PATH
 from gpuprof.latest import last
@@ -16,9 +16,11 @@ from gpuprof.record.clocks import Clock
 from gpuprof.record.tape import RAISED
 from gpuprof.results.comparison import Comparison
 from gpuprof.results.lines import LineProfile
+from gpuprof.results.stepsweep import StepSweep
 from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
 from gpuprof.statement import Timed, from_function, from_source
+from gpuprof.sweeping import sweep_steps
 from gpuprof.timer import compare_code, sweep_code, time_code
 
 __all__ = ["LayerTime", "compare", "last", "layertime", "linetime", "region", "sweep", "timeit"]
@@ -174,6 +176,7 @@ def compare(
     return compare_code(codes[0], codes[1], clock=clock, number=number, quantity=quantity)
 
 
+@overload
 def sweep(
     statement: str | Callable[[Any], Any],
     over: Mapping[str, Iterable[Any]],
@@ -181,16 +184,51 @@ def sweep(
     number: int | None = None,
     repeat: int | None = None,
     setup: str = "pass",
+    globals: dict[str, Any] | None = None,
+    precision: float = 0.01,
+    cold: bool = False,
+    clock: Clock | None = None,
+) -> Sweep: ...
+
+
+@overload
+def sweep(
+    statement: str | Callable[[Any], Any],
+    over: Mapping[str, Iterable[Any]],
+    *,
+    model: object,
+    number: int | None = None,
+    repeat: int | None = None,
+    setup: str = "pass",
+    globals: dict[str, Any] | None = None,
+    clock: Clock | None = None,
+) -> StepSweep: ...
+
+
+def sweep(
+    statement: str | Callable[[Any], Any],
+    over: Mapping[str, Iterable[Any]],
+    *,
+    model: object = None,
+    number: int | None = None,
+    repeat: int | None = None,
+    setup: str = "pass",
     globals: dict[str, Any] | None = None,  # noqa: A002 - as in timeit
     precision: float = 0.01,
     cold: bool = False,
     clock: Clock | None = None,
-) -> Sweep:
+) -> Sweep | StepSweep:
     """`timeit` of a statement for each value of one variable: `sweep("f(x)", {"n": [1, 2, 4]}, setup="x = make(n)")`.
 
     `over` names the variable, which the statement and its setup may use, and its values; a function is called with
-    the value; the rest is as in `timeit`. Each point takes up to about 2 s. Ctrl-C returns the points there are.
-    Raises ValueError for more or fewer than one variable, or no values.
+    the value; the rest is as in `timeit`. Each point takes up to about 2 s.
+
+    With a `model` (whatever `layertime` takes) the statement runs a step of it, or some: `sweep(lambda n: step(n),
+    {"n_batch": [8, 16, 32]}, model=lm)`. For each value it is called twice unmeasured, then in `repeat` batches (9) of
+    `number` calls without a profiler, then 16 times or `number` under `layertime(model, kernels=True)`: how long a
+    step is, how much of it the GPU is busy, and where launch-bound ends. The model is trained as many steps.
+
+    Ctrl-C returns the points there are. Raises ValueError for more or fewer than one variable, or no values.
     """
     if len(over) != 1:
         raise ValueError(f"expected one variable to go over; got {', '.join(over) or 'none'}")
@@ -202,5 +240,10 @@ def sweep(
         return from_source(statement, setup, {**(globals or {}), variable: value})
 
     text = statement if isinstance(statement, str) else from_function(statement, ...).text.partition("(")[0]
+    if model is not None:
+        if cold or precision != 0.01:
+            raise TypeError("cold and precision are of a statement's sweep, and this one has a model")
+        options: dict[str, Any] = {"number": number, "repeat": repeat, "clock": clock, "namespace": globals}
+        return sweep_steps(code, variable, values, text, (model,), **options)
     wishes = Wishes(number, repeat, precision, cold=cold)
     return sweep_code(code, variable, values, text, wishes=lambda _: wishes, clock=clock)

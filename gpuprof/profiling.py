@@ -99,6 +99,11 @@ class LayerTime:
         self._log.switch(mode)
 
     @property
+    def clock(self) -> Clock:
+        """Where its times come from."""
+        return self._log.clock
+
+    @property
     def ended(self) -> bool:
         """Whether there is a profile: the `with` has been entered and left."""
         return self._profile is not None

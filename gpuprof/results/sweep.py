@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,18 @@ from gpuprof.units import column_unit, digits, percent
 from gpuprof.views.grid import Cell, Grid
 
 _QUANTITIES = ("host", "device", "kernels", "cold", "latency")
+
+
+def where_bound(name: str, values: Sequence[Any], launch_bound: Sequence[bool]) -> str:
+    """Up to which of the values of a variable it is launch-bound, of which the flags say at each."""
+    if all(launch_bound):
+        return f"launch-bound up to {name} = {values[-1]}: the host takes longer than the GPU all along"
+    if not any(launch_bound):
+        return f"GPU-bound from {name} = {values[0]} on"
+    last = max(i for i, bound in enumerate(launch_bound) if bound)
+    if last + 1 == len(values):
+        return f"launch-bound at {name} = {values[last]}"
+    return f"launch-bound up to {name} = {values[last]}, GPU-bound from {values[last + 1]} on"
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,14 +53,7 @@ class Sweep:
         if without:
             paces, why = [f"{value}" for value, _ in without], without[0][1]
             return f"no device time of its own at {name} = {', '.join(paces)} ({why})."
-        if all(bound):
-            return f"launch-bound up to {name} = {values[-1]}: the host takes longer than the GPU all along."
-        if not any(bound):
-            return f"GPU-bound from {name} = {values[0]} on."
-        last = max(i for i, launch_bound in enumerate(bound) if launch_bound)
-        if last + 1 == len(values):
-            return f"launch-bound at {name} = {values[last]}."
-        return f"launch-bound up to {name} = {values[last]}, GPU-bound from {values[last + 1]} on."
+        return f"{where_bound(name, values, bound)}."
 
     @cached_property
     def table(self) -> Any:
@@ -69,14 +75,14 @@ class Sweep:
 
     def plot(self, ax: Any = None) -> Any:
         """Time against the variable, both logarithmic, on the Axes returned."""
-        from gpuprof.views.charts import sweep
+        from gpuprof.views.swept import sweep
 
         about = self.points[0].about if self.points else {}
         return sweep(self.table, self.variable, small_print=[self.statement, about.get("gpu", "host clock")], ax=ax)
 
     def save(self, path: str | Path) -> Path:
         """The JSON file written; `Sweep.load` reads it. Values that JSON has no form for become text."""
-        values = tuple(map(_plain, self.values))
+        values = tuple(map(plain_value, self.values))
         content = {"statement": self.statement, "variable": self.variable, "values": values, "stopped": self.stopped}
         return write_json(Path(path), "sweep", content | {"points": tuple(point.content() for point in self.points)})
 
@@ -131,7 +137,7 @@ def _amount(point: Timing, name: str, size: float) -> str:
     return bound + digits(getattr(point, name).median / size)
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A value as JSON has it, NumPy's numbers as Python's."""
     value = value.item() if isinstance(value, np.generic) else value
     endless = isinstance(value, float) and math.isinf(value)

@@ -1,4 +1,4 @@
-"""A timing's, a sweep's and a comparison's charts: numbers in, an Axes out. Units on the axes."""
+"""A timing's and a comparison's charts: numbers in, an Axes out. Units on the axes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ from typing import Any
 import numpy as np
 
 from gpuprof.units import digits, percent, seconds_text, unit_for
-from gpuprof.views.axes import axes, fine, ink, paper, plain, print_small, time_text
-from gpuprof.views.colours import GPU, HOST, OTHER, QUANTITIES, SKY
+from gpuprof.views.axes import axes, fine, ink, paper, plain, print_small
+from gpuprof.views.colours import GPU, HOST, OTHER, QUANTITIES
 from gpuprof.views.svg import Bins, binned
-
-_STYLES = {  # of a sweep's lines: told apart on grey paper, too
-    "host": (HOST, "o", "-"),
-    "device": (GPU, "s", "-"),
-    "kernels": (SKY, "^", "--"),
-    "latency": (QUANTITIES["latency"], "D", ":"),
-}
 
 
 def histograms(quantities: Sequence[tuple[str, Sequence[float]]], small_print: Sequence[str], ax: Any = None) -> Any:
@@ -76,109 +69,6 @@ def _strip(ax: Any, name: str, bins: Bins) -> None:
     if bins.beyond:
         ax.text(1, 0.97, f"{bins.beyond} beyond →", ha="right", va="top", transform=ax.transAxes, **fine(ax))
     ax.spines[["top", "right", "left"]].set_visible(False)
-
-
-def sweep(table: Any, variable: str, *, small_print: Sequence[str], ax: Any = None) -> Any:
-    """Time against `variable`, a line a quantity, on the Axes returned; "launch-bound" where the host takes longer.
-
-    `table` is a DataFrame with columns `variable`, host_us, device_us, kernels_us, latency_us; those missing or all
-    NaN are left out, and those with host_low_us and host_high_us and so on get a band. Both axes are logarithmic
-    where the values of `variable` are positive numbers; other numbers are on a linear axis, words side by side.
-    """
-    ax = axes(ax, (7, 4.2))
-    x, words = _positions(table[variable])
-    for name, (colour, marker, line) in _STYLES.items():
-        if not _measured(table, f"{name}_us"):
-            continue
-        label = f"{name} (GPU)" if name in ("device", "kernels") else name
-        style = {"color": colour, "marker": marker, "ls": "" if words else line, "ms": 5}
-        ax.plot(x, table[f"{name}_us"] * 1e-6, label=label, **style)
-        if _measured(table, f"{name}_low_us") and _measured(table, f"{name}_high_us"):
-            low, high = (table[f"{name}_{end}_us"] * 1e-6 for end in ("low", "high"))
-            if words:
-                ax.vlines(x, low, high, color=colour, alpha=0.4, lw=4)
-            else:
-                ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (high / low) ** 0.1)  # room for a word above the lines
-    _time_ticks(ax.yaxis)
-    _ticks(ax, x, words)
-    _shade(ax, x, table, bool(words))
-    ax.set_xlabel(plain(variable))
-    ax.set_ylabel("time a call")
-    ax.grid(which="major", color=ink(ax, 0.13), lw=0.8)
-    ax.set_axisbelow(True)
-    ax.legend(frameon=False, fontsize="small", ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
-    ax.spines[["top", "right"]].set_visible(False)
-    print_small(ax, small_print)
-    return ax
-
-
-def _measured(table: Any, column: str) -> bool:
-    return column in table and bool(table[column].notna().any())
-
-
-def _positions(values: Any) -> tuple[list[float], list[str]]:
-    """Where the values stand on the x axis; and their names, where they are no numbers."""
-    try:
-        return [float(value) for value in values], []
-    except (TypeError, ValueError):
-        return [float(i) for i in range(len(values))], [plain(str(value)) for value in values]
-
-
-def _ticks(ax: Any, x: Sequence[float], words: Sequence[str]) -> None:
-    """The x axis: words side by side; positive numbers on a logarithmic axis, with powers of two as such."""
-    if words:
-        ax.set_xticks(x, words)
-    elif all(value > 0 for value in x) and len(set(x)) > 1:
-        binary = all(math.log2(value).is_integer() for value in x)
-        ax.set_xscale("log", base=2 if binary else 10)
-        if binary or len(set(x)) <= 12:
-            shown = sorted(set(x))[:: -(-len(set(x)) // 12)]
-            ax.set_xticks(shown, [_power(value) if binary and max(x) > 99_999 else _number(value) for value in shown])
-            ax.minorticks_off()
-
-
-def _power(value: float) -> str:
-    return f"$2^{{{math.log2(value):.0f}}}$"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.10g}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def _time_ticks(axis: Any) -> None:
-    """Ticks such as 20 µs and 1 ms on a logarithmic axis of seconds."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    low, high = axis.get_view_interval()
-    wide = high > 1000 * low
-    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=15))
-    axis.set_major_formatter(FuncFormatter(lambda seconds, _: time_text(seconds)))
-    axis.set_minor_locator(NullLocator())
-
-
-def _shade(ax: Any, x: Sequence[float], table: Any, words: bool) -> None:
-    """Grey behind where the host's time exceeds the GPU's, by straight lines between the points as they are drawn."""
-    gpu = next((name for name in ("device_us", "kernels_us") if _measured(table, name)), None)
-    if gpu is None or not _measured(table, "host_us"):
-        return
-    known = table.assign(x=x).dropna(subset=["host_us", gpu]).sort_values("x")
-    over = np.log(known["host_us"].to_numpy(float) / known[gpu].to_numpy(float))
-    places = np.log(known["x"]) if ax.get_xscale() == "log" else known["x"].to_numpy(float)
-    margin = 0.5 if words else 0.0
-    fine = np.linspace(places.min() - margin, places.max() + margin, 2000)
-    bound = over[np.abs(fine[:, None] - np.asarray(places)).argmin(1)] if words else np.interp(fine, places, over)
-    if not (bound > 0).any():
-        return
-    fine = np.exp(fine) if ax.get_xscale() == "log" else fine
-    upright = {"transform": ax.get_xaxis_transform()}
-    ax.fill_between(fine, 0, 1, where=bound > 0, color=ink(ax, 0.5), alpha=0.2, lw=0, zorder=0, **upright)
-    stretches = np.split(np.flatnonzero(bound > 0), np.flatnonzero(np.diff(np.flatnonzero(bound > 0)) > 1) + 1)
-    widest = max(stretches, key=len)
-    label = {"ha": "center", "va": "top", "fontsize": "small", "style": "italic", "color": ink(ax, 0.8)}
-    ax.text(fine[widest[len(widest) // 2]], 0.985, "launch-bound", **label, **upright)
 
 
 def ratio(names: tuple[str, str], quantities: Sequence[Mapping[str, Any]], *, floor: float, ax: Any = None) -> Any:

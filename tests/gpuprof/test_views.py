@@ -13,7 +13,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from gpuprof.views import charts, html
+from gpuprof.views import charts, html, swept
 from gpuprof.views.grid import Cell, Grid
 from gpuprof.views.parts import grid_table, prose
 from gpuprof.views.report import Advice, Report, Section
@@ -214,12 +214,12 @@ def test_a_name_with_dollars_is_not_mathematics() -> None:
 
 
 def test_a_sweep_leaves_out_what_was_not_measured() -> None:
-    labels = charts.sweep(sweep_table(), "n", small_print=[]).get_legend_handles_labels()[1]
+    labels = swept.sweep(sweep_table(), "n", small_print=[]).get_legend_handles_labels()[1]
     assert labels == ["host", "device (GPU)", "latency"]
 
 
 def test_a_sweep_over_powers_of_two_has_them_as_ticks() -> None:
-    ax = charts.sweep(sweep_table(), "n", small_print=[])
+    ax = swept.sweep(sweep_table(), "n", small_print=[])
     assert ax.get_xscale() == "log"
     assert [label.get_text().replace("\N{NARROW NO-BREAK SPACE}", " ") for label in ax.get_xticklabels()] == [
         "256",
@@ -229,22 +229,22 @@ def test_a_sweep_over_powers_of_two_has_them_as_ticks() -> None:
 
 
 def test_a_sweep_over_other_numbers_is_linear() -> None:
-    assert charts.sweep(sweep_table(n=[0, 1, 2]), "n", small_print=[]).get_xscale() == "linear"
+    assert swept.sweep(sweep_table(n=[0, 1, 2]), "n", small_print=[]).get_xscale() == "linear"
 
 
 def test_a_sweep_over_words_names_them() -> None:
-    ax = charts.sweep(sweep_table(n=["float16", "float32", "$"]), "n", small_print=[])
+    ax = swept.sweep(sweep_table(n=["float16", "float32", "$"]), "n", small_print=[])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["float16", "float32", r"\$"]
 
 
 def test_a_sweep_has_its_times_in_readable_units() -> None:
-    ax = charts.sweep(sweep_table(latency_us=[25.0, 26, 2000]), "n", small_print=["NVIDIA H200"])
+    ax = swept.sweep(sweep_table(latency_us=[25.0, 26, 2000]), "n", small_print=["NVIDIA H200"])
     ax.figure.canvas.draw()
     assert {"10 µs", "1 ms"} <= {label.get_text() for label in ax.get_yticklabels()}
 
 
 def test_a_sweep_shades_where_the_host_takes_longer() -> None:
-    ax = charts.sweep(sweep_table(), "n", small_print=[])
+    ax = swept.sweep(sweep_table(), "n", small_print=[])
     (shade,) = ax.collections
     crossing = 512 * 2 ** (math.log(2) / math.log(4))  # 20 / 10 falls to 20 / 40 on a straight line between the two
     assert shade.get_datalim(ax.transData).x1 == pytest.approx(crossing, rel=2e-3)
@@ -252,18 +252,18 @@ def test_a_sweep_shades_where_the_host_takes_longer() -> None:
 
 
 def test_a_sweep_in_which_the_gpu_takes_longer_is_not_shaded() -> None:
-    ax = charts.sweep(sweep_table(device_us=[30.0, 40, 50]), "n", small_print=[])
+    ax = swept.sweep(sweep_table(device_us=[30.0, 40, 50]), "n", small_print=[])
     assert "launch-bound" not in texts(ax)
 
 
 def test_a_sweep_has_a_band_where_there_are_intervals() -> None:
-    ax = charts.sweep(sweep_table(device_us=50.0, host_low_us=19.0, host_high_us=21.0), "n", small_print=[])
+    ax = swept.sweep(sweep_table(device_us=50.0, host_low_us=19.0, host_high_us=21.0), "n", small_print=[])
     assert len(ax.collections) == 1
 
 
 @pytest.mark.parametrize("n", [[256], ["float32"]])
 def test_a_sweep_of_one_value_is_drawn(n: list[Any]) -> None:
-    ax = charts.sweep(sweep_table().iloc[:1].assign(n=n), "n", small_print=[])
+    ax = swept.sweep(sweep_table().iloc[:1].assign(n=n), "n", small_print=[])
     ax.figure.canvas.draw()
     assert len(ax.lines) == 3
 
