@@ -106,7 +106,7 @@ CNN = [
     ["activations.base"],
     ["activations.pieces", "activations.leaky", "activations.smooth", "activations.gated"],
     ["activations.acon", "activations.softmax"],
-    ["losses"],
+    ["initializers", "losses"],
     ["schedules", "clipping"],
     ["optimizers.base"],
     ["optimizers.descent", "optimizers.squares", "optimizers.adam", "optimizers.bounds"],

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnn.checks import naming, number, shown
+from cnn.checks import naming, shown
+from cnn.initializers import get_initializer
 from cnn.optimizers import Optimizer, get_optimizer
 from cnn.xp import Array, Seed, Shape, array_module, float_dtype, is_array, put
 
@@ -179,19 +180,21 @@ class Layer:
         W_shape: Shape,
         n_bias: int,
         wb_width: float,
+        init: str,
+        init_dic: Mapping[str, Any] | None,
         opt: str,
         opt_dic: Mapping[str, Any] | None,
         seed: Seed,
     ) -> None:
-        """Give the layer `W` and `b`, wb_width times a standard normal, and an optimizer of its own.
+        """Give the layer `W` and `b` as `init` says, "normal" with the width `wb_width`, and an optimizer of its own.
 
         The numbers are drawn on the host, so that one seed means the same parameters on either device.
         """
-        wb_width = number(f"{self.name}: wb_width", wb_width)
         rng, xp = np.random.default_rng(seed), array_module(self.mode)
-        self.W = xp.asarray((wb_width * rng.standard_normal(W_shape)).astype(self.dtype))
-        self.b = xp.asarray((wb_width * rng.standard_normal(n_bias)).astype(self.dtype))
         with naming(self.name):
+            first = get_initializer(init, init_dic, wb_width)
+            self.W = xp.asarray(first.weights(W_shape, rng).astype(self.dtype))
+            self.b = xp.asarray(first.biases(n_bias, rng).astype(self.dtype))
             self.optimizer = get_optimizer(opt, opt_dic, rng)
 
     def _batch(self, phase: str, shape: Shape | None) -> int:

@@ -26,7 +26,9 @@ class Conv2d(Activated, Images):
         groups: the channels, and the filters, are cut into so many groups, and each filter sees the
             channels of its own group; as many groups as channels make a depthwise convolution.
         name: a name of its own instead of a running one.
-        wb_width: weights and biases start as wb_width times a standard normal.
+        wb_width: weights and biases start as wb_width times a standard normal, unless `init` says otherwise.
+        init, init_dic: how they start, and its keywords: "normal", "He normal", "He uniform", "Glorot normal" or
+            "Glorot uniform", with biases of 0 for all but the first.
         act, act_dic: the activation and its keywords.
         opt, opt_dic: the optimizer and its keywords.
         mode, dtype: where parameters live, "cpu" or "gpu", and "float32" or "float64".
@@ -49,6 +51,8 @@ class Conv2d(Activated, Images):
         groups: int = 1,
         name: str | None = None,
         wb_width: float = 0.05,
+        init: str = "normal",
+        init_dic: Mapping[str, Any] | None = None,
         act: str = "ReLU",
         act_dic: Mapping[str, Any] | None = None,
         opt: str = "Adam",
@@ -67,7 +71,7 @@ class Conv2d(Activated, Images):
         self.F_shape = (M, KH, KW)
         with naming(self.name):
             self.groups = _groups(groups, C, M)
-        self.make_parameters((M, C // self.groups, KH, KW), M, wb_width, opt, opt_dic, seed)
+        self.make_parameters((M, C // self.groups, KH, KW), M, wb_width, init, init_dic, opt, opt_dic, seed)
         self.make_activation(act, act_dic, seed)
         self.cols: Array = None  # the columns of the last x
 

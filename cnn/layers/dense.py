@@ -19,7 +19,7 @@ class Dense(Activated):
     Args:
         prev: numbers in.
         n: numbers out.
-        name, wb_width, act, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
+        name, wb_width, init, init_dic, act, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
 
     W is (prev, n), b is (n,).
     """
@@ -35,6 +35,8 @@ class Dense(Activated):
         *,
         name: str | None = None,
         wb_width: float = 0.05,
+        init: str = "normal",
+        init_dic: Mapping[str, Any] | None = None,
         act: str = "ReLU",
         act_dic: Mapping[str, Any] | None = None,
         opt: str = "Adam",
@@ -46,7 +48,7 @@ class Dense(Activated):
         who = name or self.role
         prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
-        self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
+        self.make_parameters((prev, n), n, wb_width, init, init_dic, opt, opt_dic, seed)
         self.make_activation(act, act_dic, seed)
         self.x_shape: Shape | None = None
         self.x: Array = None  # the last input, flattened

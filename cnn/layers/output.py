@@ -26,7 +26,7 @@ class Output(Activated):
         err_func: the loss: by default the activation's partner, "Cross" for softmax (and softmin),
             "Binary" for sigmoid, "Square" for all others. Cross entropy takes only those: others are no distribution.
         err_dic: the loss's keywords, such as {"smoothing": 0.1} for "Cross" and "Binary".
-        name, wb_width, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
+        name, wb_width, init, init_dic, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
 
     W is (prev, n), b is (n,).
     """
@@ -44,6 +44,8 @@ class Output(Activated):
         *,
         name: str | None = None,
         wb_width: float = 0.05,
+        init: str = "normal",
+        init_dic: Mapping[str, Any] | None = None,
         act_dic: Mapping[str, Any] | None = None,
         err_dic: Mapping[str, Any] | None = None,
         opt: str = "Adam",
@@ -55,7 +57,7 @@ class Output(Activated):
         who = name or self.role
         prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
-        self.make_parameters((prev, n), n, wb_width, opt, opt_dic, seed)
+        self.make_parameters((prev, n), n, wb_width, init, init_dic, opt, opt_dic, seed)
         self.make_activation(act, act_dic, seed)
         with naming(self.name):
             self.loss = _loss(self.activation, act, err_func, err_dic)
