@@ -11,6 +11,7 @@ __all__ = [
     "Comparison",
     "LineProfile",
     "Profile",
+    "ProfileComparison",
     "StepSweep",
     "Sweep",
     "Timing",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gpuprof.results.comparison import Comparison
     from gpuprof.results.lines import LineProfile
     from gpuprof.results.profile import Profile
+    from gpuprof.results.profilecomparison import ProfileComparison
     from gpuprof.results.stepsweep import StepSweep
     from gpuprof.results.sweep import Sweep
     from gpuprof.results.timing import Timing
@@ -38,6 +40,7 @@ _HOMES = {
     "Comparison": "gpuprof.results.comparison",
     "LineProfile": "gpuprof.results.lines",
     "Profile": "gpuprof.results.profile",
+    "ProfileComparison": "gpuprof.results.profilecomparison",
     "StepSweep": "gpuprof.results.stepsweep",
     "Sweep": "gpuprof.results.sweep",
     "Timing": "gpuprof.results.timing",

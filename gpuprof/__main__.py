@@ -10,6 +10,7 @@ from gpuprof import device
 from gpuprof.results.comparison import Comparison
 from gpuprof.results.files import kind_of
 from gpuprof.results.profile import Profile
+from gpuprof.results.profilecomparison import ProfileComparison
 from gpuprof.results.stepsweep import StepSweep
 from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _load(path: Path) -> Profile | Timing | Comparison | Sweep | StepSweep:
+def _load(path: Path) -> Profile | Timing | Comparison | Sweep | StepSweep | ProfileComparison:
     """The result in the file, of whatever kind it says it is."""
     kinds = {
         "profile": Profile,
@@ -42,11 +43,12 @@ def _load(path: Path) -> Profile | Timing | Comparison | Sweep | StepSweep:
         "comparison": Comparison,
         "sweep": Sweep,
         "step sweep": StepSweep,
+        "profile comparison": ProfileComparison,
     }
     kind = kind_of(path)
     if kind not in kinds:
         raise ValueError(f"{path} should hold a gpuprof {', '.join(kinds)}; it holds {kind!r}")
-    found: Profile | Timing | Comparison | Sweep | StepSweep
+    found: Profile | Timing | Comparison | Sweep | StepSweep | ProfileComparison
     found = kinds[kind].load(path)  # type: ignore[attr-defined] # all have it
     return found
 

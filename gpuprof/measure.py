@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, overload
 
+from gpuprof.comparing import compare
 from gpuprof.hooks.methods import OUTSIDE_PATH
 from gpuprof.latest import last
 from gpuprof.passes.measurement import Wishes
@@ -14,14 +15,13 @@ from gpuprof.progressline import ProgressLine
 from gpuprof.record.calls import in_a_line
 from gpuprof.record.clocks import Clock
 from gpuprof.record.tape import RAISED
-from gpuprof.results.comparison import Comparison
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.stepsweep import StepSweep
 from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
 from gpuprof.statement import Timed, from_function, from_source
 from gpuprof.sweeping import sweep_steps
-from gpuprof.timer import compare_code, sweep_code, time_code
+from gpuprof.timer import sweep_code, time_code
 
 __all__ = ["LayerTime", "compare", "last", "layertime", "linetime", "region", "sweep", "timeit"]
 
@@ -147,33 +147,6 @@ def timeit(
     else:
         code = from_source(statement, setup, globals)
     return time_code(code, Wishes(number, repeat, precision, 3, cold, bytes, flops), clock=clock)
-
-
-def compare(
-    first: str | Callable[[], Any],
-    second: str | Callable[[], Any],
-    *,
-    number: int | None = None,
-    setup: str = "pass",
-    globals: dict[str, Any] | None = None,  # noqa: A002 - as in timeit
-    quantity: str = "",
-    clock: Clock | None = None,
-) -> Comparison:
-    """Whether `second` is faster than `first`: two functions without arguments, or two statements.
-
-    They are run in turns (ABBA and BAAB quartets at random), on the GPU behind a gate for the device's time and
-    without for the host's; one look is taken at a number of quartets that a pilot has planned, in about 4 s. How far
-    `first` is from copies of itself over other memory is the floor: nothing below it, nor below 0.5 % (1 % on the
-    host), is called faster. What sets the pace of calls one after another decides; where that is the host in one and
-    the GPU in the other, the pace itself is compared. Whether the two come to the same value is part of the answer.
-    `number`: calls in a batch. `quantity` "host" or "device" compares that alone. Ctrl-C returns what there is.
-    """
-    if callable(first) != callable(second):
-        raise TypeError(
-            f"expected two functions or two statements; got {type(first).__name__} and {type(second).__name__}"
-        )
-    codes = [from_function(s) if callable(s) else from_source(s, setup, globals) for s in (first, second)]
-    return compare_code(codes[0], codes[1], clock=clock, number=number, quantity=quantity)
 
 
 @overload

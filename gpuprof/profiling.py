@@ -98,6 +98,20 @@ class LayerTime:
         """Measure the next steps so, and all after them; waits for the device. Between calls of the layers alone."""
         self._log.switch(mode)
 
+    def to_front(self) -> None:
+        """Of several profiles being taken, let the regions of the code to come be this one's."""
+        _open.remove(self._log)
+        _open.append(self._log)
+
+    def now(self) -> int:
+        """The host's time, ns, on the axis of the profile's calls."""
+        return self._log.clock.host()
+
+    @property
+    def layers(self) -> tuple[tuple[str, object], ...]:
+        """The layers that are profiled, with their paths."""
+        return tuple(self._layers)
+
     @property
     def clock(self) -> Clock:
         """Where its times come from."""

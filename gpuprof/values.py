@@ -35,6 +35,16 @@ def agreement(first: object, second: object) -> str:
     return "Results are equal." if worst == 0 else f"Results agree to {worst:.0e} of the largest element."
 
 
+def apart(first: Any, second: Any) -> tuple[float, float]:
+    """How far two arrays lie apart, as a share of the largest element, and how far their type lets them.
+
+    Infinite where shapes differ, or where other elements are not finite.
+    """
+    x, y = _on_host(first), _on_host(second)
+    allowed = max(_tolerance(first), _tolerance(second))
+    return (_error(x, y) if x.shape == y.shape else math.inf), allowed
+
+
 def _plain(first: object, second: object) -> str:
     try:
         same = bool(first == second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from gpuprof.judge.findings import Finding, findings
 from gpuprof.record.schedule import KERNELS
 from gpuprof.results import smallprint
 from gpuprof.results.besides import facts
+from gpuprof.results.compared import compare_profiles
 from gpuprof.results.files import read_calls, write_calls
 from gpuprof.results.graphs import graph_sections, missing_graphs
 from gpuprof.results.layersteps import calls_a_step, layer_steps
 from gpuprof.results.linetimes import Followed
 from gpuprof.results.measured import Measured
+from gpuprof.results.profilecomparison import ProfileComparison
 from gpuprof.results.sections import advised, sections
 from gpuprof.results.seen import Seen
 from gpuprof.units import percent, several
@@ -150,6 +153,10 @@ class Profile(Measured):
         candidates = (self.account.steps_of(KERNELS), self.account.marked_steps())
         steps = next((each for each in candidates if len(each)), [last])
         return int(steps[len(steps) // 2])
+
+    def compare(self, old: Profile | Sequence[Profile]) -> ProfileComparison:
+        """This profile, the new one, against an older one or several: see `gpuprof.compare`."""
+        return compare_profiles([old] if isinstance(old, Profile) else list(old), [self])
 
     def save(self, path: str | Path) -> Path:
         """The file written: JSON, compressed where the name ends in .gz. `Profile.load` reads it."""

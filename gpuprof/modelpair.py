@@ -1,0 +1,176 @@
+"""Two models in turns: round after round fresh copies of both, blocks of their steps as ABBA or BAAB, one process."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpuprof.agreeing import agreements
+from gpuprof.judge.ratio import orders
+from gpuprof.judge.steptimes import StepTimes, step_times
+from gpuprof.latest import keep
+from gpuprof.profiling import LayerTime
+from gpuprof.record.clocks import Clock, Ints
+from gpuprof.record.schedule import KERNELS, Mode
+from gpuprof.results.profilecomparison import ProfileComparison
+from gpuprof.results.taketurns import Taken, compare_turns
+
+Step = Callable[[Any], Any]
+
+_ROUNDS = 32
+_SECONDS = 10.0  # of steps, where their number is not given
+_STEPS = (96, 500)
+_WARM, _RECORDED, _WATCHED = 3, 6, 3
+_SEED = 20_303
+
+
+def compare_models(
+    first: object,
+    second: object,
+    step: Step,
+    *,
+    steps: int | None = None,
+    check: bool = False,
+    copies: bool = True,
+    clock: Clock | None = None,
+) -> ProfileComparison:
+    """`gpuprof.compare` of two models."""
+    if first is second:
+        raise ValueError("expected two models; got the same object twice (copy.deepcopy makes another of it)")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be 1 or more; got {steps}")
+    pair = _Pair(first, second, "" if copies else "none were asked for")
+    if copies:
+        pair.try_copies(step)
+    pair.refuse_shared(clock)
+    a, b = pair.taken(np.random.default_rng(_SEED))
+    agreed = agreements(a, b, step) if check else ()
+    result = compare_turns(_in_turns(pair, step, steps, clock), agreed, pair.no_copies)
+    keep(result)
+    return result
+
+
+@dataclass
+class _Pair:
+    """Both models, and why each round is not of fresh copies; "" where it is."""
+
+    first: object
+    second: object
+    no_copies: str
+
+    def taken(self, random: np.random.Generator) -> list[object]:
+        """Copies, over memory that lies elsewhere each time; or the models."""
+        if self.no_copies:
+            return [self.first, self.second]
+        with _scattered(random):
+            return [copy.deepcopy(self.first), copy.deepcopy(self.second)]
+
+    def try_copies(self, step: Step) -> None:
+        """Find out whether models can be copied, and the step works on copies."""
+        try:
+            copied = self.taken(np.random.default_rng(_SEED))
+            if copied[0] is self.first or copied[1] is self.second:
+                raise TypeError("a deep copy is the model itself")
+            for model in copied:
+                step(model)
+        except Exception as error:  # the models' own, the user's step's, or a device's without room
+            self.no_copies = f"{type(error).__name__}: {error}"
+
+    def refuse_shared(self, clock: Clock | None) -> None:
+        """Raises ValueError where both hold the same layer, and what `LayerTime` does for what is no model."""
+        layers = [LayerTime((model,), clock, blocks=()).layers for model in (self.first, self.second)]
+        theirs = {id(layer) for _, layer in layers[1]}
+        shared = next((path for path, layer in layers[0] if id(layer) in theirs), None)
+        if shared is not None:
+            raise ValueError(f"both models hold the very same layer, {shared}; give models that share none")
+
+
+def _in_turns(pair: _Pair, step: Step, steps: int | None, clock: Clock | None) -> Taken:
+    """All rounds; Ctrl-C ends it with those there are, but not before the first."""
+    random = np.random.default_rng(_SEED)
+    taken = Taken()
+    for order in orders(_ROUNDS, random):
+        members = [_Member(LayerTime((model,), clock, blocks=()), model, step) for model in pair.taken(random)]
+        try:
+            with members[0].run, members[1].run:
+                pace = max(member.pace() for member in members)
+                wanted = steps or int(np.clip(_SECONDS / (2 * pace), *_STEPS))
+                kept = max(_WARM, -(-wanted // (2 * _ROUNDS)))
+                for letter in order:
+                    members["AB".index(letter)].block(kept)
+                if len(taken.rounds) == _ROUNDS - 1:
+                    for member in members:
+                        member.look()
+        except KeyboardInterrupt:
+            if not taken.rounds:
+                raise
+            taken.stopped = True
+            break
+        taken.add([member.times() for member in members], [member.run.profile for member in members])
+        keep(members[1].run.profile)
+    return taken
+
+
+@dataclass
+class _Member:
+    """One of the two in a round: its profile, and when its steps began; of those that count, their numbers."""
+
+    run: LayerTime
+    model: object
+    step: Step
+    begun: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+
+    def block(self, kept: int) -> None:
+        """So many steps, one before that fills the queue and one after that marks the end, on a drained device."""
+        self._steps(kept + 2, Mode.EVENTS)
+        self.kept += range(len(self.begun) - kept - 1, len(self.begun) - 1)
+
+    def pace(self) -> float:
+        """Seconds a step, of the last ones that warm up, all work done."""
+        self._steps(_WARM, Mode.EVENTS)
+        self.run.switch(Mode.EVENTS)
+        return max(1e-6, (self.run.now() - self.begun[-_WARM + 1]) * 1e-9 / (_WARM - 1))
+
+    def look(self) -> None:
+        """A few steps with kernel records, and watched: after all others, for records leave something behind."""
+        self._steps(_RECORDED, KERNELS)
+        self._steps(_WATCHED, Mode.INSPECT)
+        self.run.switch(Mode.EVENTS)
+
+    def _steps(self, number: int, mode: Mode) -> None:
+        self.run.to_front()
+        self.run.switch(mode)
+        for _ in range(number):
+            self.begun.append(self.run.now())
+            self.step(self.model)
+
+    def times(self) -> StepTimes:
+        """Of the steps that count."""
+        profile = self.run.profile
+        account = profile.account
+        first = np.searchsorted(account.call_step, np.arange(len(account.step_mode)))
+        at = np.searchsorted(self.begun, profile.log["host_start"][first], side="right") - 1
+        number: Ints = np.full(len(self.begun) + 1, -1, dtype=np.int64)
+        number[self.kept] = np.arange(len(self.kept))
+        return step_times(account, number[at], len(self.kept))
+
+
+@contextmanager
+def _scattered(random: np.random.Generator) -> Iterator[None]:
+    """Memory with holes of all sizes, so that what is made inside lies elsewhere each time.
+
+    As in Curtsinger & Berger, Stabilizer, ASPLOS 2013: what the layout of memory does is then among the noise that
+    the interval is about, and not in the difference.
+    """
+    blocks: Sequence[bytearray] = [bytearray(int(size)) for size in random.integers(64, 1 << 16, 400)]
+    blocks = blocks[::2]
+    try:
+        yield
+    finally:
+        del blocks

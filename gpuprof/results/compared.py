@@ -1,0 +1,145 @@
+"""Profiles held against each other: by repeats or by control rows; without either there is no verdict on times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from gpuprof.judge.floors import FEWEST_CONTROLS, LEAST, held_to_controls
+from gpuprof.judge.simultaneous import FEWEST, Floats, repeats, two_runs
+from gpuprof.judge.steptimes import step_times
+from gpuprof.record.calls import Scope
+from gpuprof.results.alike import other_machine, unlike
+from gpuprof.results.changerows import Judged, change_rows
+from gpuprof.results.changewords import bottleneck
+from gpuprof.results.measured import Measured
+from gpuprof.results.profilecomparison import Agreement, ProfileComparison
+from gpuprof.results.sides import STEP, Side, Sides
+from gpuprof.units import digits, percent, several
+
+_REPEATS = 3
+_IN_TURNS = "gpuprof.compare(model_a, model_b, step)"
+_THRICE = "gpuprof.compare([a1, a2, a3], [b1, b2, b3])"
+
+Profiles = Sequence[Measured]
+
+
+def compare_profiles(old: Profiles, new: Profiles, names: tuple[str, str] = ("old", "new")) -> ProfileComparison:
+    """New profiles against old ones. Raises ValueError where there is none on a side."""
+    if not old or not new:
+        raise ValueError(f"expected a profile or more on each side; got {len(old)} and {len(new)}")
+    sides = Sides.of(old[0], new[0])
+    why, judged = _refusal(old, new), None
+    if not why:
+        judged = _by_repeats(sides, old, new) if min(len(old), len(new)) >= _REPEATS else _by_controls(sides)
+    further = "" if judged or why else _next(sides)
+    why = why or ("" if judged else _unsure(sides, old, new))
+    warnings = [
+        f"One of the {side} runs ended early ({each.ended_by}); what was measured until then is compared."
+        for side, profiles in (("old", old), ("new", new))
+        for each in profiles
+        if each.ended_by
+    ]
+    return comparison(sides, names, judged, why=why, further=further, warnings=warnings)
+
+
+def comparison(
+    sides: Sides,
+    names: tuple[str, str],
+    judged: Judged | None,
+    *,
+    why: str = "",
+    further: str = "",
+    figures: tuple[Floats, Floats] | None = None,
+    agreement: Sequence[Agreement] = (),
+    warnings: Sequence[str] = (),
+) -> ProfileComparison:
+    """The result: what `judged` says of the times, and what is known without any."""
+    old, new = sides.old.profile, sides.new.profile
+    steps = " and ".join(several(len(side.times.times), "step") for side in (sides.old, sides.new))
+    return ProfileComparison(
+        names=names,
+        rows=change_rows(sides, judged, figures),
+        how=judged.how if judged else "",
+        why=why,
+        next=further,
+        unlike=unlike(old, new, sides.old.traits, sides.new.traits),
+        bottleneck=bottleneck(sides.new.gains(), sides.old.gains()),
+        agreement=tuple(agreement),
+        clock=new.clock,
+        warnings=tuple(warnings),
+        notes=tuple(filter(None, ["" if figures else steps, judged.note if judged else ""])),
+        about=new.about,
+    )
+
+
+def _refusal(old: Profiles, new: Profiles) -> str:
+    """Why no difference could be the code's, whatever the times."""
+    if any(a is b for a in old for b in new):
+        return "the same profile is on both sides"
+    if failed := next((each.log.failure for each in (*old, *new) if each.log.failure), ""):
+        return f"CUDA reported an error while one of them was measured ({failed})"
+    machine = next(filter(None, (other_machine(a, b) for a in old for b in new)), "")
+    return f"the difference may be the machine's: {machine}" if machine else ""
+
+
+def _by_controls(sides: Sides) -> Judged | None:
+    """By the rows that launch the same kernels, where there are enough of them."""
+    old, new = sides.middles()
+    known = sides.controls & (old.value > 0) & (new.value > 0)
+    if known.sum() < FEWEST_CONTROLS:
+        return None
+    common = float(np.median(np.log(old.value[known] / new.value[known])))
+    found = two_runs(old, new, known)
+    held = held_to_controls(found, known, LEAST[sides.on_device])
+    spread = f"within ±{percent(held.spread)} of that beyond chance" if held.spread else "no further than by chance"
+    note = (
+        f"held against {int(known.sum())} rows that launch the same kernels, which are {digits(math.exp(common), 4)}× "
+        f"as fast (divided out), two thirds of them {spread}"
+    )
+    return Judged("controls", found, held.floor, note)
+
+
+def _by_repeats(sides: Sides, old: Profiles, new: Profiles) -> Judged | None:
+    """By what differs between the runs of a side; beside the rows that launch the same kernels, where there are any."""
+    logs = [np.array([_logs(run, sides.common) for run in runs]) for runs in (old, new)]
+    known = ~np.isnan(np.concatenate(logs)).any(axis=0)
+    if not known.any():
+        return None
+    controls, note = sides.controls & known, f"{len(old)} and {len(new)} runs"
+    if controls.sum() >= FEWEST_CONTROLS:
+        logs = [runs - np.median(runs[:, controls], axis=1, keepdims=True) for runs in logs]
+        note += f", each beside its {int(controls.sum())} rows that launch the same kernels"
+    found = repeats(logs[0], logs[1], sides.layers)
+    return Judged("repeats", found, np.full(len(found.value), LEAST[sides.on_device]), note)
+
+
+def _logs(run: Measured, rows: Sequence[Scope]) -> Floats:
+    """Of the rows' and the step's seconds in one run; NaN for a row that it does not have."""
+    times = step_times(run.account)
+    there = [row for row in rows if row in times.rows]
+    seconds = dict(zip([*there, STEP], Side(run, times).middle(there).value, strict=True))
+    found = np.array([seconds.get(row, math.nan) for row in [*rows, STEP]])
+    return np.log(np.where(found > 0, found, np.nan))
+
+
+def _unsure(sides: Sides, old: Profiles, new: Profiles) -> str:
+    """Why neither way led to a verdict."""
+    fewest = min(len(side.times.times) for side in (sides.old, sides.new))
+    if fewest < FEWEST:
+        return f"only {several(fewest, 'step')} could be compared, and it takes {FEWEST}"
+    runs = "one run a side" if len(old) == len(new) == 1 else f"{len(old)} and {several(len(new), 'run')}"
+    if not sides.on_device:
+        return f"{runs}, and on the host clock nothing tells which layers did not change"
+    if not sides.recorded:
+        return f"{runs}, and without kernel records of both nothing tells which layers did not change"
+    same = several(int(sides.controls.sum()), "row")
+    return f"{runs}, and {same} with the same kernels to hold them against, where it takes {FEWEST_CONTROLS}"
+
+
+def _next(sides: Sides) -> str:
+    """What to type for a verdict."""
+    records = "both with %%layertime --kernels; " if sides.on_device and not sides.recorded else ""
+    return f"{records}with both models at hand {_IN_TURNS}; else three profiles a side, {_THRICE}"

@@ -1,0 +1,115 @@
+"""Two profiles side by side, row by row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuprof.judge.account import OUTSIDE
+from gpuprof.judge.changes import Traits, unchanged
+from gpuprof.judge.simultaneous import FEWEST, Middle, middles, whole
+from gpuprof.judge.steptimes import StepTimes, step_times
+from gpuprof.record.calls import LINE, Scope
+from gpuprof.results.measured import Measured
+from gpuprof.results.rowchange import STEP_PATH
+from gpuprof.results.traits import traits
+
+STEP = Scope(STEP_PATH, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A profile, and what can be compared of it."""
+
+    profile: Measured
+    times: StepTimes
+
+    @cached_property
+    def traits(self) -> dict[Scope, Traits]:
+        """What a usual call of each row does."""
+        calls, moved = self.profile.log.without(LINE)
+        return traits(calls, self.profile.account, self.profile.seen.kernels.moved(moved), self.profile.seen)
+
+    def middle(self, rows: Sequence[Scope], fewest: int = FEWEST) -> Middle:
+        """Seconds of these rows in a step, and of the step, which has all the rows there are."""
+        every = whole(middles(self.times.times, fewest), self.times.often)
+        at = [*map(self.times.rows.index, rows), -1]
+        return Middle(every.value[at], every.parts[:, at])
+
+    def seconds(self, row: Scope) -> float:
+        """Of a row in a step, from however few steps."""
+        return float(self.middle([row], 1).value[0])
+
+    def steps(self, row: Scope) -> int:
+        """In how many the row was timed."""
+        return len(self.times.times) if row == STEP else int((~np.isnan(self.times.of([row]))).sum())
+
+    def busy(self, row: Scope) -> float:
+        """Seconds that its kernels run in a step."""
+        found: float = self._figures[row].busy_us * 1e-6 if row in self._figures else math.nan
+        calls = self.traits[row].calls if row in self.traits else math.nan
+        return found * max(1.0, calls) if calls == calls else found
+
+    def gains(self) -> list[tuple[str, float]]:
+        """The layers' rows with what a step would gain without them, the most first."""
+        rows = [row for scope, row in self._figures.items() if scope != OUTSIDE and row.gain == row.gain]
+        return sorted(((f"{row.path}.{row.phase}", float(row.gain)) for row in rows), key=lambda each: -each[1])
+
+    @cached_property
+    def _figures(self) -> dict[tuple[str, str], Any]:
+        return {(row.path, row.phase): row for row in self.profile.table.itertuples()}
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """The old one and the new."""
+
+    old: Side
+    new: Side
+
+    @classmethod
+    def of(cls, old: Measured, new: Measured) -> Sides:
+        """Two profiles, by the steps they have."""
+        return cls(*(Side(profile, step_times(profile.account)) for profile in (old, new)))
+
+    @cached_property
+    def rows(self) -> tuple[Scope, ...]:
+        """The new one's in their order, then those that are gone; what is outside is last."""
+        found = [row for side in (self.new, self.old) for row in side.traits if row != OUTSIDE]
+        return (*dict.fromkeys(found), OUTSIDE)
+
+    @cached_property
+    def common(self) -> tuple[Scope, ...]:
+        """Those that both have."""
+        return tuple(row for row in self.rows if row in self.old.traits and row in self.new.traits)
+
+    @property
+    def layers(self) -> NDArray[np.bool_]:
+        """Of the common rows and the step: which are layers'."""
+        return np.array([*(row != OUTSIDE for row in self.common), False], dtype=bool)
+
+    @property
+    def controls(self) -> NDArray[np.bool_]:
+        """The same: which layers' rows are known to launch the very same kernels."""
+        same = [unchanged(self.old.traits[row], self.new.traits[row]) for row in self.common]
+        return np.asarray(self.layers & np.array([*same, False], dtype=bool))
+
+    def middles(self) -> tuple[Middle, Middle]:
+        """Of the common rows and the step, old and new."""
+        return self.old.middle(self.common), self.new.middle(self.common)
+
+    @property
+    def on_device(self) -> bool:
+        """Whether the new one's times are a device's."""
+        return self.new.profile.log.on_device
+
+    @property
+    def recorded(self) -> bool:
+        """Whether both have kernel records."""
+        return all(len(side.profile.seen.kernels) for side in (self.old, self.new))

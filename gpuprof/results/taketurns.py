@@ -1,0 +1,80 @@
+"""Two models that took turns, held against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gpuprof.judge.floors import LEAST
+from gpuprof.judge.simultaneous import Floats, in_turns, middles, whole
+from gpuprof.judge.steptimes import StepTimes
+from gpuprof.record.calls import Scope
+from gpuprof.results.alike import other_machine
+from gpuprof.results.changerows import Judged
+from gpuprof.results.compared import comparison
+from gpuprof.results.measured import Measured
+from gpuprof.results.profilecomparison import Agreement, ProfileComparison
+from gpuprof.results.sides import Side, Sides
+from gpuprof.units import several
+
+_NAMES = ("A", "B")
+
+
+@dataclass
+class Taken:
+    """Of each round both models' steps; the profiles of the last."""
+
+    rounds: list[Sequence[StepTimes]] = field(default_factory=list)
+    profiles: Sequence[Measured] = ()
+    stopped: bool = False
+
+    def add(self, times: Sequence[StepTimes], profiles: Sequence[Measured]) -> None:
+        """A round more."""
+        self.rounds.append(times)
+        self.profiles = profiles
+
+
+def compare_turns(taken: Taken, agreement: Sequence[Agreement], no_copies: str) -> ProfileComparison:
+    """B against A; `no_copies` says why each round was not of fresh copies of both."""
+    sides = Sides(*(Side(profile, _all(taken, i, profile)) for i, profile in enumerate(taken.profiles)))
+    number = len(taken.rounds)
+    warnings = [f"Stopped early, after {several(number, 'round')}."] if taken.stopped else []
+    if no_copies:
+        warnings.append(f"Each round is of the same two objects ({no_copies}): their memory can pass for a difference.")
+    if why := _refusal(sides):
+        return comparison(sides, _NAMES, None, why=why, agreement=agreement, warnings=warnings)
+    logs = [np.array([_logs(times[i], sides.common) for times in taken.rounds]) for i in range(2)]
+    estimates = in_turns(logs[0] - logs[1])
+    floor = np.full(len(estimates.value), LEAST[sides.on_device])
+    steps = len(taken.rounds[-1][0].times)
+    of = "both" if no_copies else "fresh copies of both"
+    note = f"in turns: {several(number, 'round')} of {several(steps, 'step')} of {of}, as ABBA or BAAB"
+    seconds = [np.exp(middles(each, 1).value) for each in logs]
+    judged = Judged("turns", estimates, floor, note)
+    return comparison(sides, _NAMES, judged, figures=(seconds[0], seconds[1]), agreement=agreement, warnings=warnings)
+
+
+def _all(taken: Taken, which: int, profile: Measured) -> StepTimes:
+    """The steps of all rounds."""
+    rows = profile.account.rows
+    return StepTimes(rows, np.concatenate([times[which].of(rows) for times in taken.rounds]))
+
+
+def _logs(times: StepTimes, rows: Sequence[Scope]) -> Floats:
+    """Of the rows' and the step's seconds in a round; NaN for a row that it did not have."""
+    seconds = whole(middles(times.of(rows), 1), np.zeros(len(rows))).value
+    seconds[-1] = whole(middles(times.times, 1), times.often).value[-1]
+    return np.log(np.where(seconds > 0, seconds, np.nan))
+
+
+def _refusal(sides: Sides) -> str:
+    """Why their times cannot be compared."""
+    old, new = sides.old.profile, sides.new.profile
+    if machine := other_machine(old, new):
+        return f"the difference may be the clock's: {machine}"
+    if silent := [name for name, each in zip(_NAMES, (old, new), strict=True) if not len(each.log)]:
+        return f"a step called no layer of {silent[0]}"
+    failed = old.log.failure or new.log.failure
+    return f"CUDA reported an error while they were measured ({failed})" if failed else ""
