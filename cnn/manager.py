@@ -13,6 +13,8 @@ from cnn.history import History
 from cnn.inputs import check_lengths, pieces, placed_pair
 from cnn.layerlist import LayerList
 from cnn.layers import Layer, Output
+from cnn.schedules import Span
+from cnn.stepping import Stepper
 from cnn.training import train
 from cnn.xp import Array, array_module, float_dtype, found, put, to_cpu
 
@@ -35,7 +37,8 @@ class LayerManager(LayerList):
         x_train, x_test, y_train, y_test: the data on its device (y are the targets).
         layers: the layers in order.
         history: the `History` of the last training, also of one that ended in an error, or None.
-        steps: training steps done so far.
+        steps: training steps done so far; epochs: whole passes over the training images, by `training`.
+        stepper: the schedule and the clipping of `update`: a `cnn.stepping.Stepper`, to be replaced by another.
 
     Raises:
         TypeError: not two pairs of arrays.
@@ -53,6 +56,10 @@ class LayerManager(LayerList):
         super().__init__(self.x_train.shape[1:], mode, dtype, np.random.default_rng(seed))
         self.history: History | None = None
         self.steps = 0
+        self.epochs = 0
+        self.stepper = Stepper()
+        self.span: Span | None = None  # the training that is under way
+        self.batch: tuple[Array, Array] = (None, None)  # inputs of the last forward, targets of the backward since
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """The outputs (N, n) for inputs `x`, through all layers.
@@ -64,7 +71,9 @@ class LayerManager(LayerList):
         x = found(x)
         if not (x.ndim and len(x)):
             raise ValueError(f"the model expects inputs of shape {shown(self.I_shape)}, N 1 or more; got {x.shape}")
-        if train or len(x) <= self._piece():
+        whole = train or len(x) <= self._piece()
+        self.batch = (x if whole else None), None
+        if whole:
             return self._through(x, train)
         parts, sums, last = [], [], self.layers[-1]
         for piece in pieces(len(x), self._piece()):
@@ -81,14 +90,17 @@ class LayerManager(LayerList):
         """The gradient by the last input, from the targets `t`; each layer then has its own gradients."""
         self.check_layers()
         dy = put(t, self.mode, self.dtype)
+        self.batch = self.batch[0], dy
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
         return dy
 
     def update(self) -> None:
-        """Step every layer's optimizer, and count the step."""
-        for layer in self.layers:
-            layer.update()
+        """Step every layer's optimizer as `stepper` says, and count the step.
+
+        With SAM this takes a second forward and backward of the last batch; Eve waits for its loss.
+        """
+        self.stepper.step(self)
         self.steps += 1
 
     def training(
@@ -99,6 +111,10 @@ class LayerManager(LayerList):
         show_error: bool = True,
         show_train_error: bool = False,
         steps: int | None = None,
+        *,
+        schedule: Any = None,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
     ) -> History:
         """Train, and return the `History`, which is also kept as `lm.history`.
 
@@ -114,12 +130,19 @@ class LayerManager(LayerList):
                 end, in a notebook or where matplotlib is interactive, the error curve. Nothing is shown when False.
             show_train_error: measure the error of all training images, too, after each epoch.
             steps: at most so many steps in this call.
+            schedule: of the learning rates of all layers: "constant", "step", "cosine", "one-cycle", "inverse-root",
+                one with keywords, such as {"name": "step", "every": 2, "gamma": 0.5}, or an object of
+                `cnn.schedules`; a layer's own goes into its `opt_dic`.
+            clip_value: the most that any number of a gradient may be, up or down.
+            clip_norm: the most that the norm of all gradients together may be. Where these three are None, they
+                are as in `stepper`.
 
         Raises:
             ValueError: no layers, a last layer that is no Output, or targets that do not fit it.
         """
         self.check_model()
-        return train(self, epoch, n_batch, threshold, show_error, show_train_error, steps)
+        stepper = self.stepper.changed(schedule=schedule, clip_value=clip_value, clip_norm=clip_norm)
+        return train(self, epoch, n_batch, threshold, show_error, show_train_error, steps, stepper)
 
     def error(self, x: Array, t: Array) -> float:
         """The mean loss over all images of `x` with targets `t`, in bounded memory; waits once.

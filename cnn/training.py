@@ -12,6 +12,8 @@ import numpy as np
 from cnn.checks import number, whole
 from cnn.history import Epoch, History, chart_is_seen
 from cnn.progress import Progress
+from cnn.schedules import Span
+from cnn.stepping import Stepper
 from cnn.xp import Array, get_array_module
 
 
@@ -25,6 +27,10 @@ class Model(Protocol):
     layers: list[Any]
     rng: np.random.Generator
     history: History | None
+    steps: int
+    epochs: int
+    stepper: Stepper
+    span: Span | None
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """The outputs."""
@@ -54,6 +60,7 @@ class Run:
     shown: bool
     train_error: bool
     limit: int | None
+    stepper: Stepper
     steps: int = 0
     done: list[Epoch] = field(default_factory=list)
 
@@ -76,9 +83,17 @@ class Run:
                 return reason
         return "all epochs are done"
 
+    def span(self) -> Span:
+        """Where this training begins, and how far it may go."""
+        steps = self.epochs * self._of_epoch()
+        steps = steps if self.limit is None else min(steps, self.limit)
+        return Span(self.model.steps, steps, self.model.epochs, self.epochs)
+
+    def _of_epoch(self) -> int:
+        return math.ceil(len(self.model.x_train) / self.n_batch)
+
     def _steps_ahead(self) -> int:
-        of_epoch = math.ceil(len(self.model.x_train) / self.n_batch)
-        return of_epoch if self.limit is None else min(of_epoch, self.limit - self.steps)
+        return self._of_epoch() if self.limit is None else min(self._of_epoch(), self.limit - self.steps)
 
     def _pass_over(self, progress: Progress) -> None:
         """All images once, in a new order; the last batch may be short. The data stays where it is."""
@@ -91,6 +106,7 @@ class Run:
             step(model, model.x_train.take(batch, axis=0), t)
             self.steps += 1
             progress.step(model.layers[-1], t)
+        model.epochs += len(indices) <= self.n_batch * (i + 1)
 
     def _errors(self) -> dict[str, float]:
         model = self.model
@@ -120,7 +136,9 @@ def step(model: Model, x: Array, t: Array) -> None:
 
 def _history(model: Model, run: Run) -> History:
     """Go, and keep the history; what a layer raises goes on after that, Ctrl-C does not."""
+    stepper, span = model.stepper, model.span
     try:
+        model.stepper, model.span = run.stepper, run.span()
         reason = run.go()
     except KeyboardInterrupt:  # weights and history are kept: that is the result
         reason = "interrupted"
@@ -128,6 +146,7 @@ def _history(model: Model, run: Run) -> History:
         reason = f"{type(error).__name__}: {error}"
         raise
     finally:
+        model.stepper, model.span = stepper, span
         model.history = history = History(tuple(run.done), run.steps, reason)
     return history
 
@@ -140,10 +159,11 @@ def train(
     show_error: bool = True,
     show_train_error: bool = False,
     steps: int | None = None,
+    stepper: Stepper | None = None,
 ) -> History:
     """Train `model` and return what happened, which is also left in `model.history`, whatever ends it.
 
-    `LayerManager.training` says what the arguments mean.
+    `LayerManager.training` says what the arguments mean; `stepper` is the model's until the end.
     """
     limit = None if steps is None else whole("steps", steps)
     run = Run(
@@ -154,6 +174,7 @@ def train(
         show_error,
         show_train_error,
         limit,
+        model.stepper if stepper is None else stepper,
     )
     history = _history(model, run)
     if show_error and history.epochs and chart_is_seen():

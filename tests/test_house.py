@@ -122,7 +122,7 @@ CNN = [
     ["layers.conv", "layers.pool", "layers.average", "layers.dense", "layers.dropout"],
     ["layers.activation", "layers.flatten", "layers.norm"],
     ["layers.output"],
-    ["layerlist", "inputs", "history", "progress"],
+    ["layerlist", "inputs", "history", "progress", "stepping"],
     ["training"],
     ["storage"],
     ["manager"],

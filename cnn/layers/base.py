@@ -102,12 +102,19 @@ class Layer:
 
     def update(self) -> None:
         """Step the layer's own optimizer; a layer that learns nothing has nothing to do."""
-        if self.optimizer is None:
-            return
+        if self.optimizer is not None:
+            self.optimizer.update(self.parameters(), self.gradients())
+
+    def parameters(self) -> list[Array]:
+        """What the layer learns, in the order of `parameter_names`."""
+        return [getattr(self, name) for name in self.parameter_names]
+
+    def gradients(self) -> list[Array]:
+        """Their gradients in the same order; RuntimeError before the first backward."""
         gradients = [getattr(self, f"d{name}") for name in self.parameter_names]
         if any(gradient is None for gradient in gradients):
             raise RuntimeError(f"{self.name}.update: there are no gradients yet; call forward and backward first")
-        self.optimizer.update([getattr(self, name) for name in self.parameter_names], gradients)
+        return gradients
 
     def cost(self, phase: str, x_shape: Shape | None) -> tuple[int, int]:
         """What `phase` needs at the least, as (flops, bytes).

@@ -13,7 +13,7 @@ import numpy as np
 
 from cnn.checks import build
 from cnn.optimizers.adam import AdaBelief, Adam, AdaMax, AMSGrad, Nadam
-from cnn.optimizers.base import Optimizer, Told
+from cnn.optimizers.base import ALONE, Optimizer, Told
 from cnn.optimizers.bounds import AdaBound, AMSBound
 from cnn.optimizers.descent import NAG, SGD, Momentum
 from cnn.optimizers.eve import Eve
@@ -21,7 +21,7 @@ from cnn.optimizers.sam import SAM
 from cnn.optimizers.santa import SantaE, SantaSSS
 from cnn.optimizers.squares import SMORMS3, AdaDelta, AdaGrad, RMSprop, RMSpropGraves
 
-__all__ = ["OPTIMIZERS", "SAM", "Optimizer", "Told", "get_optimizer"]
+__all__ = ["ALONE", "OPTIMIZERS", "SAM", "Optimizer", "Told", "get_optimizer"]
 
 FAMILY: dict[str, type[Optimizer]] = {
     "SGD": SGD,

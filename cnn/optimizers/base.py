@@ -66,7 +66,6 @@ class Optimizer:
     rule: ClassVar[Rule]
     rate: ClassVar[str | None] = "eta"  # the field that is the learning rate
     wants_loss: ClassVar[bool] = False
-    climbs: ClassVar[bool] = False  # whether it wants the gradient at another point (SAM)
 
     weight_decay: float = field(default=0.0, kw_only=True)
     decoupled: bool = field(default=False, kw_only=True)
@@ -104,7 +103,7 @@ class Optimizer:
     @property
     def listens(self) -> bool:
         """Whether it needs to be told about a step by a model."""
-        return self.wants_loss or self.climbs or self.schedule is not None
+        return self.wants_loss or self.schedule is not None
 
     def update(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
         """One step: change each of `params` in place by its gradient; always the same ones in one order."""

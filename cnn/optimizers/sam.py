@@ -68,7 +68,7 @@ class SAM(Optimizer):
     numbers = property(lambda self: self.inner.numbers)
     operations = property(lambda self: self.inner.flops)
     wants_loss = property(lambda self: self.inner.wants_loss)
-    climbs = True
+    listens = True
 
     @property
     def title(self) -> str:
@@ -88,8 +88,8 @@ class SAM(Optimizer):
             p += scale.astype(p.dtype) * (g if self.q == 2 else xp.sign(g) * abs(g) ** (self.q - 1))
 
     def go_back(self, params: Sequence[Array]) -> None:
-        """Put `params` back to where they were, to the last bit."""
-        for p, kept in zip(params, self.kept, strict=True):
+        """Put `params` back to where they were, to the last bit; if they have climbed."""
+        for p, kept in zip(params, self.kept, strict=bool(self.kept)):
             p[...] = kept
         self.kept = []
 
