@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
 
 
@@ -89,6 +91,13 @@ def number(what: str, value: Any, least: float = 0.0, below: float = math.inf) -
     if not (least <= (plain_number := float(value)) < below and math.isfinite(plain_number)):
         raise ValueError(f"{what} is {value!r}; expected {bound}")
     return plain_number
+
+
+def generator(what: str, seed: Any) -> np.random.Generator:
+    """NumPy's generator of `seed`: None for another one each time, a number of 0 or more, or a generator itself."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(None if seed is None else whole(what, seed, least=0))
 
 
 @contextmanager

@@ -3,59 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 
-from cnn.checks import check_keywords, choose, keywords_of, required_keywords
-from cnn.layers import (
-    ActivationLayer,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    Dense,
-    Dropout,
-    Flatten,
-    Layer,
-    MaxPool2d,
-    Output,
-)
+from cnn.kinds import made
+from cnn.layers import Layer
 from cnn.xp import Shape, float_dtype
 
-CODES: dict[str, type[Layer]] = {
-    "c": Conv2d,
-    "conv": Conv2d,
-    "convolution": Conv2d,
-    "p": MaxPool2d,
-    "pool": MaxPool2d,
-    "pooling": MaxPool2d,
-    "maxpool": MaxPool2d,
-    "avg": AvgPool2d,
-    "avgpool": AvgPool2d,
-    "average": AvgPool2d,
-    "m": Dense,
-    "mid": Dense,
-    "middle": Dense,
-    "dense": Dense,
-    "o": Output,
-    "out": Output,
-    "output": Output,
-    "d": Dropout,
-    "drop": Dropout,
-    "dropout": Dropout,
-    "b": BatchNorm,
-    "norm": BatchNorm,
-    "batchnorm": BatchNorm,
-    "f": Flatten,
-    "flatten": Flatten,
-    "a": ActivationLayer,
-    "act": ActivationLayer,
-    "activation": ActivationLayer,
-}
-OWN = ("name", "mode", "dtype", "seed")  # keywords of a layer that the list fills in itself
 # The list that each layer was last put into: a layer is in one at a time, since the list names it.
 _HOMES: WeakKeyDictionary[Layer, ReferenceType[LayerList]] = WeakKeyDictionary()
 
@@ -64,7 +23,8 @@ class LayerList:
     """A list of layers that also finds them by name and makes them from a code.
 
     Names are kept right after every change: the kind and a running number ("Conv1"), or the
-    `label` a person gave.
+    `label` a person gave. Each layer has to take what the one before it gives: one that is added and
+    does not is refused, two that no longer fit after another change are warned of.
 
     Args:
         I_shape: the shape of one input of the first layer.
@@ -84,6 +44,9 @@ class LayerList:
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
+
+    def __reversed__(self) -> Iterator[Layer]:
+        return reversed(self.layers)
 
     def __getitem__(self, key: int | slice | str) -> Any:
         return self.layers[self._place(key)]
@@ -136,7 +99,9 @@ class LayerList:
         place = self._place(key)
         before = self.layers[:place]
         if layer is None:
-            layer = self._made(before, "m" if name is None else name, label, keywords)
+            comes, _ = self._shape_after(before)
+            own = {"mode": self.mode, "dtype": self.dtype, "seed": self.rng}
+            layer = made("m" if name is None else name, label, before, comes, own, keywords)
         else:
             given = {"name": name, "label": label}
             _check_alone(layer, [*keywords, *(key for key, value in given.items() if value is not None)])
@@ -151,6 +116,16 @@ class LayerList:
             self.check_fit(changed, layer)
             changed.append(layer)
         self._become(changed)
+
+    def pop(self, key: int | str = -1) -> Layer:
+        """Take out the layer at `key` (a number or a name), the last by default, and return it."""
+        layer: Layer = self[key]
+        del self[key]
+        return layer
+
+    def clear(self) -> None:
+        """Take out all layers."""
+        del self[:]
 
     def remove(self, layer: Layer | str) -> None:
         """Take out a layer, or the layer of that name."""
@@ -173,10 +148,29 @@ class LayerList:
 
     def check_fit(self, before: list[Layer], layer: Layer) -> None:
         """Raise ValueError unless `layer` takes what comes out of the layers `before` it."""
+        sentence = self._misfit(before, layer)
+        if sentence:
+            raise ValueError(sentence)
+
+    def misfits(self) -> list[str]:
+        """A sentence for each layer that does not take what comes out of the one before it."""
+        return list(self._misfits(self.layers).values())
+
+    def _misfits(self, layers: list[Layer]) -> dict[tuple[int, int], str]:
+        """The sentences, each under the two layers that it is about."""
+        found = {}
+        for i, layer in enumerate(layers):
+            sentence = self._misfit(layers[:i], layer)
+            if sentence:
+                found[id(layers[i - 1]) if i else 0, id(layer)] = sentence
+        return found
+
+    def _misfit(self, before: list[Layer], layer: Layer) -> str:
+        """What is wrong between a layer and those before it, and what to do; nothing if they fit."""
         comes, source = self._shape_after(before)
         if layer.I_shape == comes or (layer.flattens and layer.prev == math.prod(comes)):
-            return
-        raise ValueError(
+            return ""
+        return (
             f"{layer.name} expects inputs of shape {layer.I_shape}, but {source} gives {comes}: give it "
             f"{f'prev={math.prod(comes)}' if layer.flattens else f'I_shape={comes}'}, leave that out, or "
             "change what comes before"
@@ -184,23 +178,6 @@ class LayerList:
 
     def _shape_after(self, before: list[Layer]) -> tuple[Shape, str]:
         return (before[-1].O_shape, before[-1].name) if before else (self.I_shape, "the data")
-
-    def _made(self, before: list[Layer], code: str, label: str | None, keywords: Mapping[str, Any]) -> Layer:
-        cls: Any = choose("layer", code, CODES)
-        number = 1 + sum(isinstance(layer, cls) for layer in before)
-        name = label if label is not None else f"{cls.role}{number}"
-        check_keywords(name, cls, keywords, hidden=OWN)
-        comes, _ = self._shape_after(before)
-        context = {"name": name, "mode": self.mode, "dtype": self.dtype, "seed": self.rng}
-        context |= {"prev": math.prod(comes), "I_shape": comes}
-        taken = keywords_of(cls)
-        given = {key: value for key, value in context.items() if key in taken} | dict(keywords)
-        missing = [key for key in required_keywords(cls) if key not in given]
-        if missing:
-            raise TypeError(f"{name} needs {', '.join(missing)}, as in {cls.__name__}: add the keyword")
-        layer: Layer = cls(**given)
-        layer.label = label
-        return layer
 
     def _place(self, key: int | slice | str) -> Any:
         return self.index(key) if isinstance(key, str) else key
@@ -212,7 +189,11 @@ class LayerList:
             _HOMES[layer] = ref(self)
 
     def _become(self, layers: list[Any]) -> None:
-        """Take over a changed list, unless something in it is wrong; then nothing changes."""
+        """Take over a changed list, unless something in it is wrong; then nothing changes.
+
+        Layers that no longer fit each other are warned of: what goes between them may come next.
+        """
+        known = self._misfits(self.layers)
         for layer in layers:
             self._check_layer(layer)
         if len({id(layer) for layer in layers}) < len(layers):
@@ -222,6 +203,9 @@ class LayerList:
             layer.name = name
             _HOMES[layer] = ref(self)
         self.layers[:] = layers
+        for pair, sentence in self._misfits(layers).items():
+            if pair not in known:
+                warnings.warn(sentence, stacklevel=3)
 
     def _check_layer(self, layer: Any) -> None:
         _check_alone(layer)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cnn import storage
-from cnn.checks import shown
+from cnn.checks import generator, shown
 from cnn.history import History
 from cnn.inputs import check_lengths, pieces, placed_pair
 from cnn.layerlist import LayerList
 from cnn.layers import Layer, Output
 from cnn.schedules import Span
 from cnn.stepping import Stepper
+from cnn.summary import Summary, summarised
 from cnn.training import train
 from cnn.xp import Array, array_module, float_dtype, found, put, to_cpu
 
@@ -53,7 +52,7 @@ class LayerManager(LayerList):
         self.y_train, self.y_test = placed_pair("t", t, mode, dtype)
         check_lengths("x_train", self.x_train, "t_train", self.y_train)
         check_lengths("x_test", self.x_test, "t_test", self.y_test)
-        super().__init__(self.x_train.shape[1:], mode, dtype, np.random.default_rng(seed))
+        super().__init__(self.x_train.shape[1:], mode, dtype, generator("seed", seed))
         self.history: History | None = None
         self.steps = 0
         self.epochs = 0
@@ -185,14 +184,14 @@ class LayerManager(LayerList):
         """The outputs (N, n) for `x` (the test images by default), in bounded memory."""
         return self.forward(self.x_test if x is None else x)
 
-    def summary(self) -> None:
-        """Print a table: each layer, the shape of its output, its parameters, and their sum."""
-        rows = [(layer.name, type(layer).__name__, shown(layer.O_shape), layer.n_parameters) for layer in self.layers]
-        width = max([5, *(len(name) for name, *_ in rows)])
-        print(f"{'layer':<{width}}  {'kind':<9}  {'output':<18}  parameters")
-        for name, kind, shape, parameters in rows:
-            print(f"{name:<{width}}  {kind:<9}  {shape:<18}  {parameters:>10,}")
-        print(f"{'sum':<{width}}  {'':<9}  {'':<18}  {sum(row[-1] for row in rows):>10,}")
+    def summary(self) -> Summary:
+        """Print a table and return it: each layer, the shape of its output, its parameters, its multiply-adds an image.
+
+        The returned `Summary` has the sums, and a pandas `table`.
+        """
+        found = summarised(self.layers, self.misfits())
+        print(found)
+        return found
 
     def show_errors(self, ax: Any = None) -> Any:
         """Draw the error curve of the last training; returns its Axes, or RuntimeError before the first."""
@@ -210,6 +209,22 @@ class LayerManager(LayerList):
     def load(self, path: str | Path) -> None:
         """Read what `save` wrote; ValueError unless names, shapes and optimizers are the same."""
         self.steps = storage.load(path, self.layers)
+
+    def to_gpu(self) -> None:
+        """Move data, parameters and optimizer states to the GPU; RuntimeError where there is none."""
+        self._to("gpu")
+
+    def to_cpu(self) -> None:
+        """Move data, parameters and optimizer states to the host."""
+        self._to("cpu")
+
+    def _to(self, mode: str) -> None:
+        array_module(mode)
+        for name in ("x_train", "x_test", "y_train", "y_test"):
+            setattr(self, name, put(getattr(self, name), mode))
+        for layer in self.layers:
+            layer.to(mode)
+        self.mode, self.batch = mode, (None, None)
 
     def check_layers(self) -> None:
         """Raise ValueError when there are no layers."""

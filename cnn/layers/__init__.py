@@ -2,11 +2,12 @@
 
 from cnn.layers.activation import ActivationLayer
 from cnn.layers.average import AvgPool2d
-from cnn.layers.base import Layer, hooked
+from cnn.layers.base import Layer
 from cnn.layers.conv import Conv2d
 from cnn.layers.dense import Dense
 from cnn.layers.dropout import Dropout
 from cnn.layers.flatten import Flatten
+from cnn.layers.hooks import hooked
 from cnn.layers.norm import BatchNorm
 from cnn.layers.output import Output
 from cnn.layers.pool import MaxPool2d

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from cnn.activations import Learned, RReLU, get_activation
-from cnn.checks import naming
+from cnn.checks import generator, naming
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, array_module, get_array_module
 
@@ -31,7 +29,7 @@ class Activated(Layer):
         with naming(self.name):
             self.activation = get_activation(act, act_dic)
         if isinstance(self.activation, RReLU):
-            self.act_seed = int(np.random.default_rng(seed).integers(2**31))
+            self.act_seed = int(generator(f"{self.name}: seed", seed).integers(2**31))
         if isinstance(self.activation, Learned):
             names = self.activation.parameter_names
             for name in names:

@@ -1,21 +1,16 @@
-"""`Layer`, what every layer promises, and `hooked`, which puts a hook on one layer or a whole model."""
+"""`Layer`, what every layer promises."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
-from cnn.checks import naming, shown
+from cnn.checks import generator, naming, shown
 from cnn.initializers import get_initializer
 from cnn.optimizers import Optimizer, get_optimizer
 from cnn.xp import Array, Seed, Shape, array_module, float_dtype, is_array, put
 
-PHASES = ("forward", "backward", "update")
 _FORWARD = ("forward", "evaluate", "recompute")  # forward under the names it has in a profile
 
 
@@ -197,7 +192,7 @@ class Layer:
 
         The numbers are drawn on the host, so that one seed means the same parameters on either device.
         """
-        rng, xp = np.random.default_rng(seed), array_module(self.mode)
+        rng, xp = generator(f"{self.name}: seed", seed), array_module(self.mode)
         with naming(self.name):
             first = get_initializer(init, init_dic, wb_width)
             self.W = xp.asarray(first.weights(W_shape, rng).astype(self.dtype))
@@ -223,58 +218,3 @@ class Layer:
     def __repr__(self) -> str:
         kind = type(self).__name__
         return f"<{self.name}: {kind} {self.I_shape} -> {self.O_shape}, {self.n_parameters} parameters>"
-
-
-@contextmanager
-def hooked(target: Any, hook: Any) -> Iterator[Any]:
-    """Within the `with`, `hook` sees each forward, backward and update of a layer, a list of them or a model.
-
-    A hook is any object with `before(layer, phase)`, `after(layer, phase)` or both; phases are
-    "forward", "backward" and "update". `after` is called also when the layer raises. The methods are
-    shadowed on the instances and come off at the end, error or not; without a hook nothing is paid.
-
-        class Count:
-            def __init__(self): self.calls = collections.Counter()
-            def before(self, layer, phase): self.calls[layer.name, phase] += 1
-
-        with hooked(lm, Count()) as count:
-            lm.training(1)
-
-    Raises:
-        TypeError: `hook` has neither method.
-    """
-    before, after = getattr(hook, "before", _nothing), getattr(hook, "after", _nothing)
-    if before is _nothing and after is _nothing:
-        raise TypeError(f"{hook!r} is no hook: expected an object with before(layer, phase) or after(layer, phase)")
-    with ExitStack() as stack:
-        for layer in getattr(target, "layers", target if isinstance(target, (list, tuple)) else [target]):
-            for phase in PHASES:
-                stack.enter_context(_shadowed(layer, phase, before, after))
-        yield hook
-
-
-@contextmanager
-def _shadowed(layer: Any, phase: str, before: Callable[..., Any], after: Callable[..., Any]) -> Iterator[None]:
-    original = getattr(layer, phase)
-    own = vars(layer).get(phase)  # somebody else's shadow, if there is one: it goes back as it was
-
-    @functools.wraps(original)
-    def call(*args: Any, **keywords: Any) -> Any:
-        before(layer, phase)
-        try:
-            return original(*args, **keywords)
-        finally:
-            after(layer, phase)
-
-    setattr(layer, phase, call)
-    try:
-        yield
-    finally:
-        if vars(layer).get(phase) is call:  # else somebody has taken it off, or put something over it
-            del vars(layer)[phase]
-            if own is not None:
-                setattr(layer, phase, own)
-
-
-def _nothing(layer: Any, phase: str) -> None:
-    """What a hook without one of its two methods does there."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from cnn.checks import number, sizes
+from cnn.checks import generator, number, sizes
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, Shape, get_array_module
 
@@ -39,7 +37,7 @@ class Dropout(Layer):
         shape = sizes(f"{who}: I_shape", I_shape)
         super().__init__(shape, shape, name=name, mode=mode, dtype=dtype)
         self.ratio = number(f"{self.name}: ratio", ratio, below=1)
-        self.seed = int(np.random.default_rng(seed).integers(2**31))
+        self.seed = int(generator(f"{self.name}: seed", seed).integers(2**31))
         self.rng: Any = None  # made at the first training step, on the device of x
         self.mask: Array = None
 

@@ -49,15 +49,64 @@ def test_sizes_follow_from_the_layer_before(net):
     assert lm["Middle1"].prev == 18
 
 
+def test_layers_can_be_taken_out_and_given_back(net):
+    lm = net()
+    output, pool = lm[-1], lm["Pool1"]
+    assert lm.pop() is output
+    with pytest.warns(UserWarning, match="Middle1 expects"):
+        assert lm.pop("Pool1") is pool
+    assert names(lm) == ["Conv1", "Middle1"]
+    lm.clear()
+    assert len(lm) == 0
+    with pytest.raises(IndexError):
+        lm.pop()
+
+
+def test_layers_come_in_reverse_too(net):
+    assert [layer.name for layer in reversed(net())] == ["Output1", "Middle1", "Pool1", "Conv1"]
+
+
+def test_two_layers_that_no_longer_fit_are_warned_of_once(net):
+    lm = net()
+    with pytest.warns(
+        UserWarning, match=r"^Middle1 expects inputs of shape \(18,\), but Conv1 gives \(2, 6, 6\): give"
+    ) as found:
+        del lm["Pool1"]
+    assert len(found) == 1
+    assert found[0].filename == __file__
+    lm["Output1"].label = "last"
+    lm.insert("Middle1", name="p", pool=2)
+    assert lm.misfits() == []
+
+
+def test_what_is_put_between_has_to_fit_on_the_other_side_too(net):
+    lm = net()
+    with pytest.warns(UserWarning, match=r"^Middle2 expects inputs of shape \(18,\), but Middle1 gives \(7,\)"):
+        lm.insert("Middle1", name="m", n=7)
+    with pytest.warns(UserWarning, match=r"^Output1 expects inputs of shape \(5,\), but Middle2 gives \(4,\)"):
+        lm["Middle2"] = Dense(7, 4, mode=lm.mode)
+    assert lm.misfits() == [
+        "Output1 expects inputs of shape (5,), but Middle2 gives (4,): give it prev=4, leave that out, or change what "
+        "comes before"
+    ]
+
+
+def test_several_layers_can_be_replaced_at_once(net):
+    lm = net()
+    lm[1:3] = [Dense(72, 5, mode=lm.mode)]
+    assert names(lm) == ["Conv1", "Middle1", "Output1"]
+
+
 def test_running_numbers_are_kept_right_after_every_change(net):
     lm = net()
     lm.insert("Middle1", name="m", n=18)
     assert names(lm) == ["Conv1", "Pool1", "Middle1", "Middle2", "Output1"]
     lm.remove("Middle1")
     assert names(lm) == ["Conv1", "Pool1", "Middle1", "Output1"]
-    lm[2] = Dense(18, 4, mode=lm.mode)
+    lm[2] = Dense(18, 5, mode=lm.mode)
     assert names(lm) == ["Conv1", "Pool1", "Middle1", "Output1"]
-    del lm["Conv1"]
+    with pytest.warns(UserWarning, match="Pool1 expects"):
+        del lm["Conv1"]
     assert names(lm) == ["Pool1", "Middle1", "Output1"]
 
 
@@ -66,7 +115,8 @@ def test_a_label_stays_and_running_numbers_avoid_it(net):
     lm.insert(2, name="m", n=18, label="Middle1")
     lm.insert(2, name="d", label="rest")
     assert names(lm) == ["Conv1", "Pool1", "rest", "Middle1", "Middle2", "Output1"]
-    del lm[0]
+    with pytest.warns(UserWarning, match="Pool1 expects"):
+        del lm[0]
     assert lm["rest"].name == "rest"
 
 
@@ -221,5 +271,5 @@ def test_the_layers_of_a_copied_model_are_its_own(net):
     copied, third = copy.deepcopy(model), net()
     with pytest.raises(ValueError, match="is in another model"):
         third[0] = copied[0]
-    del copied[0]
+    del copied[-1]
     assert len(copied) == len(model) - 1

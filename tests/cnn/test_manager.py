@@ -1,8 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 
-from cnn import LayerManager, manager
-from cnn.xp import to_cpu
+from cnn import Dense, LayerManager, manager
+from cnn.xp import is_array, to_cpu
 
 
 def test_data_is_put_where_the_mode_says_once(xp, net):
@@ -100,13 +102,6 @@ def test_predict_proba_gives_a_distribution(net):
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_the_summary_is_a_table_with_a_sum(net, capsys):
-    net().summary()
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["Conv1", "Conv2d", "(N,", "2,", "6,", "6)", "20"]
-    assert lines[-1].split() == ["sum", str(20 + 18 * 5 + 5 + 5 * 3 + 3)]
-
-
 @pytest.mark.parametrize("verb", ["forward", "backward", "training", "error", "predict"])
 def test_a_model_without_layers_says_so(tiny, mode, verb):
     lm = LayerManager(*tiny, mode=mode)
@@ -140,7 +135,8 @@ def test_targets_of_another_width_are_refused(net):
 
 def test_a_chain_that_no_longer_fits_is_named(net):
     lm = net()
-    del lm["Pool1"]
+    with pytest.warns(UserWarning, match="Middle1 expects inputs"):
+        del lm["Pool1"]
     with pytest.raises(ValueError, match=r"Middle1 expects inputs of shape \(18,\), but Conv1 gives \(2, 6, 6\)"):
         lm.training(1)
     with pytest.raises(ValueError, match=r"Middle1\.forward expects x of shape \(N, 18\)"):
@@ -212,3 +208,58 @@ def test_an_unknown_mode_is_refused(tiny):
 def test_show_errors_before_a_training_says_what_is_missing(net):
     with pytest.raises(RuntimeError, match=r"no training to show yet; call lm\.training"):
         net().show_errors()
+
+
+def test_a_seed_that_is_no_number_is_refused(tiny):
+    with pytest.raises(TypeError, match="seed is 'one'; expected a whole number, 0 or more"):
+        LayerManager(*tiny, seed="one")
+    with pytest.raises(ValueError, match="seed is -1; expected 0 or more"):
+        LayerManager(*tiny, seed=-1)
+
+
+def held(lm):
+    """All arrays that a model keeps."""
+    arrays = [lm.x_train, lm.x_test, lm.y_train, lm.y_test]
+    for layer in lm:
+        arrays += [value for value in vars(layer).values() if is_array(value)]
+        if layer.optimizer:
+            arrays += [each for states in layer.optimizer.state.values() for each in states]
+    return arrays
+
+
+def test_a_model_moves_to_the_host_with_all_it_has(xp, net):
+    lm = net()
+    lm.insert("Middle1", name="norm")
+    lm.insert("Middle1", name="d")
+    lm.training(1, show_error=False)
+    before = [to_cpu(array).copy() for array in held(lm)]
+    lm.to_cpu()
+    assert {lm.mode, *(layer.mode for layer in lm)} == {"cpu"}
+    assert all(isinstance(array, np.ndarray) for array in held(lm))
+    for array, old in zip(held(lm), before, strict=True):
+        np.testing.assert_array_equal(array, old)
+    lm.training(1, show_error=False)
+    lm.append(Dense(3, 3))
+
+
+@pytest.mark.gpu
+def test_a_model_moves_to_the_gpu_and_back_and_learns_there(net):
+    import cupy
+
+    lm = net()
+    lm.to_cpu()
+    lm.training(1, show_error=False)
+    error = lm.error(lm.x_test, lm.y_test)
+    lm.to_gpu()
+    assert all(isinstance(array, cupy.ndarray) for array in held(lm))
+    np.testing.assert_allclose(lm.error(lm.x_test, lm.y_test), error, rtol=1e-5)
+    lm.training(1, show_error=False)
+
+
+def test_without_a_gpu_a_model_stays_where_it_is(tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    lm = LayerManager(*tiny)
+    lm.append(name="o", n=3)
+    with pytest.raises(RuntimeError, match="mode='gpu' needs CuPy"):
+        lm.to_gpu()
+    assert (lm.mode, lm[0].mode) == ("cpu", "cpu")
