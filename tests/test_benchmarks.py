@@ -13,8 +13,9 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import benchmarks.__main__ as front
 from benchmarks import layers
-from benchmarks.layers import busy, graphs, kept, launches, line, many, overhead, peers, spins, turns, waits
+from benchmarks.layers import busy, graphs, kept, launches, line, many, overhead, peers, spins, torchnets, turns, waits
 from benchmarks.layers.lab import FakeLab, in_threads
+from gpuprof.hooks.methods import find_layers
 from gpuprof.profiling import LayerTime
 from gpuprof.record.schedule import Block, Mode
 from gpuprof.record.waits import WaitLine
@@ -56,6 +57,21 @@ def test_the_peers_run() -> None:
     found = peers.peers("cpu", rounds=2, steps=2, n_batch=2)
     assert found["boundaries"] == 7 * 4
     assert len(peers.peer_claims(found)) == 5
+
+
+@pytest.mark.torch
+def test_pytorchs_modules_are_held_against_torch_profiler() -> None:
+    """It tells whose an operation is by another way than ours, and comes to the same rows."""
+    pytest.importorskip("torch")
+    found = torchnets.measure("cpu", rounds=1, steps=1, small=True)
+    assert len(reached(found)) == 3 * 5 + 1
+    for name, net in found["nets"].items():
+        rows = net["busy"]["rows"]
+        root, *inside = [path for path, _ in find_layers(torchnets.NETS[name]("cpu", True).net)]
+        containers = {path for path in inside if any(other.startswith(f"{path}.") for other in inside)}
+        alone = {row.rpartition(".")[0] for row, us in rows.items() if bool(us["ours"]) != bool(us["theirs"])}
+        assert alone <= {"", root, *containers}  # between operations ours have time, too
+        assert sum(bool(us["ours"]) and bool(us["theirs"]) for us in rows.values()) >= 15
 
 
 def test_the_kernel_pass_runs() -> None:
@@ -369,6 +385,6 @@ def test_a_part_apart_that_fails_or_hangs_is_said(monkeypatch, capsys) -> None:
 
 def test_every_part_is_a_module_that_measures() -> None:
     modules = {"overhead": overhead, "launches": launches, "spins": spins, "busy": busy, "many": many, "line": line}
-    modules |= {"waits": waits, "graphs": graphs}
+    modules |= {"waits": waits, "graphs": graphs, "torchnets": torchnets}
     assert set(modules) == set(layers.PARTS)
     assert all(callable(module.measure) for module in modules.values())

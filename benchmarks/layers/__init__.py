@@ -26,6 +26,7 @@ PARTS = {
     "line": 60,
     "waits": 30,
     "graphs": 60,
+    "torchnets": 120,
 }
 """The parts in their order, and the seconds each may take."""
 

@@ -737,6 +737,15 @@ def test_a_module_compiled_is_one_row_and_said_to_be(clock: FakeClock, tmp_path:
     assert Profile.load(profile.save(tmp_path / "p.json")).seen.untold == profile.seen.untold
 
 
+def test_what_is_compiled_forward_and_backward_has_both(clock: FakeClock) -> None:
+    encoder = torch.compile(nn.Sequential(nn.Linear(3, 3), nn.ReLU()), backend="aot_eager")
+    net = Net(lambda net, x: net.head(net.encoder(x)), encoder=encoder, head=nn.Linear(3, 3))
+    train(net)()
+    assert tree(profiled(train(net), net, clock=clock)) == [
+        "Net.forward", "  encoder.forward", "  head.forward", "Net.backward", "  head.backward", "  encoder.backward",
+    ]  # fmt: skip
+
+
 def test_a_module_compiled_in_place_is_one_row(clock: FakeClock) -> None:
     net = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
     net.compile(backend="eager")
