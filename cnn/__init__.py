@@ -1,5 +1,7 @@
 """A small framework for convolutional networks, on NumPy and, unchanged, on CuPy."""
 
+from cnn.augment import Augment
+from cnn.batches import batches
 from cnn.datasets import load_mnist
 from cnn.layers import (
     ActivationLayer,
@@ -17,6 +19,7 @@ from cnn.manager import LayerManager
 
 __all__ = [
     "ActivationLayer",
+    "Augment",
     "AvgPool2d",
     "BatchNorm",
     "Conv2d",
@@ -26,6 +29,7 @@ __all__ = [
     "LayerManager",
     "MaxPool2d",
     "Output",
+    "batches",
     "hooked",
     "load_mnist",
 ]

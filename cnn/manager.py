@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn import storage
+from cnn.batches import Change
 from cnn.checks import generator, shown
 from cnn.history import History
 from cnn.inputs import check_lengths, pieces, placed_pair
@@ -114,6 +115,7 @@ class LayerManager(LayerList):
         schedule: Any = None,
         clip_value: float | None = None,
         clip_norm: float | None = None,
+        augment: Change | None = None,
     ) -> History:
         """Train, and return the `History`, which is also kept as `lm.history`.
 
@@ -135,13 +137,14 @@ class LayerManager(LayerList):
             clip_value: the most that any number of a gradient may be, up or down.
             clip_norm: the most that the norm of all gradients together may be. Where these three are None, they
                 are as in `stepper`.
+            augment: changes the images of each batch, such as `cnn.Augment(shift=2, flip=True)`.
 
         Raises:
             ValueError: no layers, a last layer that is no Output, or targets that do not fit it.
         """
         self.check_model()
         stepper = self.stepper.changed(schedule=schedule, clip_value=clip_value, clip_norm=clip_norm)
-        return train(self, epoch, n_batch, threshold, show_error, show_train_error, steps, stepper)
+        return train(self, epoch, n_batch, threshold, show_error, show_train_error, steps, stepper, augment)
 
     def error(self, x: Array, t: Array) -> float:
         """The mean loss over all images of `x` with targets `t`, in bounded memory; waits once.

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 
+from cnn.batches import Change, batches
 from cnn.checks import number, whole
 from cnn.history import Epoch, History, chart_is_seen
 from cnn.progress import Progress
 from cnn.schedules import Span
 from cnn.stepping import Stepper
-from cnn.xp import Array, get_array_module
+from cnn.xp import Array
 
 
 class Model(Protocol):
@@ -61,6 +63,7 @@ class Run:
     train_error: bool
     limit: int | None
     stepper: Stepper
+    augment: Change | None = None
     steps: int = 0
     done: list[Epoch] = field(default_factory=list)
 
@@ -97,16 +100,13 @@ class Run:
 
     def _pass_over(self, progress: Progress) -> None:
         """All images once, in a new order; the last batch may be short. The data stays where it is."""
-        model = self.model
-        order = model.rng.permutation(len(model.x_train))
-        indices = get_array_module(model.x_train).asarray(order)
-        for i in range(self._steps_ahead()):
-            batch = indices[i * self.n_batch : (i + 1) * self.n_batch]
-            t = model.y_train.take(batch, axis=0)
-            step(model, model.x_train.take(batch, axis=0), t)
+        model, ahead = self.model, self._steps_ahead()
+        cut = batches(model.x_train, model.y_train, self.n_batch, augment=self.augment, seed=model.rng)
+        for x, t in islice(cut, ahead):
+            step(model, x, t)
             self.steps += 1
             progress.step(model.layers[-1], t)
-        model.epochs += len(indices) <= self.n_batch * (i + 1)
+        model.epochs += ahead == self._of_epoch()
 
     def _errors(self) -> dict[str, float]:
         model = self.model
@@ -160,6 +160,7 @@ def train(
     show_train_error: bool = False,
     steps: int | None = None,
     stepper: Stepper | None = None,
+    augment: Change | None = None,
 ) -> History:
     """Train `model` and return what happened, which is also left in `model.history`, whatever ends it.
 
@@ -175,6 +176,7 @@ def train(
         show_train_error,
         limit,
         model.stepper if stepper is None else stepper,
+        augment,
     )
     history = _history(model, run)
     if show_error and history.epochs and chart_is_seen():
