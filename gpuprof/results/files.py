@@ -30,7 +30,12 @@ def write_json(path: Path, kind: str, content: dict[str, Any], schema: int = SCH
     Arrays of int64 in it are columns, and need the schema for these.
     """
     strict = {name: _without_nan(value) for name, value in content.items()}
-    text = json.dumps({"gpuprof": kind, "schema": schema, **strict}, allow_nan=False, default=_packed).encode()
+    return write_plain(path, {"gpuprof": kind, "schema": schema, **strict})
+
+
+def write_plain(path: Path, content: dict[str, Any]) -> Path:
+    """`path`, with `content` as JSON; compressed for .gz."""
+    text = json.dumps(content, allow_nan=False, default=_packed).encode()
     path.write_bytes(gzip.compress(text, compresslevel=1) if path.suffix == ".gz" else text)
     return path
 

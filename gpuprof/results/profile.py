@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gpuprof import __version__
 from gpuprof.judge import advice
 from gpuprof.judge.facts import Facts
 from gpuprof.judge.findings import Finding, findings
@@ -14,7 +15,7 @@ from gpuprof.record.schedule import KERNELS
 from gpuprof.results import smallprint
 from gpuprof.results.besides import facts
 from gpuprof.results.compared import compare_profiles
-from gpuprof.results.files import read_calls, write_calls
+from gpuprof.results.files import read_calls, write_calls, write_plain
 from gpuprof.results.graphs import graph_sections, missing_graphs
 from gpuprof.results.layersteps import calls_a_step, layer_steps
 from gpuprof.results.linetimes import Followed
@@ -180,13 +181,17 @@ class Profile(Measured):
             raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None
 
     def to_trace(self, path: str | Path) -> Path:
-        """The file written: a Chrome trace for Perfetto, host calls and device spans in lanes."""
-        import json
+        """The file written: a Chrome trace for Perfetto, compressed where the name ends in .gz, which Perfetto reads.
 
+        The host's calls, their spans on the device and the kernels in lanes, an arrow from a call to each kernel that
+        it launched, memory as a counter; the machine and its versions in `otherData`.
+        """
         from gpuprof.views.trace import chrome_trace
 
-        Path(path).write_text(json.dumps(chrome_trace(self.calls, self.kernels, self.about)), encoding="utf-8")
-        return Path(path)
+        opened = self.log.host_window[0]
+        gaps = [((g.host_begin - opened) * 1e-3, (g.host_end - opened) * 1e-3, g.steps) for g in self.log.left_out.gaps]
+        about = {**self.about, "clock": self.clock, "written by": f"gpuprof {__version__}"}
+        return write_plain(Path(path), chrome_trace(self.calls, self.kernels, about, self.seen.memory, gaps))
 
     def __repr__(self) -> str:
         return f"<Profile: {several(len(self.log), 'call')}, {several(self.pace.steps, 'step')}, {self.clock}>"

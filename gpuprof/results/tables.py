@@ -187,7 +187,10 @@ def _outside(account: Account) -> _Timed:
 
 
 def kernel_table(calls: Calls, account: Account, seen: Seen) -> Any:
-    """`Profile.kernels`: a row a kernel, copy or fill, in the order they began; µs from the log's opening."""
+    """`Profile.kernels`: a row a kernel, copy or fill, in the order they began; µs from the log's opening.
+
+    call: the number of the call that launched it; -1 for none, -2 where that cannot be told.
+    """
     import pandas as pd
 
     kernels = seen.kernels
@@ -202,6 +205,7 @@ def kernel_table(calls: Calls, account: Account, seen: Seen) -> Any:
             "path": _labels(rows, paths),
             "phase": _labels(rows, phases),
             "step": steps,
+            "call": np.concatenate([calls["call"], [-2, -1]])[call],
             "device": kernels["device"],
             "stream": kernels["stream"],
             "start_us": (kernels["start"] - calls.host_window[0]) * 1e-3,

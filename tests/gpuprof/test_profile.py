@@ -489,15 +489,6 @@ def test_a_file_that_is_no_profile_is_answered_with_a_sentence(tmp_path, content
         Profile.load(file)
 
 
-def test_a_trace_has_a_complete_event_for_each_call(on_device: Profile, tmp_path) -> None:
-    trace = json.loads(on_device.to_trace(tmp_path / "trace.json").read_text())
-    events = [event for event in trace["traceEvents"] if event["ph"] == "X"]
-    assert len(events) == len(on_device.calls) + on_device.calls["span_us"].notna().sum()
-    assert {event["pid"] for event in events} == {0, 1}
-    assert {event["args"]["name"] for event in trace["traceEvents"] if event["ph"] == "M"} >= {"host", "stream 0x0"}
-    assert {"name", "ph", "pid", "tid", "ts", "dur"} <= events[0].keys()
-
-
 def test_the_chart_has_a_bar_for_each_row_of_the_step(profile: Profile) -> None:
     ax = profile.plot()
     assert len(ax.patches) == 10
