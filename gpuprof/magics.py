@@ -123,6 +123,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                 hot="hot" in options,
                 graph="graph" in options,
                 schedule=options.get("schedule"),
+                nvtx="nvtx" in options,
                 progress=None if "q" in options else ProgressLine(publisher=self.shell.display_pub),
                 namespace=self.shell.user_ns,
             )

@@ -14,6 +14,7 @@ from gpuprof.profiling import LayerTime, innermost, line_time
 from gpuprof.progressline import ProgressLine
 from gpuprof.record.calls import in_a_line
 from gpuprof.record.clocks import Clock
+from gpuprof.record.log import CallLog
 from gpuprof.record.tape import RAISED
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.stepsweep import StepSweep
@@ -35,6 +36,7 @@ def layertime(
     graph: bool = False,
     schedule: Iterable[int] | None = None,
     progress: bool = False,
+    nvtx: bool = False,
     clock: Clock | None = None,
 ) -> LayerTime:
     """A context manager that profiles what is run inside it, layer by layer and phase by phase.
@@ -56,6 +58,8 @@ def layertime(
     schedule: (skip, warmup, active, repeat), numbers of steps as in `torch.profiler.schedule`: of each cycle the
     `active` steps alone are measured, after `skip` steps and `warmup` ones; repeat 0 (or left out) is for ever.
     progress: say on a line of stderr, between steps, how far it is; from a second on, twice a second.
+    nvtx: put each call and region into an NVTX range named path/phase, for Nsight Systems; backwards and updates of
+    PyTorch modules have none. Costs some 0.3 µs a call while no tool is attached, outside of the call's own time.
 
     A run may last for hours: beyond some 300 000 calls it keeps steps drawn at random, and of the others exact counts
     and totals. The profile is made even where the code inside raises. Raises ValueError where there are no layers and
@@ -71,6 +75,7 @@ def layertime(
         graph=graph,
         schedule=schedule,
         progress=ProgressLine("stderr") if progress else None,
+        nvtx=nvtx,
     )
 
 
@@ -101,6 +106,14 @@ def region(name: str) -> Iterator[None]:
     if log is None:
         yield
         return
+    if log.ranges:
+        with log.ranges.range(f"{row}/region"):
+            yield from _entered(log, row)
+    else:
+        yield from _entered(log, row)
+
+
+def _entered(log: CallLog, row: str) -> Iterator[None]:
     call = log.enter(log.scope(row, "region"))
     try:
         yield

@@ -32,6 +32,7 @@ from gpuprof.record.clocks import Clock, clock_for
 from gpuprof.record.inspect import Inspection, Inspector
 from gpuprof.record.launches import Kernels, kernels_of
 from gpuprof.record.log import CallLog
+from gpuprof.record.ranges import Ranges
 from gpuprof.record.schedule import KERNELS, Block, Mode, Plan, Schedule
 from gpuprof.record.waits import summary
 from gpuprof.results.lines import LineProfile
@@ -66,6 +67,7 @@ class LayerTime:
         graph: bool = False,
         schedule: Iterable[int] | None = None,
         progress: ProgressLine | None = None,
+        nvtx: bool = False,
     ) -> None:
         others, self._targets = split(models)
         self._models = others
@@ -85,6 +87,7 @@ class LayerTime:
             watchers[Mode.INSPECT] = lambda: Inspector(self._inspection, len(self._log.taken))
         self._log = CallLog(clock, passes, watchers, folded)
         self._progress = progress
+        self._log.ranges = Ranges() if nvtx else None
         self._lines = to_follow(wanted, self._layers, self._targets, self._log)
         self._stack = ExitStack()
         self._methods: list[TimedMethod] = []
@@ -149,6 +152,8 @@ class LayerTime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _open.remove(self._log)
+        if self._log.ranges:
+            self._log.ranges.on = False
         self._stack.close()
         self._log.__exit__(kind, error, trace)
         cut = np.array([call for each in self._lines for call in each.left_out], dtype=np.int64)

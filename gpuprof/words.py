@@ -32,6 +32,7 @@ LAYERTIME: Mapping[str, Reader | None] = {
     "lines": words,
     "hot": None,
     "graph": None,
+    "nvtx": None,
     "schedule": steps,
 }
 _SAID = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|"""

@@ -145,7 +145,7 @@ class TimedMethod(TapedCall):
         """
         method = function or getattr(layer, phase)
         says = train or (_train_of(method) if phase == "forward" else None)
-        self = super().__new__(cls, method, scope, log, says, around)
+        self = super().__new__(cls, method, scope, log, says, _ranged(log, scope, around))
         own = function or vars(layer).get(phase)
         vars(self).update(layer=layer, phase=phase, own=own, sizes=None)
         functools.update_wrapper(self, method, updated=())
@@ -192,6 +192,16 @@ class TimedMethod(TapedCall):
         if self.own is not None:
             return operator.getitem, ((self.own,), 0)
         return getattr, (self.layer, self.phase)
+
+
+def _ranged(
+    log: CallLog, scope: int, around: Callable[[Callable[..., Any]], Callable[..., Any]] | None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]] | None:
+    """`around`, with a range of NVTX inside it where these are wanted."""
+    if log.ranges is None:
+        return around
+    ranged = functools.partial(log.ranges.around, "/".join(log.scopes[scope]))
+    return ranged if around is None else lambda taped: around(ranged(taped))
 
 
 Timed = TypeVar("Timed", bound=TimedMethod)

@@ -14,6 +14,7 @@ from gpuprof.record.clocks import MISSING, Clock
 from gpuprof.record.finished import finished
 from gpuprof.record.kernels import NoRecordsError
 from gpuprof.record.longrun import Edge, Fold, LongRun
+from gpuprof.record.ranges import Ranges
 from gpuprof.record.schedule import Mode, Schedule, spoken
 from gpuprof.record.taken import Taken, Taking
 from gpuprof.record.tape import (
@@ -101,6 +102,8 @@ class CallLog:
         self._leaving: list[tuple[Attached, int]] = []
         self._several = False
         self._turning = 0
+        self.ranges: Ranges | None = None
+        """NVTX ranges around each call, where they are wanted; before the callables are made."""
         self.telling: Callable[[str], None] | None = None
         """Is told between steps, twice a second once the log has been open for one, how far it is."""
         self._tell_at = 0

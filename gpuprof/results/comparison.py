@@ -10,6 +10,7 @@ from typing import Any
 
 from gpuprof.judge.figures import Figures, Sample
 from gpuprof.judge.ratio import Estimate, Ratio, decide
+from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
 from gpuprof.units import digits, percent, seconds_text, several
 
@@ -19,7 +20,7 @@ BETWEEN_RUNS = {"host": 0.6, "device": 0.07, "kernels": 0.03, "cold": 0.06, "gra
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Exported):
     """B against A: a `Ratio` for each quantity that both have; above 1 where B is faster."""
 
     names: tuple[str, str]
@@ -91,6 +92,22 @@ class Comparison:
             for r in self.ratios
         ]
         return ratio(self.names, rows, floor=self[self.deciding].floor, ax=ax)
+
+    def tables(self) -> dict[str, Any]:
+        """Its DataFrame, by name."""
+        return {"table": self.table}
+
+    def to_markdown(self) -> str:
+        """Its verdict and table as GitHub's Markdown."""
+        from gpuprof.views import markdown
+
+        return markdown.joined(
+            f"**{markdown.prose(self.verdict)}**",
+            "\n".join(f"- {letter}: `{name}`" for letter, name in zip("AB", self.names, strict=True)),
+            markdown.frame(self.table),
+            *markdown.warned(self.warnings),
+            markdown.small([self.about.get("gpu", ""), self.clock, self.stopped]),
+        )
 
     def save(self, path: str | Path) -> Path:
         """The JSON file written; `Comparison.load` reads it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuprof.hooks.source import Source
+from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
 from gpuprof.results.linefigures import LineFigures, note, number, size, waiting, work
 from gpuprof.units import column_unit, count, digits, percent
@@ -31,7 +32,7 @@ _SHOWN = 0.05  # of the method's time: what it calls that takes less is not show
 
 
 @dataclass(frozen=True, repr=False)
-class LineProfile:
+class LineProfile(Exported):
     """What `linetime` measured of one method; IPython shows it as its code with figures beside each line."""
 
     name: str
@@ -153,6 +154,16 @@ class LineProfile:
         calls = f"1 {unit} followed" if self.calls == 1 else f"{self.calls} {unit}s followed, figures a {unit}"
         machine = self.about.get("processor" if self.basis == "host_s" else "gpu", "")
         return [text for text in (self.clock, calls if self.calls else "", *self.notes, machine) if text]
+
+    def tables(self) -> dict[str, Any]:
+        """Its DataFrame, and those of what it calls, by name."""
+        return {"table": self.table} | {f"lines of {each.name}": each.table for each in self.inside}
+
+    def to_markdown(self) -> str:
+        """What is shown of it as GitHub's Markdown."""
+        from gpuprof.views.markdown import lines
+
+        return lines(self.shown)
 
     def save(self, path: str | Path) -> Path:
         """The file written: JSON, compressed where the name ends in .gz. `LineProfile.load` reads it."""

@@ -15,6 +15,7 @@ from gpuprof.record.schedule import KERNELS
 from gpuprof.results import smallprint
 from gpuprof.results.besides import facts
 from gpuprof.results.compared import compare_profiles
+from gpuprof.results.export import Exported
 from gpuprof.results.files import read_calls, write_calls, write_plain
 from gpuprof.results.graphs import graph_sections, missing_graphs
 from gpuprof.results.layersteps import calls_a_step, layer_steps
@@ -33,7 +34,7 @@ _GRID_NOTE = (
 )
 
 
-class Profile(Measured):
+class Profile(Exported, Measured):
     """What `layertime` measured; IPython shows it as a table with a verdict.
 
     `log` is the raw call log, from which all else is derived.
@@ -179,6 +180,18 @@ class Profile(Measured):
             return cls(log=log, **about, seen=seen, followed=tuple(followed))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None
+
+    def tables(self) -> dict[str, Any]:
+        """All its DataFrames by name, and for each function that was followed "lines of NAME"."""
+        names = ("table", "calls", "kernels", "kernel_table", "memory", "waits", "hot", "costs", "graph")
+        found = {name: getattr(self, name) for name in names}
+        return found | {f"lines of {name}": lines.table for name, lines in self.lines.items()}
+
+    def to_markdown(self) -> str:
+        """All that is shown of it as GitHub's Markdown, to paste into an issue or a page."""
+        from gpuprof.views.markdown import report
+
+        return report(self.shown)
 
     def to_trace(self, path: str | Path) -> Path:
         """The file written: a Chrome trace for Perfetto, compressed where the name ends in .gz, which Perfetto reads.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
 from gpuprof.results.timing import Timing
 from gpuprof.units import column_unit, digits, percent
@@ -32,7 +33,7 @@ def where_bound(name: str, values: Sequence[Any], launch_bound: Sequence[bool]) 
 
 
 @dataclass(frozen=True, repr=False)
-class Sweep:
+class Sweep(Exported):
     """A `Timing` for each value of a variable."""
 
     statement: str
@@ -79,6 +80,21 @@ class Sweep:
 
         about = self.points[0].about if self.points else {}
         return sweep(self.table, self.variable, small_print=[self.statement, about.get("gpu", "host clock")], ax=ax)
+
+    def tables(self) -> dict[str, Any]:
+        """Its DataFrame, by name."""
+        return {"table": self.table}
+
+    def to_markdown(self) -> str:
+        """What is shown of it as GitHub's Markdown."""
+        from gpuprof.views import markdown
+
+        about = self.points[0].about if self.points else {}
+        return markdown.joined(
+            f"**{markdown.prose(self.verdict)}**",
+            markdown.grid(self._grid()),
+            markdown.small([f"`{self.statement}`", about.get("gpu", ""), self.stopped]),
+        )
 
     def save(self, path: str | Path) -> Path:
         """The JSON file written; `Sweep.load` reads it. Values that JSON has no form for become text."""

@@ -12,6 +12,7 @@ from gpuprof.judge.cost import Roof
 from gpuprof.judge.figures import NOTHING, Figures, Floor, Kernel, Lasting, Memory, Sample
 from gpuprof.judge.verdict import cautions, verdict
 from gpuprof.results.comparison import Comparison, compare_stored
+from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
 from gpuprof.results.line import QUANTITIES, line, parts, small_print, snippet, spread
 from gpuprof.units import seconds_text
@@ -20,7 +21,7 @@ __all__ = ["NOTHING", "Sample", "Timing"]
 
 
 @dataclass(frozen=True, repr=False)
-class Timing(Figures):
+class Timing(Exported, Figures):
     """What `timeit` measured; it prints as a line and a sentence, and shows itself in a notebook.
 
     Each quantity has `.median`, `.low`, `.high` (a 95 % interval) and `.samples`, seconds a call. Quantities that were
@@ -78,6 +79,22 @@ class Timing(Figures):
         from gpuprof.views.charts import histograms
 
         return histograms([(p.name, p.sample.samples) for p in parts(self)], small_print(self), ax=ax)
+
+    def tables(self) -> dict[str, Any]:
+        """Its DataFrames by name."""
+        return {"table": self.table, "kernel_table": self.kernel_table}
+
+    def to_markdown(self) -> str:
+        """Its line, what that means and its tables as GitHub's Markdown."""
+        from gpuprof.views import markdown
+
+        return markdown.joined(
+            markdown.prose(f"`{self.statement}`: {line(self)}      {spread(self)}"),
+            f"**{markdown.prose(self.verdict)}**",
+            *(markdown.frame(table) for table in self.tables().values() if len(table)),
+            *markdown.warned(self.cautions),
+            markdown.small(small_print(self)),
+        )
 
     def save(self, path: str | Path) -> Path:
         """The JSON file written; `Timing.load` reads it."""

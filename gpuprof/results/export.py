@@ -1,0 +1,51 @@
+"""Results as CSV files and as Markdown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+
+class Exported:
+    """What a result has for other programs and other people: `to_csv`, `to_markdown`."""
+
+    def tables(self) -> dict[str, Any]:
+        """Its DataFrames by name, the one to look at first first; those without rows too."""
+        raise NotImplementedError
+
+    def to_csv(self, path: str | Path) -> list[Path]:
+        """The files written: a CSV file for each table that has rows, into the folder `path`, which is made.
+
+        For a path that ends in .csv (or .csv.gz) it is that file, with the first table alone. Numbers are written in
+        full, and units are in the columns' names.
+        """
+        path, tables = Path(path), self.tables()
+        main = next(iter(tables))
+        if path.name.endswith((".csv", ".csv.gz")):
+            return [_written(tables[main], path)]
+        path.mkdir(parents=True, exist_ok=True)
+        names = {name: table for name, table in tables.items() if name == main or len(table)}
+        return [_written(names[name], path / f"{file}.csv") for name, file in _files(names).items()]
+
+    def to_markdown(self) -> str:
+        """It all as GitHub's Markdown, to paste into an issue or a page."""
+        raise NotImplementedError
+
+
+def _written(table: Any, path: Path) -> Path:
+    table.to_csv(path, index=False, errors="backslashreplace")
+    return path
+
+
+def _files(names: Any) -> dict[str, str]:
+    """A file's name for each, of letters that any system takes; no two are alike where capitals do not count."""
+    found: dict[str, str] = {}
+    for name in names:
+        whole = base = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._") or "table"
+        number = 1
+        while whole.lower() in {other.lower() for other in found.values()}:
+            number += 1
+            whole = f"{base}_{number}"
+        found[name] = whole
+    return found
