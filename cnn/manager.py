@@ -203,15 +203,23 @@ class LayerManager(LayerList):
         return self.history.show(ax)
 
     def save(self, path: str | Path) -> None:
-        """Write parameters, optimizer states and step counts, but no state of random numbers, to an .npz file.
+        """Write to an .npz file all that the next steps depend on: parameters, statistics, optimizers, counts, seeds.
 
-        ValueError where two layers have one name.
+        A training that goes on from the file, at the start of an epoch, goes on as if it had never stopped, to the
+        last bit on one device. ValueError where two layers have one name.
         """
-        storage.save(path, self.layers, self.steps)
+        storage.save(path, self.layers, self._own())
 
     def load(self, path: str | Path) -> None:
         """Read what `save` wrote; ValueError unless names, shapes and optimizers are the same."""
-        self.steps = storage.load(path, self.layers)
+        storage.load(path, self.layers, self._own())
+        for layer in self.layers:
+            layer.begin_epoch(self.steps)
+
+    def _own(self) -> dict[str, storage.Place]:
+        """What `save` writes besides the layers."""
+        own = {name: storage.number_of(self, name) for name in ("steps", "epochs")}
+        return own | {"rng": storage.stream_of(self.rng)}
 
     def to_gpu(self) -> None:
         """Move data, parameters and optimizer states to the GPU; RuntimeError where there is none."""

@@ -1,7 +1,8 @@
-"""Weights and optimizer states in one .npz file, and back; no pickle.
+"""Everything that a model's next step depends on in one .npz file, and back; no pickle.
 
-Keys: "Conv1/W" a parameter, "Conv1/Adam/t" its optimizer's step count, "Conv1/Adam/m/W" one of
-its slots (absent before the first step), "steps" the model's step count.
+Keys: "Conv1/W" a parameter, "BatchNorm1/mean" a running statistic, "Dropout1/seed" a seed, "Conv1/Adam/t" its
+optimizer's step count, "Conv1/Adam/m/W" one of its slots (absent before the first step), "Conv1/Eve/d" one of its
+numbers; "steps", "epochs" and "rng" (of the order of images) are the model's.
 """
 
 from __future__ import annotations
@@ -9,17 +10,50 @@ from __future__ import annotations
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cnn.layers import Layer
+from cnn.optimizers import Optimizer
 from cnn.xp import Array, Shape, get_array_module, to_cpu
 
 
-def save(path: str | Path, layers: Sequence[Layer], steps: int) -> None:
-    """Write parameters, optimizer states and step counts; the file appears complete or not at all.
+@dataclass(frozen=True)
+class Place:
+    """Where something of a model belongs: what is there now, and what puts another value, an array, there."""
+
+    now: Any
+    put: Callable[[Array], None]
+    counts: bool = False  # whether it holds whole numbers of 0 or more
+
+
+def number_of(owner: Any, name: str) -> Place:
+    """The place of a number, of a kind that stays."""
+    now = getattr(owner, name)
+    return Place(now, lambda value: setattr(owner, name, type(now)(value)), counts=isinstance(now, int))
+
+
+def stream_of(rng: np.random.Generator) -> Place:
+    """The place of the state of `numpy.random.default_rng`'s PCG64: two numbers of 128 bits, and half a draw kept."""
+    bits: Any = rng.bit_generator
+    kept = bits.state
+    wide = [part for key in ("state", "inc") for part in divmod(kept["state"][key], 2**64)]
+
+    def put(value: Array) -> None:
+        high, low, inc_high, inc_low, has, half = (int(each) for each in value)
+        state = {"state": (high << 64) + low, "inc": (inc_high << 64) + inc_low}
+        bits.state = kept | {"state": state, "has_uint32": has % 2, "uinteger": half % 2**32}
+
+    return Place(np.array([*wide, kept["has_uint32"], kept["uinteger"]], dtype="uint64"), put, counts=True)
+
+
+def save(path: str | Path, layers: Sequence[Layer], own: Mapping[str, Place]) -> None:
+    """Write what is in the layers, and in `own`, the model's; the file appears complete or not at all.
 
     Raises:
         ValueError: two layers of one name, which would share a place in the file.
@@ -28,24 +62,18 @@ def save(path: str | Path, layers: Sequence[Layer], steps: int) -> None:
     target = Path(path)
     _check_names(layers)
     _check_target(target)
-    arrays = {"steps": np.array(steps)}
-    for layer, optimizer in _learning(layers):
-        arrays[f"{optimizer}/t"] = np.array(layer.optimizer.t if layer.optimizer else 0)
-        for i, name in enumerate(layer.parameter_names):
-            arrays[f"{layer.name}/{name}"] = to_cpu(getattr(layer, name))
-            for slot, states in (layer.optimizer.state if layer.optimizer else {}).items():
-                arrays[f"{optimizer}/{slot}/{name}"] = to_cpu(states[i])
+    places = {**own, **dict(_places(layers))}
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **{key: to_cpu(place.now) for key, place in places.items()})
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def load(path: str | Path, layers: Sequence[Layer]) -> int:
-    """Read what `save` wrote into `layers`, and return the step count; on any misfit nothing is changed.
+def load(path: str | Path, layers: Sequence[Layer], own: Mapping[str, Place]) -> None:
+    """Put what `save` wrote into the layers and into `own`; on any misfit nothing is changed.
 
     Raises:
         FileNotFoundError: no such file.
@@ -53,14 +81,65 @@ def load(path: str | Path, layers: Sequence[Layer]) -> int:
     """
     _check_names(layers)
     found = _read(Path(path))
-    shapes, expected = {key: value.shape for key, value in found.items()}, _expected(layers, found)
+    places = {**own, **dict(_places(layers, found))}
+    shapes = {key: value.shape for key, value in found.items()}
+    expected = {key: tuple(np.shape(place.now)) for key, place in places.items()}
     if shapes != expected:
         raise ValueError(f"{path} does not fit this model: {_difference(expected, shapes)}")
-    for layer, optimizer in _learning(layers):
-        for name in layer.parameter_names:
-            getattr(layer, name)[...] = _beside(getattr(layer, name), found[f"{layer.name}/{name}"])
-        _load_optimizer(layer, optimizer, found)
-    return int(found["steps"])
+    for key, place in places.items():
+        _check_content(path, key, found[key], place)
+    for key, place in places.items():
+        place.put(found[key])
+
+
+def _places(layers: Sequence[Layer], found: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Place]]:
+    """Those of all layers by their keys; slots are as the layers have them, or as a file that was `found` has."""
+    for layer in layers:
+        for name in (*layer.parameter_names, *layer.statistic_names):
+            value = getattr(layer, name)
+            yield f"{layer.name}/{name}", Place(value, partial(_fill, value))
+        for name in layer.seed_names:
+            yield f"{layer.name}/{name}", number_of(layer, name)
+        if layer.optimizer is not None:
+            yield from _places_of_optimizer(layer, layer.optimizer, found)
+
+
+def _places_of_optimizer(
+    layer: Layer, optimizer: Optimizer, found: Mapping[str, Array] | None
+) -> Iterator[tuple[str, Place]]:
+    key, stepper = f"{layer.name}/{optimizer.title}", optimizer.stepper
+    yield f"{key}/t", Place(stepper.t, partial(_begin, stepper), counts=True)
+    for name in stepper.numbers:
+        yield f"{key}/{name}", number_of(stepper, name)
+    stepped = stepper.t if found is None else np.any(found.get(f"{key}/t", np.ones(1)) != 0)
+    for slot in stepper.slots if stepped else ():
+        for i, name in enumerate(layer.parameter_names):
+            parameter = getattr(layer, name)
+            now = stepper.state[slot][i] if found is None else parameter
+            yield f"{key}/{slot}/{name}", Place(now, partial(_append, stepper, slot, parameter))
+
+
+def _begin(optimizer: Optimizer, t: Array) -> None:
+    """Stand after step `t`, with no state yet."""
+    optimizer.begin()
+    optimizer.t = int(t)
+
+
+def _append(optimizer: Optimizer, slot: str, parameter: Array, value: Array) -> None:
+    """Put `value` beside the next parameter, on its device and in its dtype."""
+    beside = get_array_module(parameter).asarray(value, dtype=parameter.dtype)
+    optimizer.state.setdefault(slot, []).append(beside)
+
+
+def _fill(array: Array, value: Array) -> None:
+    array[...] = get_array_module(array).asarray(value, dtype=array.dtype)
+
+
+def _check_content(path: str | Path, key: str, value: Array, place: Place) -> None:
+    if place.counts and not (value.dtype.kind in "iu" and bool((value >= 0).all())):
+        raise ValueError(f"{path} is damaged: {key} is {value}; expected whole numbers of 0 or more")
+    if value.dtype.kind not in "fiu":
+        raise ValueError(f"{path} is damaged: {key} holds {value.dtype}; expected numbers")
 
 
 def _check_names(layers: Sequence[Layer]) -> None:
@@ -79,35 +158,6 @@ def _check_target(target: Path) -> None:
         raise FileNotFoundError(f"there is no folder {target.parent} to save {target.name} in; make it first")
 
 
-def _learning(layers: Sequence[Layer]) -> Iterator[tuple[Layer, str]]:
-    """Each layer that learns, with the key of its optimizer."""
-    for layer in layers:
-        if layer.optimizer is not None:
-            yield layer, f"{layer.name}/{type(layer.optimizer).__name__}"
-
-
-def _load_optimizer(layer: Layer, key: str, found: Mapping[str, Array]) -> None:
-    if layer.optimizer is None:
-        return
-    layer.optimizer.t = int(found[f"{key}/t"])
-    layer.optimizer.state = {
-        slot: [_beside(getattr(layer, name), found[f"{key}/{slot}/{name}"]) for name in layer.parameter_names]
-        for slot in (layer.optimizer.slots if layer.optimizer.t else ())
-    }
-
-
-def _expected(layers: Sequence[Layer], found: Mapping[str, Array]) -> dict[str, Shape]:
-    shapes: dict[str, Shape] = {"steps": ()}
-    for layer, optimizer in _learning(layers):
-        shapes[f"{optimizer}/t"] = ()
-        stepped = bool(np.any(found.get(f"{optimizer}/t", 1)))
-        for name in layer.parameter_names:
-            shapes[f"{layer.name}/{name}"] = shape = getattr(layer, name).shape
-            for slot in layer.optimizer.slots if layer.optimizer and stepped else ():
-                shapes[f"{optimizer}/{slot}/{name}"] = shape
-    return shapes
-
-
 def _difference(expected: Mapping[str, Shape], shapes: Mapping[str, Shape]) -> str:
     """The first thing that differs, in words."""
     for key, shape in expected.items():
@@ -116,11 +166,6 @@ def _difference(expected: Mapping[str, Shape], shapes: Mapping[str, Shape]) -> s
         if shapes[key] != shape:
             return f"{key} has shape {shapes[key]} in the file and {shape} in the model"
     return f"it holds {', '.join(key for key in shapes if key not in expected)}, which the model lacks"
-
-
-def _beside(old: Array, new: Array) -> Array:
-    """`new` with the dtype of `old`, on its device."""
-    return get_array_module(old).asarray(new, dtype=old.dtype)
 
 
 def _read(path: Path) -> dict[str, Array]:

@@ -101,6 +101,8 @@ class Run:
     def _pass_over(self, progress: Progress) -> None:
         """All images once, in a new order; the last batch may be short. The data stays where it is."""
         model, ahead = self.model, self._steps_ahead()
+        for layer in model.layers:
+            layer.begin_epoch(model.steps)
         cut = batches(model.x_train, model.y_train, self.n_batch, augment=self.augment, seed=model.rng)
         for x, t in islice(cut, ahead):
             step(model, x, t)

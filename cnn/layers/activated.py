@@ -8,7 +8,7 @@ from typing import Any
 from cnn.activations import Learned, RReLU, get_activation
 from cnn.checks import generator, naming
 from cnn.layers.base import Layer
-from cnn.xp import Array, Seed, array_module, get_array_module
+from cnn.xp import Array, Seed, array_module
 
 
 class Activated(Layer):
@@ -30,6 +30,7 @@ class Activated(Layer):
             self.activation = get_activation(act, act_dic)
         if isinstance(self.activation, RReLU):
             self.act_seed = int(generator(f"{self.name}: seed", seed).integers(2**31))
+            self.seed_names = ("act_seed",)
         if isinstance(self.activation, Learned):
             names = self.activation.parameter_names
             for name in names:
@@ -43,12 +44,17 @@ class Activated(Layer):
         super().to(mode)
         self.act_rng = None  # a device has generators of its own
 
+    def begin_epoch(self, step: int) -> None:
+        """As for every layer."""
+        super().begin_epoch(step)
+        self.act_rng = None
+
     def activate(self, z: Array, train: bool) -> Array:
         """The activation of `z`; both are kept."""
         self.z = z
         if train and isinstance(self.activation, RReLU):
             if self.act_rng is None:
-                self.act_rng = get_array_module(z).random.default_rng(self.act_seed)
+                self.act_rng = self.random_numbers(self.act_seed or 0, z)
             self.y = self.activation.training(z, self.act_rng)
         else:
             self.y = self.activation.forward(z, *self._learned())

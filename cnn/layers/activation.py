@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn.activations import Identity
-from cnn.checks import naming, sizes
+from cnn.checks import generator, naming, sizes
 from cnn.layers.activated import Activated
 from cnn.optimizers import get_optimizer
 from cnn.xp import Array, Seed
@@ -22,7 +22,7 @@ class ActivationLayer(Activated):
         name: a name of its own instead of a running one.
         opt, opt_dic: the optimizer of what is learned, and its keywords.
         mode, dtype: as in Conv2d.
-        seed: of an activation that draws random numbers.
+        seed: of an activation, or an optimizer, that draws random numbers.
     """
 
     role = "Activation"
@@ -44,7 +44,7 @@ class ActivationLayer(Activated):
         super().__init__(shape, shape, name=name, mode=mode, dtype=dtype)
         self.make_activation(act, act_dic, seed)
         with naming(self.name):
-            optimizer = get_optimizer(opt, opt_dic)
+            optimizer = get_optimizer(opt, opt_dic, generator(f"{self.name}: seed", seed))
         self.optimizer = optimizer if self.parameter_names else None
 
     def forward(self, x: Array, train: bool = False) -> Array:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from cnn.checks import generator, naming, shown
 from cnn.initializers import get_initializer
 from cnn.optimizers import Optimizer, get_optimizer
-from cnn.xp import Array, Seed, Shape, array_module, float_dtype, is_array, put
+from cnn.xp import Array, Seed, Shape, array_module, float_dtype, get_array_module, is_array, put
 
 _FORWARD = ("forward", "evaluate", "recompute")  # forward under the names it has in a profile
 
@@ -28,12 +30,15 @@ class Layer:
         mode: "cpu" or "gpu", where parameters were put; dtype: theirs.
         W, b, dW, db: parameters and their gradients, in layers that have them; a layer with others says
             so in `parameter_names`, and calls the gradient of "gamma" dgamma. What it gathers without
-            learning it, such as running means, is in `statistic_names`.
+            learning it, such as running means, is in `statistic_names`; the seeds of what it draws while it
+            works are in `seed_names`.
     """
 
     role: ClassVar[str] = "Layer"
     parameter_names: tuple[str, ...] = ()
     statistic_names: ClassVar[tuple[str, ...]] = ()
+    seed_names: tuple[str, ...] = ()
+    begun = 0  # the step at which the epoch began, as `begin_epoch` heard of it
     flattens: ClassVar[bool] = False  # whether inputs of more axes than I_shape are taken, too
     optimizer: Optimizer | None = None
 
@@ -99,6 +104,18 @@ class Layer:
         """Step the layer's own optimizer; a layer that learns nothing has nothing to do."""
         if self.optimizer is not None:
             self.optimizer.update(self.parameters(), self.gradients())
+
+    def begin_epoch(self, step: int) -> None:
+        """Draw from here on what the layer's seed, and the number of this step of the model, alone determine.
+
+        So a training that goes on from a file draws what one that never stopped does.
+        """
+        self.begun = step
+
+    def random_numbers(self, seed: int, x: Array) -> Any:
+        """A new generator of random numbers on the device of `x`, for this epoch."""
+        state = np.random.SeedSequence((seed, self.begun)).generate_state(1)
+        return get_array_module(x).random.default_rng(int(state[0]))
 
     def parameters(self) -> list[Array]:
         """What the layer learns, in the order of `parameter_names`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from cnn.checks import generator, number, sizes
 from cnn.layers.base import Layer
-from cnn.xp import Array, Seed, Shape, get_array_module
+from cnn.xp import Array, Seed, Shape
 
 
 class Dropout(Layer):
@@ -22,6 +22,7 @@ class Dropout(Layer):
     """
 
     role = "Dropout"
+    seed_names = ("seed",)
 
     def __init__(
         self,
@@ -58,9 +59,14 @@ class Dropout(Layer):
         super().to(mode)
         self.rng = None  # a device has generators of its own
 
+    def begin_epoch(self, step: int) -> None:
+        """As for every layer."""
+        super().begin_epoch(step)
+        self.rng = None
+
     def _draw(self, x: Array) -> Array:
         if self.rng is None:
-            self.rng = get_array_module(x).random.default_rng(self.seed)
+            self.rng = self.random_numbers(self.seed, x)
         kept = self.rng.random(x.shape, dtype=x.dtype) >= self.ratio
         return kept * x.dtype.type(1 / (1 - self.ratio))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnn.checks import naming, number, sizes
+from cnn.checks import generator, naming, number, sizes
 from cnn.layers.base import Layer
 from cnn.optimizers import get_optimizer
-from cnn.xp import Array, Shape, array_module, get_array_module
+from cnn.xp import Array, Seed, Shape, array_module, get_array_module
 
 
 class BatchNorm(Layer):
@@ -28,6 +28,7 @@ class BatchNorm(Layer):
         name: a name of its own instead of a running one.
         opt, opt_dic: the optimizer of gamma and beta and its keywords.
         mode, dtype: as in Conv2d.
+        seed: of an optimizer that draws random numbers.
 
     gamma (C,) starts as 1, beta (C,) as 0; mean (C,) as 0, var (C,) as 1.
     """
@@ -47,13 +48,14 @@ class BatchNorm(Layer):
         opt_dic: Mapping[str, Any] | None = None,
         mode: str = "cpu",
         dtype: Any = "float32",
+        seed: Seed = None,
     ) -> None:
         shape = sizes(f"{name or self.role}: I_shape", I_shape)
         super().__init__(shape, shape, name=name, mode=mode, dtype=dtype)
         self.momentum = number(f"{self.name}: momentum", momentum, below=1)
         self.eps = number(f"{self.name}: eps", eps)
         with naming(self.name):
-            self.optimizer = get_optimizer(opt, opt_dic)
+            self.optimizer = get_optimizer(opt, opt_dic, generator("seed", seed))
         xp, C = array_module(mode), shape[0]
         self.gamma: Array = xp.ones(C, dtype=self.dtype)
         self.beta: Array = xp.zeros(C, dtype=self.dtype)

@@ -95,6 +95,11 @@ class Optimizer:
         return type(self).__name__
 
     @property
+    def stepper(self) -> Optimizer:
+        """Whose steps, slots and numbers they are: another optimizer's, where one only stands around it."""
+        return self
+
+    @property
     def flops(self) -> int:
         """Arithmetic on one parameter in one step."""
         decay = (1 if self.decoupled else 2) if self.weight_decay else 0

@@ -65,10 +65,14 @@ class SAM(Optimizer):
     t = property(lambda self: self.inner.t, lambda self, t: setattr(self.inner, "t", t))
     state = property(lambda self: self.inner.state, lambda self, state: setattr(self.inner, "state", state))
     slots = property(lambda self: self.inner.slots)
-    numbers = property(lambda self: self.inner.numbers)
     operations = property(lambda self: self.inner.flops)
     wants_loss = property(lambda self: self.inner.wants_loss)
     listens = True
+
+    @property
+    def stepper(self) -> Optimizer:
+        """The base."""
+        return self.inner
 
     @property
     def title(self) -> str:

@@ -45,6 +45,20 @@ def test_one_seed_gives_one_sequence_of_masks(xp, mode):
     np.testing.assert_array_equal(to_cpu(first), to_cpu(second))
 
 
+def test_each_epoch_begins_a_sequence_of_its_own_that_its_step_determines(xp, mode):
+    x = xp.ones((2, 50))
+    one, other = (Dropout((50,), mode=mode, seed=4, dtype="float64") for _ in range(2))
+    one.forward(x, train=True)
+    masks = []
+    for step in (0, 5):
+        for layer in (one, other):
+            layer.begin_epoch(step)
+            masks.append(layer.forward(x, train=True))
+    assert bool((masks[0] == masks[1]).all())
+    assert bool((masks[2] == masks[3]).all())
+    assert bool((masks[0] != masks[2]).any())
+
+
 def test_float32_stays_float32(xp, mode):
     layer = Dropout((500,), mode=mode)
     assert layer.forward(ones(xp), train=True).dtype == layer.backward(ones(xp)).dtype == "float32"

@@ -1,7 +1,26 @@
 import numpy as np
 import pytest
 
+from cnn import LayerManager
+from cnn.optimizers import OPTIMIZERS
 from cnn.xp import to_cpu
+
+
+@pytest.fixture
+def mixed(tiny, mode):
+    """Makes a network with one of everything that keeps something from step to step."""
+
+    def make(seed, opt, opt_dic=None):
+        lm = LayerManager(*tiny, mode=mode, seed=seed)
+        lm.append(name="c", F_shape=(2, 3, 3), act="PReLU", opt=opt, opt_dic=opt_dic)
+        lm.append(name="batchnorm", opt=opt, opt_dic=opt_dic)
+        lm.append(name="p", pool=2)
+        lm.append(name="m", n=5, act="RReLU", opt=opt, opt_dic=opt_dic)
+        lm.append(name="d")
+        lm.append(name="o", n=3, opt=opt, opt_dic=opt_dic)
+        return lm
+
+    return make
 
 
 def trained(net, **keywords):
@@ -75,7 +94,7 @@ def test_a_layer_too_many_in_the_file_is_named(net, tmp_path):
     with pytest.warns(UserWarning, match="Output1 expects"):
         del other["Middle1"]
     lm.save(tmp_path / "model.npz")
-    with pytest.raises(ValueError, match="it holds Middle1/Adam/t, Middle1/W, Middle1/b, which the model lacks"):
+    with pytest.raises(ValueError, match="it holds Middle1/W, Middle1/b, Middle1/Adam/t, which the model lacks"):
         other.load(tmp_path / "model.npz")
 
 
@@ -121,3 +140,109 @@ def test_a_folder_is_no_file(net, tmp_path):
     with pytest.raises(ValueError, match=r"is a folder; expected a file that LayerManager\.save wrote"):
         lm.load(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def everything(lm):
+    found = {f"{layer.name}/{name}": to_cpu(getattr(layer, name)) for layer in lm for name in layer.parameter_names}
+    found |= {f"{layer.name}/{name}": to_cpu(getattr(layer, name)) for layer in lm for name in layer.statistic_names}
+    for layer in lm:
+        for slot, arrays in (layer.optimizer.state if layer.optimizer else {}).items():
+            found |= {f"{layer.name}/{slot}/{i}": to_cpu(array) for i, array in enumerate(arrays)}
+    return found
+
+
+def assert_the_same(one, other):
+    mine, theirs = everything(one), everything(other)
+    assert mine.keys() == theirs.keys()
+    for key, value in mine.items():
+        np.testing.assert_array_equal(value, theirs[key], err_msg=key)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_training_that_goes_on_from_a_file_is_one_that_never_stopped(mixed, tmp_path, name):
+    keywords = {"eta": 1e-6, "burnin": 10} if name.startswith("Santa") else {}
+    whole = {
+        "n_batch": 7,
+        "threshold": 0,
+        "show_error": False,
+        "clip_norm": 5,
+        "schedule": {"name": "cosine", "total": 20},
+    }
+    never, first, second = mixed(3, name, keywords), mixed(3, name, keywords), mixed(8, name, keywords)
+    never.training(4, **whole)
+    first.training(2, **whole)
+    first.save(tmp_path / "model.npz")
+    second.load(tmp_path / "model.npz")
+    history = second.training(2, **whole)
+    assert_the_same(second, never)
+    assert (second.steps, second.epochs) == (never.steps, never.epochs) == (16, 4)
+    assert history.epochs[-1].test_error == never.history.epochs[-1].test_error
+
+
+@pytest.mark.parametrize("opt", ["Nadam", "Eve", "SantaSSS", "SAM"])
+def test_steps_of_one_s_own_go_on_from_a_file_too(net, tmp_path, opt):
+    first, second = (net(seed=seed) for seed in (3, 8))
+    for lm in (first, second):
+        del lm["Output1"]
+        lm.append(name="o", n=3, opt=opt, opt_dic={"eta": 1e-6} if opt == "SantaSSS" else {})
+
+    def steps(lm):
+        for _ in range(3):
+            lm.forward(lm.x_train, train=True)
+            lm.backward(lm.y_train)
+            lm.update()
+
+    steps(first)
+    first.save(tmp_path / "model.npz")
+    second.load(tmp_path / "model.npz")
+    for lm in (first, second):
+        steps(lm)
+    assert_the_same(first, second)
+
+
+def test_sam_is_not_sam_around_another(net, tmp_path):
+    one, other = (net() for _ in range(2))
+    for lm, base in ((one, "Adam"), (other, "AdaMax")):
+        del lm["Output1"]
+        lm.append(name="o", n=3, opt="SAM", opt_dic={"base": base})
+    one.save(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match=r"it lacks Output1/SAM\(AdaMax\)/t"):
+        other.load(tmp_path / "model.npz")
+
+
+def changed(path, key, value):
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    content[key] = np.asarray(value)
+    np.savez(path, **content)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("Conv1/Adam/t", -1, r"Conv1/Adam/t is -1; expected whole numbers of 0 or more"),
+        ("Conv1/Adam/t", 2.5, r"Conv1/Adam/t is 2\.5; expected whole numbers"),
+        ("Conv1/Adam/t", "four", "Conv1/Adam/t is four; expected whole numbers"),
+        ("steps", float("nan"), "steps is nan; expected whole numbers"),
+        ("Middle1/b", np.full(5, "x"), "Middle1/b holds <U1; expected numbers"),
+        ("Middle1/b", np.zeros(5, dtype=complex), "Middle1/b holds complex128; expected numbers"),
+        ("rng", -np.ones(6), "rng is .*; expected whole numbers"),
+    ],
+)
+def test_content_that_cannot_be_is_named_and_nothing_changes(net, tmp_path, key, value, text):
+    lm, other = trained(net), net(seed=9)
+    lm.save(tmp_path / "model.npz")
+    changed(tmp_path / "model.npz", key, value)
+    before = everything(other)
+    with pytest.raises(ValueError, match=rf"model\.npz is damaged: {text}"):
+        other.load(tmp_path / "model.npz")
+    assert all((before[key] == value).all() for key, value in everything(other).items())
+    assert other.steps == 0
+
+
+def test_any_numbers_for_the_order_of_images_are_a_state(net, tmp_path):
+    lm = net()
+    lm.save(tmp_path / "model.npz")
+    changed(tmp_path / "model.npz", "rng", np.full(6, 2**64 - 1, dtype="uint64"))
+    lm.load(tmp_path / "model.npz")
+    assert lm.training(1, show_error=False).steps == 2
