@@ -2,7 +2,7 @@
 
 from cnn.augment import Augment
 from cnn.batches import batches
-from cnn.datasets import load_mnist
+from cnn.datasets import load_digits, load_fashion_mnist, load_mnist
 from cnn.layers import (
     ActivationLayer,
     AvgPool2d,
@@ -31,5 +31,7 @@ __all__ = [
     "Output",
     "batches",
     "hooked",
+    "load_digits",
+    "load_fashion_mnist",
     "load_mnist",
 ]

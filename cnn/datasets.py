@@ -1,25 +1,24 @@
-"""MNIST: from a folder, the cache, a download, or the sample that comes with the package.
+"""MNIST, Fashion-MNIST and scikit-learn's digits: from a folder, the cache, a download, or the package itself.
 
-LeCun, Cortes and Burges, "The MNIST database of handwritten digits"; data/README.md says how the
-sample was drawn, data/LICENSE.txt on what terms it is passed on.
+LeCun, Cortes and Burges, "The MNIST database of handwritten digits"; Xiao, Rasul and Vollgraf,
+"Fashion-MNIST" (2017); Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits" (1998).
+data/README.md says how what comes with the package was drawn, data/LICENSE.txt on what terms.
 """
 
 from __future__ import annotations
 
-import gzip
-import math
 import os
-import struct
-import zlib
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn.sources import VARIABLE, Source
+
 Labelled: TypeAlias = tuple[NDArray[np.generic], NDArray[np.generic]]
 
-# In the order train images, train labels, test images, test labels: name and SHA-256 of the .gz file.
+
 FILES = {
     "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -30,8 +29,38 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
+MNIST = Source(
+    "MNIST",
+    "load_mnist",
+    "mnist",
+    FILES,
+    MIRRORS,
+    (5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+    "use load_mnist(sample=True), which needs none",
+)
+FASHION = Source(
+    "Fashion-MNIST",
+    "load_fashion_mnist",
+    "fashion-mnist",
+    {
+        "train-images-idx3-ubyte": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1-ubyte": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
+    (
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+    "let load_fashion_mnist(download=True) fetch it",
+)
+FASHION_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 SAMPLE = Path(__file__).parent / "data" / "mnist_sample.npz"
-UNSIGNED_BYTES = 0x08  # the third byte of an idx file's magic number: the type of its values
+DIGITS = Path(__file__).parent / "data" / "digits.npz"
 
 
 def load_mnist(
@@ -39,8 +68,8 @@ def load_mnist(
 ) -> tuple[Labelled, Labelled]:
     """(x_train, t_train), (x_test, t_test) of the handwritten digits, as NumPy arrays.
 
-    Looked for in this order: `folder`; the folder that CNN_DATA_DIR names; the cache; the mirrors,
-    with checksums, into the cache.
+    Looked for in this order: `folder`; the folder that CNN_DATA_DIR names, or its subfolder mnist; the
+    cache; unless CNN_DATA_DIR is set, the mirrors, with checksums, into the cache.
 
     Args:
         folder: where the four files lie, train-images-idx3-ubyte and its siblings, or each as .gz.
@@ -57,40 +86,54 @@ def load_mnist(
         RuntimeError: nothing in the cache and no mirror can be reached; the text names what to do.
     """
     if sample:
-        parts = _sample()
+        with np.load(SAMPLE, allow_pickle=False) as arrays:
+            parts = [arrays[name] for name in ("train_images", "train_labels", "test_images", "test_labels")]
     else:
-        place = folder if folder is not None else os.environ.get("CNN_DATA_DIR") or None  # set to "" is unset
-        paths = _download() if place is None else [_find(Path(place).expanduser(), name) for name in FILES]
-        parts = [read_idx(path) for path in paths]
-    _check_parts(parts)
+        parts = MNIST.read(folder, download=not os.environ.get(VARIABLE), siblings=(FASHION,))
     return _ready(parts[0], parts[1], one_hot), _ready(parts[2], parts[3], one_hot)
 
 
-def read_idx(path: str | Path) -> NDArray[np.uint8]:
-    """The array in an idx file (gzipped, if its name ends in .gz): a header with the sizes, then bytes.
+def load_fashion_mnist(
+    folder: str | Path | None = None, *, download: bool = False, one_hot: bool = True
+) -> tuple[Labelled, Labelled]:
+    """(x_train, t_train), (x_test, t_test) of Zalando's pieces of clothing, of the same shapes as MNIST.
+
+    Looked for in this order: `folder`; the subfolder fashion-mnist of the folder that CNN_DATA_DIR names,
+    or that folder itself; the cache. `FASHION_CLASSES` has the names of the classes.
+
+    Args:
+        folder: where the four files lie, which are called as MNIST's are, or each as .gz.
+        download: whether they may be fetched from a mirror, with checksums, into the cache: 30 MB.
+        one_hot: as in `load_mnist`.
+
+    Returns:
+        x float32 in [0, 1], (N, 1, 28, 28).
 
     Raises:
-        ValueError: damaged, truncated, or no idx file of bytes; with what was expected and what came.
+        FileNotFoundError: the folder lacks a file, or they are nowhere; the text names what to do.
+        ValueError: a file is damaged, or is something else, such as MNIST's.
+        RuntimeError: no mirror can be reached.
     """
-    path = Path(path)
-    advice = "get the file anew, or let load_mnist() download it"
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is a damaged or truncated .gz file ({error}): {advice}") from error
-    if len(content) < 4 or content[:3] != bytes([0, 0, UNSIGNED_BYTES]) or not 1 <= content[3] <= 3:
-        raise ValueError(
-            f"{path} starts with {content[:4].hex(' ') or 'nothing'}; an idx file of bytes starts with "
-            "00 00 08 and the "
-            f"number of axes, 01 for labels or 03 for images: {advice}"
-        )
-    header = 4 + 4 * content[3]
-    shape = struct.unpack(f">{content[3]}I", content[4:header].ljust(header - 4, b"\0"))
-    if len(content) != header + math.prod(shape):
-        raise ValueError(
-            f"{path} announces {shape}, so {header + math.prod(shape)} bytes; it has {len(content)}: {advice}"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    parts = FASHION.read(folder, download, siblings=(MNIST,))
+    return _ready(parts[0], parts[1], one_hot), _ready(parts[2], parts[3], one_hot)
+
+
+def load_digits(*, one_hot: bool = True) -> tuple[Labelled, Labelled]:
+    """(x_train, t_train), (x_test, t_test) of scikit-learn's digits, 1437 and 360, which come with the package.
+
+    The test set has 36 of each class, drawn once and for all.
+
+    Args:
+        one_hot: as in `load_mnist`.
+
+    Returns:
+        x float32 in [0, 1], (N, 1, 8, 8).
+    """
+    with np.load(DIGITS, allow_pickle=False) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    test = np.isin(np.arange(len(labels)), stratified(labels, per_class=36, seed=2020))
+    train, held = (_ready(images[part], labels[part], one_hot, top=16) for part in (~test, test))
+    return train, held
 
 
 def stratified(labels: NDArray[np.integer], per_class: int, seed: int) -> NDArray[np.int64]:
@@ -108,59 +151,6 @@ def stratified(labels: NDArray[np.integer], per_class: int, seed: int) -> NDArra
     return np.sort(np.concatenate(chosen))
 
 
-def _sample() -> list[NDArray[np.uint8]]:
-    with np.load(SAMPLE, allow_pickle=False) as arrays:
-        return [arrays[name] for name in ("train_images", "train_labels", "test_images", "test_labels")]
-
-
-def _find(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    if folder.is_file():
-        raise FileNotFoundError(f"{folder} is a file; give the folder that the four MNIST files lie in")
-    there = ", ".join(sorted(each.name for each in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
-    raise FileNotFoundError(
-        f"{folder} has neither {name} nor {name}.gz (there is: {there or 'nothing'}). Give the folder of the four "
-        "MNIST files, unset CNN_DATA_DIR for the cache and the download, or use load_mnist(sample=True)"
-    )
-
-
-def _download() -> list[Path]:
-    """The four files in the cache, downloaded where they are missing or no longer whole."""
-    import pooch
-
-    cache = Path(pooch.os_cache("ipython-gpuprof")) / "mnist"
-    return [_retrieve(f"{name}.gz", digest, cache) for name, digest in FILES.items()]
-
-
-def _retrieve(name: str, digest: str, cache: Path) -> Path:
-    import pooch
-
-    failures = []
-    for mirror in MIRRORS:
-        try:
-            return Path(pooch.retrieve(mirror + name, f"sha256:{digest}", fname=name, path=cache))
-        except (OSError, ValueError) as error:  # no connection; a page of something else
-            failures.append(f"{mirror}: {error}")
-    raise RuntimeError(
-        f"{name} is neither in the cache ({cache}) nor to be had from the mirrors. Three ways out: give the folder of "
-        "the four MNIST files, load_mnist(folder) or CNN_DATA_DIR=folder; put them into the cache by hand; or connect "
-        "to the network and try again. load_mnist(sample=True) needs none of these. What failed: " + "; ".join(failures)
-    )
-
-
-def _check_parts(parts: list[NDArray[np.uint8]]) -> None:
-    for images, labels, name in ((parts[0], parts[1], "train"), (parts[2], parts[3], "test")):
-        if images.shape[1:] != (28, 28) or labels.ndim != 1 or len(images) != len(labels):
-            raise ValueError(
-                f"the {name} files hold images {images.shape} and labels {labels.shape}; expected (N, 28, 28) and (N,) "
-                "with the same N: are they of one data set, and not swapped?"
-            )
-        if labels.size and labels.max() > 9:
-            raise ValueError(f"the {name} labels go up to {labels.max()}; expected digits, 0 to 9")
-
-
-def _ready(images: NDArray[np.uint8], labels: NDArray[np.uint8], one_hot: bool) -> Labelled:
-    x = np.divide(images[:, None], 255, dtype=np.float32)
+def _ready(images: NDArray[np.uint8], labels: NDArray[np.uint8], one_hot: bool, top: int = 255) -> Labelled:
+    x = np.divide(images[:, None], top, dtype=np.float32)
     return x, np.eye(10, dtype=np.float32)[labels] if one_hot else labels.astype(np.int64)

@@ -122,7 +122,9 @@ GPUPROF = [
     ["__main__"],
 ]
 CNN = [
-    ["datasets", "xp"],
+    ["idx", "xp"],
+    ["sources"],
+    ["datasets"],
     ["checks"],
     ["special", "windows"],
     ["im2col"],

@@ -5,8 +5,9 @@ import numpy as np
 import pooch
 import pytest
 
-from cnn import datasets, load_mnist
-from cnn.datasets import FILES, SAMPLE, read_idx, stratified
+from cnn import LayerManager, datasets, load_digits, load_fashion_mnist, load_mnist
+from cnn.datasets import FILES, SAMPLE, stratified
+from cnn.idx import read_idx
 
 
 def idx(array):
@@ -29,9 +30,12 @@ def folder(contents, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """No folder from the environment, and no network."""
+def alone(monkeypatch, tmp_path):
+    """No folder from the environment, an empty cache, and no network."""
     monkeypatch.delenv("CNN_DATA_DIR", raising=False)
+
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(pooch, "os_cache", lambda name: cache)
 
     def refuse(*args, **keywords):
         raise AssertionError("the network was asked for")
@@ -188,3 +192,103 @@ def test_an_environment_variable_that_is_empty_counts_as_unset(monkeypatch):
 def test_a_file_given_as_the_folder_is_named(folder):
     with pytest.raises(FileNotFoundError, match="train-labels-idx1-ubyte is a file; give the folder"):
         load_mnist(folder / "train-labels-idx1-ubyte")
+
+
+CLOTHES = np.array([9, 0, 0, 3, 0, 2, 7, 2, 5, 5, 1, 1])
+DIGITS = np.array([5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 0, 0])
+
+
+def written(folder, labels):
+    """The four files of a data set with these training labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(1)
+    arrays = rng.integers(256, size=(len(labels), 28, 28)), labels, rng.integers(256, size=(3, 28, 28)), np.arange(3)
+    for name, array in zip(FILES, arrays, strict=True):
+        (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+    return folder
+
+
+@pytest.mark.parametrize("place", ["fashion-mnist", "."])
+def test_fashion_mnist_is_found_beside_mnist_or_alone(tmp_path, monkeypatch, place):
+    written(tmp_path / "data" / place, CLOTHES)
+    if place != ".":
+        written(tmp_path / "data", DIGITS)
+        written(tmp_path / "data" / "mnist", DIGITS)
+    monkeypatch.setenv("CNN_DATA_DIR", str(tmp_path / "data"))
+    (x, t), (x_test, _) = load_fashion_mnist(one_hot=False)
+    assert (x.shape, x_test.shape) == ((12, 1, 28, 28), (3, 1, 28, 28))
+    assert t.tolist() == CLOTHES.tolist()
+    if place != ".":
+        assert load_mnist(one_hot=False)[0][1].tolist() == DIGITS.tolist()
+
+
+def test_the_files_of_a_sibling_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds MNIST: use load_mnist, or give another folder"):
+        load_fashion_mnist(written(tmp_path / "digits", DIGITS))
+    with pytest.raises(ValueError, match="holds Fashion-MNIST: use load_fashion_mnist, or give another folder"):
+        load_mnist(written(tmp_path / "clothes", CLOTHES))
+
+
+def test_fashion_mnist_is_not_downloaded_unless_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNN_DATA_DIR", str(written(tmp_path / "data", DIGITS)))
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"^Fashion-MNIST is not in .*fashion-mnist, .*data, .*Put its four files there, .*download=True\)",
+    ):
+        load_fashion_mnist()
+    with pytest.raises(AssertionError, match="the network was asked for"):
+        load_fashion_mnist(download=True)
+
+
+def test_fashion_mnist_is_downloaded_with_checksums_and_then_found_in_the_cache(tmp_path, monkeypatch):
+    asked = []
+
+    def retrieve(url, known_hash, fname, path):
+        asked.append((url, known_hash))
+        return str(written(path, CLOTHES) / fname)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    assert len(load_fashion_mnist(download=True)[0][0]) == 12
+    assert {known for _, known in asked} == {f"sha256:{digest}" for digest in datasets.FASHION.digests.values()}
+    assert all(url.startswith("https://") for url, _ in asked)
+    monkeypatch.setattr(pooch, "retrieve", None)
+    assert len(load_fashion_mnist()[0][0]) == 12
+
+
+def test_ten_kinds_of_clothing_have_names():
+    assert (datasets.FASHION_CLASSES[0], datasets.FASHION_CLASSES[9]) == ("T-shirt/top", "Ankle boot")
+    assert len(set(datasets.FASHION_CLASSES)) == 10
+
+
+def test_the_digits_of_scikit_learn_come_with_the_package():
+    (x, t), (x_test, t_test) = load_digits()
+    assert (x.shape, x_test.shape) == ((1437, 1, 8, 8), (360, 1, 8, 8))
+    assert t_test.sum(axis=0).tolist() == [36] * 10
+    assert (t.sum(axis=0) + t_test.sum(axis=0)).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert (x.dtype, x.min(), x.max(), x_test.max()) == (np.float32, 0, 1, 1)
+    assert load_digits(one_hot=False)[0][1].dtype == np.int64
+    with np.load(datasets.DIGITS) as arrays:
+        assert arrays["labels"][:10].tolist() == list(range(10))
+        assert arrays["images"][0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]  # as scikit-learn's documentation prints it
+
+
+def test_the_digits_are_those_of_scikit_learn():
+    theirs = pytest.importorskip("sklearn.datasets").load_digits()
+    with np.load(datasets.DIGITS) as ours:
+        np.testing.assert_array_equal(ours["images"], theirs.images)
+        np.testing.assert_array_equal(ours["labels"], theirs.target)
+
+
+def test_the_digits_are_learned(mode):
+    (x, t), (x_test, t_test) = load_digits()
+    lm = LayerManager((x, x_test), (t, t_test), mode=mode, seed=0)
+    lm.append(name="c", F_shape=(16, 3, 3))
+    lm.append(name="p", pool=2)
+    lm.append(name="o", n=10)
+    lm.training(8, n_batch=16, show_error=False)
+    assert int((lm.predict_proba().argmax(axis=1) == lm.y_test.argmax(axis=1)).sum()) > 330
+
+
+def test_a_folder_is_no_idx_file(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; give an idx file"):
+        read_idx(tmp_path)
