@@ -10,7 +10,7 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from time import perf_counter_ns
 from typing import Any
 
@@ -23,8 +23,7 @@ from gpuprof.hooks.methods import PHASES
 from gpuprof.profiling import LayerTime
 from gpuprof.record.schedule import Block, Mode
 from gpuprof.record.tape import TOGETHER_NS
-
-Hooks = dict[tuple[Any, str], Any]
+from gpuprof.results.profile import Profile
 
 BOUNDARY_US, RATIO, FROM_S = 1.5, 1.03, 2e-3
 _FOR_EVER = 1 << 62
@@ -39,8 +38,8 @@ LEAST = {"least hooks": False, "least hooks with events": True}
 
 def measure(
     mode: str = "gpu",
-    rounds: int = 36,
-    steps: int = 24,
+    rounds: int = 24,
+    steps: int = 40,
     batches: tuple[int, int] = (8, 32),
     peer: Callable[[], Any] | None = peers,
 ) -> dict[str, Any]:
@@ -55,65 +54,48 @@ def measure(
 
 
 def net_cost(net: Any, n_batch: int, rounds: int, steps: int) -> dict[str, Any]:
-    """Seconds a step in each way, and the boundaries of a step.
+    """Seconds a step in each way, and the boundaries of a step."""
+    profiles: dict[str, list[Profile]] = {name: [] for name in WAYS}
 
-    All ways stand ready while they take their turns, a few steps each: what is put on the layers is changed in
-    between, so that a host whose pace wanders wanders alike for all.
-    """
-    run(net, n_batch, 50 if net.mode == "gpu" else 2)
-    profilings = {name: LayerTime((net,), kernels=False, blocks=blocks) for name, blocks in WAYS.items()}
-    hooks: dict[str, Hooks] = {"plain": {}}
-    with ExitStack() as stack:
-        for name, profiling in profilings.items():
-            stack.enter_context(profiling)
-            hooks[name] = taken_off(net)
-        for name, marks in LEAST.items():
-            stack.enter_context(least_hooks(net, marks))
-            hooks[name] = taken_off(net)
+    def hooked(name: str) -> Callable[[], float]:
+        def timed() -> float:
+            with LayerTime((net,), kernels=False, blocks=WAYS[name]) as profiling:
+                run(net, n_batch, 2)  # what only the first calls pay
+                seconds = run(net, n_batch, steps)
+            profiles[name].append(profiling.profile)
+            return seconds / steps
 
-        def timed(name: str) -> float:
-            with put_on(hooks[name]):
+        return timed
+
+    def least(marks: bool) -> Callable[[], float]:
+        def timed() -> float:
+            with least_hooks(net, marks):
+                run(net, n_batch, 2)
                 return run(net, n_batch, steps) / steps
 
-        for name in hooks:
-            timed(name)  # what only the first calls pay
-        times = in_turns({name: lambda name=name: timed(name) for name in hooks}, rounds)  # type: ignore[misc]
-    profiles = {name: profiling.profile for name, profiling in profilings.items()}
-    boundaries = 2 * len(profiles["events"].log) / (steps * (rounds + 1))
-    told = step_lengths(profiles["as asked for"])
+        return timed
+
+    run(net, n_batch, 50 if net.mode == "gpu" else 2)
+    ways: dict[str, Callable[[], float]] = {"plain": lambda: run(net, n_batch, steps) / steps}
+    ways |= {name: hooked(name) for name in WAYS} | {name: least(marks) for name, marks in LEAST.items()}
+    times = in_turns(ways, rounds)
+    told: dict[str, list[float]] = {}
+    for profile in profiles["as asked for"]:
+        for each, lengths in step_lengths(profile).items():
+            told.setdefault(each, []).extend(lengths)
+    boundaries = 2 * len(profiles["events"][-1].log) / (steps + 2)
     return {
         "n_batch": n_batch,
         "steps": steps,
         "step_s": times,
         "boundaries": boundaries,
-        "added_us": {name: added(times, name) / boundaries * 1e6 for name in hooks if name != "plain"},
-        "ratio": {name: ratio(times, name) for name in hooks if name != "plain"},
+        "added_us": {name: added(times, name) / boundaries * 1e6 for name in ways if name != "plain"},
+        "ratio": {name: ratio(times, name) for name in ways if name != "plain"},
         "told_step_s": {name: statistics.median(lengths) for name, lengths in told.items()},
         "told_steps": {name: len(lengths) for name, lengths in told.items()},
-        "own_share": profiles["events"].own_share,
-        "closure": profiles["events"].closure,
+        "own_share": [profile.own_share for profile in profiles["events"]],
+        "closure": [profile.closure for profile in profiles["events"]],
     }
-
-
-def taken_off(net: Any) -> Hooks:
-    """What hooks stand on the layers, which have their own methods from now on."""
-    found = {(layer, phase): vars(layer).get(phase) for layer in net.layers for phase in PHASES}
-    hooks = {place: hook for place, hook in found.items() if hook is not None}
-    for layer, phase in hooks:
-        del vars(layer)[phase]
-    return hooks
-
-
-@contextmanager
-def put_on(hooks: Hooks) -> Iterator[None]:
-    """The hooks on their layers, for as long as that."""
-    for (layer, phase), hook in hooks.items():
-        vars(layer)[phase] = hook
-    try:
-        yield
-    finally:
-        for layer, phase in hooks:
-            del vars(layer)[phase]
 
 
 @contextmanager
