@@ -1,56 +1,108 @@
-"""`python -m gpuprof info` and `python -m gpuprof show FILE`."""
+"""`python -m gpuprof info`, `show FILE` and `compare OLD NEW`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from gpuprof import device
-from gpuprof.results.comparison import Comparison
-from gpuprof.results.files import kind_of
+from gpuprof import device, saved
 from gpuprof.results.profile import Profile
-from gpuprof.results.profilecomparison import ProfileComparison
-from gpuprof.results.stepsweep import StepSweep
-from gpuprof.results.sweep import Sweep
-from gpuprof.results.timing import Timing
+
+_TO_STDOUT = Path("-")
+_REGRESSED, _REFUSED = 1, 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0, or 1 with a sentence on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m gpuprof", description="GPU time, told truthfully")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="this machine: GPU, driver, versions, clocks")
-    show = commands.add_parser("show", help="print a saved profile, timing, comparison or sweep")
-    show.add_argument("file", type=Path)
-    options = parser.parse_args(arguments)
-    if options.command == "info":
-        print(device.info())
-        return 0
+    """The exit code: 0; 1 where `compare` finds a regression; 2 with a sentence on standard error."""
+    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # one that has been put in its place
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        print(_load(options.file))
+        if options.command == "compare":
+            return _compare(options)
+        if options.command == "show":
+            _show(options)
+        else:
+            print(device.info())
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
-        return 1
+        return _REFUSED
     return 0
 
 
-def _load(path: Path) -> Profile | Timing | Comparison | Sweep | StepSweep | ProfileComparison:
-    """The result in the file, of whatever kind it says it is."""
-    kinds = {
-        "profile": Profile,
-        "timing": Timing,
-        "comparison": Comparison,
-        "sweep": Sweep,
-        "step sweep": StepSweep,
-        "profile comparison": ProfileComparison,
-    }
-    kind = kind_of(path)
-    if kind not in kinds:
-        raise ValueError(f"{path} should hold a gpuprof {', '.join(kinds)}; it holds {kind!r}")
-    found: Profile | Timing | Comparison | Sweep | StepSweep | ProfileComparison
-    found = kinds[kind].load(path)  # type: ignore[attr-defined] # all have it
-    return found
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m gpuprof", description="GPU time, told truthfully")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("info", help="this machine: GPU, driver, versions, clocks")
+    show = commands.add_parser("show", help="a saved result of any kind: as text, or written in other forms")
+    show.add_argument("file", type=Path)
+    compare = commands.add_parser(
+        "compare",
+        help="two saved results, the older first: exit code 1 where the newer is slower beyond the interval",
+        description="Two timings, or two profiles, or two folders with some runs each (three or more give intervals). "
+        "The exit code is 1 where the newer is slower, beyond the interval and the floor; 2 where they cannot be read "
+        "or compared; else 0, also where nothing can be said.",
+    )
+    compare.add_argument("old", type=Path)
+    compare.add_argument("new", type=Path)
+    for command in (show, compare):
+        command.add_argument("--html", type=Path, metavar="OUT", help="a page of its own, without scripts")
+        command.add_argument(
+            "--markdown", type=Path, nargs="?", const=_TO_STDOUT, metavar="OUT", help="to OUT, or to standard output"
+        )
+        command.add_argument(
+            "--csv",
+            type=Path,
+            nargs="?",
+            const=_TO_STDOUT,
+            metavar="OUT",
+            help="OUT.csv: the first table; a folder: each; without OUT the first to standard output",
+        )
+    show.add_argument("--trace", type=Path, metavar="OUT", help="of a profile: a Chrome trace for Perfetto")
+    return parser
+
+
+def _show(options: argparse.Namespace) -> None:
+    result = saved.load(options.file)
+    if options.trace and not isinstance(result, Profile):
+        raise ValueError(f"{options.file} holds no profile, and only a profile has a trace")
+    if not _written(result, options, str(options.file)):
+        print(result)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    comparison = saved.compared(options.old, options.new)
+    if not _written(comparison, options, f"{options.old} and {options.new}"):
+        print(comparison)
+    slower = saved.regressed(comparison)
+    for each in slower:
+        print(f"REGRESSION: {each}", file=sys.stderr)
+    return _REGRESSED if slower else 0
+
+
+def _written(result: saved.Saved, options: argparse.Namespace, title: str) -> bool:
+    """Whether the result was written in some other form, as the options ask."""
+    files: list[Path] = []
+    if options.html:
+        options.html.write_text(saved.document(result, title), encoding="utf-8")
+        files.append(options.html)
+    if options.markdown == _TO_STDOUT:
+        print(result.to_markdown(), end="")
+    elif options.markdown:
+        options.markdown.write_text(result.to_markdown(), encoding="utf-8")
+        files.append(options.markdown)
+    if options.csv == _TO_STDOUT:
+        print(next(iter(result.tables().values())).to_csv(index=False), end="")
+    elif options.csv:
+        files += result.to_csv(options.csv)
+    if getattr(options, "trace", None) and isinstance(result, Profile):
+        files.append(result.to_trace(options.trace))
+    for file in files:
+        print(file)
+    return bool(files or options.markdown or options.csv)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,7 @@ GPUPROF = [
     ["fakerecords"],
     ["fakeclock", "fixtures"],
     ["testing"],
+    ["saved"],
     ["__main__"],
 ]
 CNN = [

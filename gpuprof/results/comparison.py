@@ -93,10 +93,6 @@ class Comparison(Exported):
         ]
         return ratio(self.names, rows, floor=self[self.deciding].floor, ax=ax)
 
-    def tables(self) -> dict[str, Any]:
-        """Its DataFrame, by name."""
-        return {"table": self.table}
-
     def to_markdown(self) -> str:
         """Its verdict and table as GitHub's Markdown."""
         from gpuprof.views import markdown

@@ -10,9 +10,14 @@ from typing import Any
 class Exported:
     """What a result has for other programs and other people: `to_csv`, `to_markdown`."""
 
+    table: Any
+    """Its DataFrame."""
+    shown: Any
+    """The `Report` of it that people see."""
+
     def tables(self) -> dict[str, Any]:
         """Its DataFrames by name, the one to look at first first; those without rows too."""
-        raise NotImplementedError
+        return {"table": self.table}
 
     def to_csv(self, path: str | Path) -> list[Path]:
         """The files written: a CSV file for each table that has rows, into the folder `path`, which is made.
@@ -29,8 +34,10 @@ class Exported:
         return [_written(names[name], path / f"{file}.csv") for name, file in _files(names).items()]
 
     def to_markdown(self) -> str:
-        """It all as GitHub's Markdown, to paste into an issue or a page."""
-        raise NotImplementedError
+        """What is shown of it as GitHub's Markdown, to paste into an issue or a page."""
+        from gpuprof.views.markdown import report
+
+        return report(self.shown)
 
 
 def _written(table: Any, path: Path) -> Path:

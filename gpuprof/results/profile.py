@@ -187,12 +187,6 @@ class Profile(Exported, Measured):
         found = {name: getattr(self, name) for name in names}
         return found | {f"lines of {name}": lines.table for name, lines in self.lines.items()}
 
-    def to_markdown(self) -> str:
-        """All that is shown of it as GitHub's Markdown, to paste into an issue or a page."""
-        from gpuprof.views.markdown import report
-
-        return report(self.shown)
-
     def to_trace(self, path: str | Path) -> Path:
         """The file written: a Chrome trace for Perfetto, compressed where the name ends in .gz, which Perfetto reads.
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from gpuprof.results.changegrid import change_grid
 from gpuprof.results.changewords import verdict
+from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
 from gpuprof.results.rowchange import STEP_PATH, SURE, RowChange
 from gpuprof.units import digits
@@ -53,7 +54,7 @@ class Agreement(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class ProfileComparison:
+class ProfileComparison(Exported):
     """The new profile against the old: a `RowChange` for each (path, phase), and for the step."""
 
     names: tuple[str, str]

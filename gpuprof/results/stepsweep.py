@@ -13,6 +13,7 @@ from gpuprof.judge.crossing import crossing
 from gpuprof.judge.figures import Sample
 from gpuprof.judge.findings import label
 from gpuprof.record.calls import Scope
+from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
 from gpuprof.results.layersteps import layer_steps
 from gpuprof.results.profile import Profile
@@ -69,7 +70,7 @@ def step_point(samples: Sequence[float], profile: Profile) -> StepPoint:
 
 
 @dataclass(frozen=True, repr=False)
-class StepSweep:
+class StepSweep(Exported):
     """A `StepPoint` for each value of a variable."""
 
     statement: str

@@ -81,10 +81,6 @@ class Sweep(Exported):
         about = self.points[0].about if self.points else {}
         return sweep(self.table, self.variable, small_print=[self.statement, about.get("gpu", "host clock")], ax=ax)
 
-    def tables(self) -> dict[str, Any]:
-        """Its DataFrame, by name."""
-        return {"table": self.table}
-
     def to_markdown(self) -> str:
         """What is shown of it as GitHub's Markdown."""
         from gpuprof.views import markdown

@@ -163,7 +163,7 @@ def test_show_says_what_is_wrong_with_a_file(tmp_path, capsys: pytest.CaptureFix
     file = tmp_path / "x.json"
     if content:
         file.write_text(content)
-    assert main(["show", str(file)]) == 1
+    assert main(["show", str(file)]) == 2
     assert "x.json" in capsys.readouterr().err
 
 

@@ -1,0 +1,99 @@
+"""Saved results of any kind: loaded, held against each other, and written in other forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from gpuprof.results.compared import compare_profiles
+from gpuprof.results.comparison import Comparison
+from gpuprof.results.files import kind_of
+from gpuprof.results.lines import LineProfile
+from gpuprof.results.profile import Profile
+from gpuprof.results.profilecomparison import ProfileComparison
+from gpuprof.results.rowchange import REAL
+from gpuprof.results.stepsweep import StepSweep
+from gpuprof.results.sweep import Sweep
+from gpuprof.results.timing import Timing
+
+Saved: TypeAlias = Profile | Timing | Comparison | Sweep | StepSweep | ProfileComparison | LineProfile
+Kind = TypeVar("Kind", Profile, Timing)
+KINDS: dict[str, type[Any]] = {
+    "profile": Profile,
+    "timing": Timing,
+    "comparison": Comparison,
+    "sweep": Sweep,
+    "step sweep": StepSweep,
+    "profile comparison": ProfileComparison,
+    "lines": LineProfile,
+}
+
+
+def load(path: Path) -> Saved:
+    """The result in a file, of whatever kind it says it is. Raises ValueError for what holds none, OSError."""
+    kind = kind_of(path)
+    if kind not in KINDS:
+        raise ValueError(f"{path} should hold a gpuprof {', '.join(KINDS)}; it holds {kind!r}")
+    found: Saved = KINDS[kind].load(path)
+    return found
+
+
+def load_all(path: Path) -> list[Saved]:
+    """The results in a file, or in all files of a folder, in the order of their names."""
+    if not path.is_dir():
+        return [load(path)]
+    files = sorted(each for each in path.iterdir() if each.name.endswith((".json", ".json.gz")))
+    if not files:
+        raise ValueError(f"the folder {path} should hold saved results (.json, .json.gz); it holds none")
+    return [load(each) for each in files]
+
+
+def compared(old: Path, new: Path) -> Comparison | ProfileComparison:
+    """New against old: two timings, or profiles, of which a folder may hold several runs of the same.
+
+    Raises ValueError for what cannot be compared.
+    """
+    before, after = load_all(old), load_all(new)
+    kinds = sorted({_kind(each) for each in (*before, *after)})
+    if kinds == ["profile"]:
+        return compare_profiles(_of(Profile, before), _of(Profile, after), names=(old.name, new.name))
+    if kinds == ["timing"] and len(before) == len(after) == 1:
+        (first,), (second,) = _of(Timing, before), _of(Timing, after)
+        return second.compare(first)
+    if kinds == ["timing"]:
+        raise ValueError(f"expected one timing on each side; {old} and {new} hold {len(before)} and {len(after)}")
+    raise ValueError(f"expected two timings, or profiles on both sides; {old} and {new} hold: {', '.join(kinds)}")
+
+
+def regressed(comparison: Comparison | ProfileComparison) -> list[str]:
+    """What is slower now, and surely so; [] where nothing is, or nothing can be said.
+
+    Of two timings it is what decides. Of profiles the step, or where that did not become faster, each row.
+    """
+    if isinstance(comparison, Comparison):
+        slower = comparison.word == "SLOWER"
+        return [f"{comparison.deciding} is slower: {comparison.verdict}"] if slower else []
+    step = comparison.step
+    if step.verdict == REAL:
+        return [f"the step takes {step.times}"] if step.ratio < 1 else []
+    return [f"{row.name} takes {row.times}" for row in comparison.rows if row.verdict == REAL and row.ratio < 1]
+
+
+def document(result: Saved, title: str) -> str:
+    """A page of its own with what a notebook shows: static, without scripts or anything from elsewhere."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)}</title>\n</head>\n"
+        f'<body style="font-family:sans-serif;margin:2em">\n{result._repr_html_()}\n</body>\n</html>\n'
+    )
+
+
+def _kind(result: Saved) -> str:
+    return next(name for name, kind in KINDS.items() if type(result) is kind)
+
+
+def _of(kind: type[Kind], results: Sequence[Saved]) -> list[Kind]:
+    return [each for each in results if isinstance(each, kind)]
