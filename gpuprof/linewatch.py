@@ -13,6 +13,7 @@ from gpuprof.hooks.functions import Target
 from gpuprof.hooks.helpers import with_helpers
 from gpuprof.hooks.lines import LineHook
 from gpuprof.hooks.methods import PHASES, free_path
+from gpuprof.hooks.modules import is_module
 from gpuprof.hooks.source import Source, code_of, is_lazy, resolve, self_of
 from gpuprof.record.calls import LINE
 from gpuprof.record.log import CallLog
@@ -150,6 +151,12 @@ def named(
         owner = self_of(wanted)
         path = next((path for path, layer in layers if layer is owner), "")
         return f"{path}.{method_name(wanted)}" if path else qualified(wanted), wanted
+    path, _, method = wanted.rpartition(".")
+    if method in PHASES[1:] and is_module(dict(layers).get(path)):
+        raise ValueError(
+            f"{wanted} is no Python: PyTorch's own code does it, and that has no lines here; follow {path}.forward, or "
+            "the backward of a torch.autograd.Function by its name"
+        )
     owners = [(target.path, target.owner) for target in targets if target.owner is not None]
     functions = {target.path: target.function for target in targets if target.owner is None}
     return resolve(wanted, [*layers, *owners], {**functions, **namespace})

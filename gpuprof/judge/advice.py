@@ -12,12 +12,16 @@ from gpuprof.units import count, digits, percent, seconds_text, several
 
 _NOTHING = 0.03  # a gain below this share of the step is called next to nothing
 _NOTICED = 0.1  # beyond this share of the step the profiler's own code may decide what bounds it
+_MOST = 8  # names in a sentence
 _HOLDS = 0.3  # a row with this share of the GPU's certain work is worth a word even where it decides nothing
 
 
 def nothing_called(scopes: tuple[Scope, ...]) -> str:
     """What to say where none of the layers found was called."""
-    paths = ", ".join(dict.fromkeys(scope.path for scope in scopes))
+    names = list(dict.fromkeys(scope.path for scope in scopes))
+    paths = ", ".join(names[:_MOST])
+    if len(names) > _MOST:
+        paths += f" and {len(names) - _MOST} more"
     return (
         f"No layer was called: expected the code to call forward, backward or update of {paths}; it called none of "
         "them. Does it run this very object, and not a copy made before?"

@@ -57,6 +57,8 @@ class Facts:
     """The steps in which waits and memory were watched."""
     parameters: int = 0
     """Arrays that all layers together learn."""
+    modules: frozenset[str] = frozenset()
+    """The paths of PyTorch's modules: their backwards are no methods, and they are not items of the model."""
     model: str = "lm"
     """What the user calls the model."""
 

@@ -78,7 +78,10 @@ def _launch_bound(facts: Facts) -> Finding | None:
         f"Launch-bound: {several(launches.sum(), 'launch a step takes', 'launches a step take')} the host "
         f"{seconds_text(pace.host.sum())}, the GPU works {'' if pace.work_known else 'at least '}"
         f"{seconds_text(pace.work.sum())} of it.{most}",
-        f"%%layertime --graph {facts.model}",
+        # PyTorch's own way to graphs, for --graph captures no modules
+        f'torch.compile({facts.model}, mode="reduce-overhead")'
+        if facts.modules
+        else f"%%layertime --graph {facts.model}",
     )
 
 
@@ -108,7 +111,7 @@ def _indexed_assignment(facts: Facts) -> Finding | None:
         gain,
         f"{label(row.scope)}: {function(kernel.name)} runs {count(kernel.threads)} threads for an output of "
         f"{count(row.elements)} elements: {what}. It takes {seconds_text(seconds)} a step{share}{_worth(gain)}.",
-        f"%%layertime --lines {row.scope.path if row.scope.phase == 'call' else label(row.scope)} {facts.model}",
+        _following(facts, row.scope),
     )
 
 
@@ -239,8 +242,15 @@ def _share(part: float, whole: Any) -> float:
     return part / total if total > 0 else 0.0
 
 
+def _following(facts: Facts, scope: Scope) -> str:
+    """What follows the lines of a row; "" for a backward that PyTorch does."""
+    if scope.path in facts.modules and scope.phase == "backward":
+        return ""
+    return f"%%layertime --lines {scope.path if scope.phase == 'call' else label(scope)} {facts.model}"
+
+
 def _depth(scope: Scope) -> int:
-    return scope.path.count("/")
+    return scope.path.count("/") + scope.path.count(".")
 
 
 def _place(wait: WaitLine) -> str:

@@ -153,7 +153,8 @@ def facts(
                 kernels=tuple(by_row.get(key, ())),
             )
         )
-    return Facts(pace, tuple(found), seen.waits, seen.inspected, seen.parameters, model or "lm")
+    modules = frozenset(seen.modules)
+    return Facts(pace, tuple(found), seen.waits, seen.inspected, seen.parameters, modules, model or "lm")
 
 
 def _work(scope: Scope, seen: Seen) -> Work | None:

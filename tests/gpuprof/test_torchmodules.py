@@ -614,6 +614,30 @@ def test_func_transforms_run_as_ever(clock: FakeClock) -> None:
     assert run.profile.seen.untold == ()
 
 
+# What is said of it
+
+
+def test_the_lines_of_a_forward_are_followed_and_a_backward_has_none(clock: FakeClock) -> None:
+    net = chain(clock, "a", "b")
+    profile = profiled(train(net, 12), net, clock=clock, lines="a.forward")
+    assert profile.lines["a.forward"].table["hits"].max() == 1
+    with pytest.raises(ValueError, match=r"a\.backward is no Python: .* follow a\.forward"):
+        gpuprof.layertime(net, lines="a.backward")
+
+
+def test_a_model_of_many_modules_that_is_not_called_names_some() -> None:
+    net = nn.Sequential(*(nn.Linear(2, 2) for _ in range(60)))
+    assert "of Sequential, 0, 1, 2, 3, 4, 5, 6 and 53 more; it called none" in profiled(lambda: None, net).verdict
+
+
+def test_advice_does_not_send_to_what_modules_have_not(clock: FakeClock) -> None:
+    device = FakeClock(device=True, launch_cost=1e-4)
+    net = Net(lambda net, x: net.a(x), a=Work(device, 1e-6, 1e-6))
+    profile = profiled(train(net, 40), net, clock=device, kernels=True)
+    (launches,) = [finding for finding in profile.advice if finding.rule == "launch-bound"]
+    assert launches.next == 'torch.compile(lm, mode="reduce-overhead")'
+
+
 # Nothing is left
 
 

@@ -21,7 +21,6 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
-    pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a PyTorch that finds the GPU"),
 ]
 
@@ -137,11 +136,13 @@ ROWS = {
 }  # fmt: skip
 
 
+@pytest.mark.gpu
 def test_each_kernel_is_of_the_module_that_launched_it_or_whose_node_did() -> None:
     net = nested()
     check(profiled(lambda: net(ones()).sum().backward(), net), ROWS)
 
 
+@pytest.mark.gpu
 def test_what_is_launched_for_no_module_is_outside_both_ways() -> None:
     """The loss's nodes run on autograd's thread before any module's; what is between two modules, between them."""
     first, last = Spin(100, 200).cuda(), Spin(300, 500).cuda()
@@ -161,6 +162,7 @@ def test_what_is_launched_for_no_module_is_outside_both_ways() -> None:
     assert profile.closure < 0.02
 
 
+@pytest.mark.gpu
 def test_by_events_alone_each_row_has_its_time() -> None:
     net = nested()
     profile = profiled(lambda: net(ones()).sum().backward(), net, blocks=MARKED, steps=20)
@@ -172,6 +174,7 @@ def test_by_events_alone_each_row_has_its_time() -> None:
     assert profile.warnings == []
 
 
+@pytest.mark.gpu
 def test_a_long_cell_takes_its_turns_and_adds_up() -> None:
     net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).cuda()
     adam, x = torch.optim.Adam(net.parameters()), torch.rand(32, 64, device="cuda")
@@ -193,6 +196,7 @@ def test_a_long_cell_takes_its_turns_and_adds_up() -> None:
     assert {"first_ms", "host_us", "busy_us"} <= set(profile.table.columns)
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_what_a_checkpoint_computes_again_is_told_apart(reentrant: bool) -> None:
     net = Net(
@@ -208,6 +212,7 @@ def test_what_a_checkpoint_computes_again_is_told_apart(reentrant: bool) -> None
     )  # fmt: skip
 
 
+@pytest.mark.gpu
 def test_on_another_stream() -> None:
     net, stream = nested(), torch.cuda.Stream()
 
@@ -223,6 +228,7 @@ def test_on_another_stream() -> None:
     assert set(profile.log["stream"][profile.log["device"] >= 0]) == {stream.cuda_stream}
 
 
+@pytest.mark.gpu
 def test_the_backward_of_a_backward_is_in_no_module() -> None:
     net = Net(lambda net, x: net.last(torch.tanh(net.first(x))), first=Spin(100, 200), last=Spin(300, 500)).cuda()
 
@@ -238,6 +244,7 @@ def test_the_backward_of_a_backward_is_in_no_module() -> None:
     assert np.median(found["first.backward"]) == pytest.approx(200, rel=0.15)
 
 
+@pytest.mark.gpu
 def test_half_of_a_model_on_the_processor() -> None:
     """autograd runs the processor's nodes on the calling thread, and the GPU's on one of its own."""
     net = Net(lambda net, x: net.c(net.b(net.a(x).cuda()).cpu()), a=nn.Linear(3, 3), b=Spin(300, 500).cuda(),
@@ -248,6 +255,7 @@ def test_half_of_a_model_on_the_processor() -> None:
         assert profile[path, "backward"].calls == STEPS
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_a_model_on_two_gpus() -> None:
     """Each module is marked on its own GPU, whichever is the current one."""
@@ -270,6 +278,7 @@ def test_a_model_on_two_gpus() -> None:
     assert set(rows["device"]) == {1}
 
 
+@pytest.mark.gpu
 def test_cupy_layers_and_modules_in_one_cell() -> None:
     cupy = pytest.importorskip("cupy")
     array = cupy.ones(1 << 20)
@@ -297,6 +306,7 @@ def test_cupy_layers_and_modules_in_one_cell() -> None:
     assert profile["L", "forward"].launches == profile["L", "backward"].launches == 1
 
 
+@pytest.mark.gpu
 def test_a_module_as_a_cuda_graph_is_one_row() -> None:
     net = Net(
         lambda net, x: net.last(net.block(x)),
@@ -311,6 +321,7 @@ def test_a_module_as_a_cuda_graph_is_one_row() -> None:
     assert rows["block", "backward"].launches >= 2
 
 
+@pytest.mark.gpu
 def test_a_captured_step_is_in_no_module() -> None:
     net = nn.Sequential(nn.Linear(256, 256), nn.ReLU()).cuda()
     x, graph = torch.rand(64, 256, device="cuda"), torch.cuda.CUDAGraph()
@@ -325,6 +336,7 @@ def test_a_captured_step_is_in_no_module() -> None:
     assert "No layer was called" in profile.verdict
 
 
+@pytest.mark.gpu
 def test_compiled_modules_are_whole_on_a_gpu() -> None:
     encoder = torch.compile(nn.Sequential(nn.Linear(64, 64), nn.ReLU()).cuda(), backend="aot_eager")
     net = Net(lambda net, x: net.head(net.encoder(x)), encoder=encoder, head=nn.Linear(64, 8)).cuda()
@@ -336,6 +348,7 @@ def test_compiled_modules_are_whole_on_a_gpu() -> None:
     assert not any(path.startswith("encoder.") for path, _ in rows)
 
 
+@pytest.mark.gpu
 def test_no_memory_is_held_for_being_profiled() -> None:
     net = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10)).cuda()
     x = torch.rand(1024, 1024, device="cuda")
@@ -357,6 +370,7 @@ def test_no_memory_is_held_for_being_profiled() -> None:
     assert peak(profile=True) == plain
 
 
+@pytest.mark.gpu
 def test_mixed_precision_with_a_scaler() -> None:
     net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).cuda()
     sgd, scaler = torch.optim.SGD(net.parameters(), lr=0.01), torch.amp.GradScaler("cuda", init_scale=1.0)
@@ -376,6 +390,7 @@ def test_mixed_precision_with_a_scaler() -> None:
         assert profile[path, phase].launches >= 1
 
 
+@pytest.mark.gpu
 def test_waits_and_memory_of_modules_are_watched() -> None:
     class Waits(nn.Module):
         def forward(self, x: Any) -> Any:
