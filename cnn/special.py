@@ -1,4 +1,7 @@
-"""Functions of one number that NumPy lacks, or that overflow when written as in a book."""
+"""Functions of one number that NumPy lacks, or that overflow when written as in a book.
+
+Without `where`: on NumPy it takes several times as long as arithmetic, for it guesses wrong at each sign.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,7 @@ _TERMS = {np.dtype("float32"): 11, np.dtype("float64"): len(_SERIES)}  # what th
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)): nothing overflows, and small values keep their digits."""
     xp = get_array_module(x)
-    e = xp.exp(-abs(x))
-    return xp.where(x < 0, e, 1) / (1 + e)
+    return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-abs(x)))
 
 
 def softplus(x: Array) -> Array:
@@ -49,7 +51,7 @@ def normal_cdf(x: Array) -> Array:
         series *= t
         series += factor
     tail = np.exp(-0.5 * far * far) * series / (2 + 4 * a)
-    return np.where(x > 0, 1 - tail, tail)
+    return tail + (x > 0) * (1 - 2 * tail)
 
 
 def normal_pdf(x: Array) -> Array:

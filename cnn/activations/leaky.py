@@ -1,4 +1,7 @@
-"""Activations that let a part of what is below 0 through."""
+"""Activations that let a part of what is below 0 through.
+
+Written with maximum, minimum and products by truth values: `where` takes NumPy several times as long.
+"""
 
 # ruff: noqa: ARG002  # backward has one signature, and each function its own need of it
 
@@ -19,11 +22,12 @@ class LeakyReLU(Activation):
 
     def forward(self, x: Array) -> Array:
         """`x` or alpha x."""
-        return get_array_module(x).where(x > 0, x, self.alpha * x)
+        xp = get_array_module(x)
+        return xp.maximum(x, 0) + self.alpha * xp.minimum(x, 0)
 
     def backward(self, dy: Array, x: Array, y: Array) -> Array:
         """`dy` or alpha dy."""
-        return get_array_module(x).where(x > 0, dy, self.alpha * dy)
+        return dy * (x > 0) + self.alpha * dy * (x <= 0)
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,13 @@ class PReLU(Learned):
 
     def forward(self, x: Array, *parameters: Array) -> Array:
         """`x` or alpha x."""
-        (alpha,) = parameters
-        return get_array_module(x).where(x > 0, x, along(alpha, x) * x)
+        (alpha,), xp = parameters, get_array_module(x)
+        return xp.maximum(x, 0) + along(alpha, x) * xp.minimum(x, 0)
 
     def backward(self, dy: Array, x: Array, y: Array, *parameters: Array) -> tuple[Array, ...]:
         """`dy` or alpha dy; alpha has x dy of where x is below 0."""
-        (alpha,) = parameters
-        xp = get_array_module(x)
-        return xp.where(x > 0, dy, along(alpha, x) * dy), collected(xp.minimum(x, 0) * dy, alpha)
+        (alpha,), below = parameters, get_array_module(x).minimum(x, 0)
+        return dy * (x > 0) + along(alpha, x) * dy * (x <= 0), collected(below * dy, alpha)
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,14 @@ class RReLU(Activation):
     def training(self, x: Array, rng: Any) -> Array:
         """`x` or a drawn slope times x; `rng` is a Generator on the device of `x`."""
         drawn = rng.random(x.shape, dtype="float64" if x.dtype == "float64" else "float32").astype(x.dtype, copy=False)
-        return get_array_module(x).where(x > 0, x, (self.lower + (self.upper - self.lower) * drawn) * x)
+        xp = get_array_module(x)
+        return xp.maximum(x, 0) + (self.lower + (self.upper - self.lower) * drawn) * xp.minimum(x, 0)
 
     def backward(self, dy: Array, x: Array, y: Array) -> Array:
         """`dy`, below 0 times the slope, which `x` and `y` tell: nothing has to be kept of a training's draw."""
         xp = get_array_module(x)
-        slope = y / xp.where(x < 0, x, 1)
-        return dy * xp.where(x > 0, 1, xp.where(x < 0, slope, x.dtype.type(self.mean)))
+        slope = xp.minimum(y, 0) / (xp.minimum(x, 0) - (x >= 0))  # 0 from x = 0 on
+        return dy * (slope + (x > 0)) + self.mean * dy * (x == 0)
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,12 @@ class ELU(Activation):
     def forward(self, x: Array) -> Array:
         """`x` or alpha (exp(x) - 1)."""
         xp = get_array_module(x)
-        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
+        return xp.maximum(x, 0) + self.alpha * xp.expm1(xp.minimum(x, 0))
 
     def backward(self, dy: Array, x: Array, y: Array) -> Array:
         """`dy` or alpha exp(x) dy."""
         xp = get_array_module(x)
-        return xp.where(x > 0, dy, self.alpha * xp.exp(xp.minimum(x, 0)) * dy)
+        return dy * ((x > 0) + self.alpha * xp.exp(xp.minimum(x, 0)) * (x <= 0))
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ class CELU(Activation):
     def forward(self, x: Array) -> Array:
         """`x` or alpha (exp(x / alpha) - 1)."""
         xp = get_array_module(x)
-        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0) / self.alpha))
+        return xp.maximum(x, 0) + self.alpha * xp.expm1(xp.minimum(x, 0) / self.alpha)
 
     def backward(self, dy: Array, x: Array, y: Array) -> Array:
         """`dy` times exp(x / alpha) below 0."""

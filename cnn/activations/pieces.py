@@ -111,7 +111,7 @@ class HardShrink(Activation):
 
     def forward(self, x: Array) -> Array:
         """`x`, with what is small set to 0."""
-        return get_array_module(x).where(abs(x) <= self.lambd, 0, x)
+        return x * ~(abs(x) <= self.lambd)  # so that NaN stays NaN
 
     def backward(self, dy: Array, x: Array, y: Array) -> Array:
         """`dy` where |x| > lambd."""
