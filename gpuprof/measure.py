@@ -225,7 +225,8 @@ def sweep(
             return from_function(statement, value)
         return from_source(statement, setup, {**(globals or {}), variable: value})
 
-    text = statement if isinstance(statement, str) else from_function(statement, ...).text.partition("(")[0]
+    named = from_function(statement, ...).text.partition("(")[0] if callable(statement) else statement
+    text = named.rpartition("<locals>.")[2]
     if model is not None:
         if cold or precision != 0.01:
             raise TypeError("cold and precision are of a statement's sweep, and this one has a model")

@@ -54,7 +54,9 @@ def width_of(ax: Any) -> float:
 
 def print_small(ax: Any, notes: Sequence[str], below: float = 34) -> None:
     """The machine and the like, so many points below the Axes, in as many lines as that takes."""
-    text = fill(plain(" · ".join(filter(None, notes))), max(20, round(_A_INCH * width_of(ax))))
+    alone = ax.get_position().width > 0.7  # its layout is yet to give it what room there is
+    wide = 0.88 * ax.figure.get_figwidth() if alone else width_of(ax)
+    text = fill(plain(" · ".join(filter(None, notes))), max(20, round(_A_INCH * wide)))
     if text:
         at = {"xycoords": ("axes fraction", "axes fraction"), "textcoords": "offset points"}
         ax.annotate(text, (0, 0), (0, -below), ha="left", va="top", **at, **fine(ax))

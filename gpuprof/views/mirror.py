@@ -14,6 +14,7 @@ from gpuprof.views.parts import shortened
 _MIRRORED = {"forward": -1, "backward": 1, "recompute": 1}
 _LONG = 32  # characters of a method's name
 _GAP = 0.12  # inches before what stands apart
+_FURTHEST = 1.3  # times the longest bar: an interval that reaches further is cut off there
 _LEAST = 0.3  # inches for the longest bar, whatever else needs room
 
 
@@ -45,6 +46,7 @@ class Scale:
     """Where a time is drawn: inches from a line, alike on both sides of it and in the part that stands apart."""
 
     longest: float
+    """The furthest that anything is drawn."""
     shortest: float
     inches: float
     """What the longest time takes."""
@@ -113,10 +115,11 @@ def zones(bars: Sequence[Bar], wide: float, log: bool) -> Zones:
     sides = _sides([bar.phase for bar in bars])
     parts = [[bar for bar in bars if sides[bar.phase] == side] for side in (-1, 1, 0)]
     rooms = [0.17 + 0.065 * max(len(bar.text) for bar in part) if part else 0.0 for part in parts]
-    longest = [max((bar.reach for bar in part), default=0.0) for part in parts]
+    most = _FURTHEST * max((bar.median for bar in bars if bar.median == bar.median), default=0.0)
+    longest = [min(most, max((bar.reach for bar in part), default=0.0)) for part in parts]
     room = max(1.0, wide - _GAP - sum(rooms))
     if log and max(longest) > 0:
-        scale = _decades(bars, max(_LEAST, room / sum(map(bool, parts))))
+        scale = _decades(bars, max(longest), max(_LEAST, room / sum(map(bool, parts))))
         lengths = [scale.inches if part else 0.0 for part in parts]
     else:
         whole = sum(longest) or 1.0
@@ -133,8 +136,8 @@ def _sides(phases: Sequence[str]) -> dict[str, int]:
     return {phase: 0 if phase == "update" else 1 for phase in phases}
 
 
-def _decades(bars: Sequence[Bar], inches: float) -> Scale:
+def _decades(bars: Sequence[Bar], longest: float, inches: float) -> Scale:
     """Whole powers of ten around all that is drawn."""
-    longest, shortest = max(bar.reach for bar in bars), min(bar.median for bar in bars if bar.median > 0)
+    shortest = min(bar.median for bar in bars if bar.median > 0)
     low, high = math.floor(math.log10(shortest) + 1e-9), math.ceil(math.log10(longest) - 1e-9)
     return Scale(10.0**high, 10.0 ** min(low, high - 1), inches, True)

@@ -85,9 +85,12 @@ def _draw(ax: Any, bar: Bar, line: float, way: int, scale: Scale) -> None:
     ax.barh(y, way * scale(bar.median), color=mixed(colour, paper(ax), _PALE if known else 1.0), **solid)
     if known:
         ax.barh(y, way * scale(min(bar.busy, bar.median)), color=colour, **solid)
+    reach = min(bar.reach, scale.longest)
     if bar.low == bar.low and bar.high == bar.high:
-        ax.plot([line + way * scale(bar.low), line + way * scale(bar.high)], [y, y], color=ink(ax), lw=0.9)
-    end, side = line + way * (scale(bar.reach) + 0.05), "left" if way > 0 else "right"
+        ends = [line + way * scale(bar.low), line + way * scale(reach)]
+        cut = {"marker": ">" if way > 0 else "<", "ms": 4, "markevery": [1]} if bar.reach > reach else {}
+        ax.plot(ends, [y, y], color=ink(ax), lw=0.9, **cut)
+    end, side = line + way * (scale(reach) + 0.06), "left" if way > 0 else "right"
     ax.text(end, y, plain(bar.text), ha=side, va="center", fontsize=8, color=ink(ax))
 
 

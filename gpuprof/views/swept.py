@@ -90,7 +90,7 @@ def _drawn(
 def _draw(ax: Any, x: Sequence[float], table: Any, line: _Line, words: bool) -> None:
     """A line, and its intervals as a band."""
     name, colour = line.column, line.colour or ink(ax)
-    size = {"lw": 3.0, "ms": 8} if not line.colour else {"ms": 5}  # what lies on it is seen
+    size = {"lw": 3.0, "ms": 6.5} if not line.colour else {"ms": 5}  # what lies on it is seen
     style = {"color": colour, "marker": line.marker, "ls": "" if words else line.dashes, **size}
     ax.plot(x, table[f"{name}_us"] * 1e-6, label=line.label, **style)
     if not (_measured(table, f"{name}_low_us") and _measured(table, f"{name}_high_us")):

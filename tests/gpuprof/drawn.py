@@ -22,7 +22,8 @@ def texts_of(ax: Axes) -> list[Text]:
 
 def _off_the_axis(ax: Axes, text: Text) -> bool:
     """Ticks beyond the limits have labels that are not drawn."""
-    for axis, limits in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+    for axis in [axis for each in [ax, *ax.child_axes] for axis in (each.xaxis, each.yaxis)]:
+        limits = axis.get_view_interval()
         for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
             if text in (tick.label1, tick.label2):
                 low, high = sorted(limits)

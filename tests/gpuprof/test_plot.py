@@ -123,6 +123,14 @@ def test_an_interval_is_a_line_from_low_to_high() -> None:
     assert list(line.get_xdata() / bar.get_width()) == pytest.approx([0.75, 1.25])
 
 
+def test_an_interval_that_reaches_far_beyond_all_bars_is_cut_off_and_shown_to_be() -> None:
+    ax = drawn({"A": {"forward": 40.0, "backward": 30.0}}, low_us=30.0, high_us=9000.0)
+    lines = [line for line in ax.lines if len(set(line.get_ydata())) == 1 and line.get_ydata()[0] == 0]
+    bars_drawn = pieces(ax, BLUE)
+    assert [line.get_marker() for line in lines] == ["<", ">"]
+    assert lines[0].get_xdata()[1] / bars_drawn[0].get_width() == pytest.approx(1.3)
+
+
 def test_without_a_backward_nothing_is_mirrored() -> None:
     ax = drawn({"A": {"forward": 40.0}, "(outside)": {"": 5.0}})
     assert all(bar.get_width() > 0 for bar in ax.patches)
@@ -180,7 +188,7 @@ ODD = {
 @pytest.mark.parametrize("case", ODD)
 def test_odd_data_is_drawn_without_overlaps(case: str, log: bool, style: str) -> None:
     with plt.style.context(style):
-        ax = drawn(ODD[case], log=log)
+        ax = drawn(ODD[case], log=log, **({"low_us": 1.0, "high_us": 9e4} if case == "wide intervals" else {}))
         assert overlapping(ax) == []
         assert cut_off(ax) == []
         assert least_contrast(ax) >= 4.5
