@@ -61,6 +61,8 @@ def check_keywords(what: str, func: Callable[..., Any], given: Iterable[str], hi
 def build(what: str, name: object, table: Mapping[str, type[T]], keywords: Mapping[str, Any] | None) -> T:
     """An object of the class that `table` holds under `name`, made with `keywords`, all of them known."""
     cls = choose(what, name, table)
+    if keywords is not None and not isinstance(keywords, Mapping):
+        raise TypeError(f"the keywords of {what} {cls.__name__} are {keywords!r}; expected a dict")
     given = dict(keywords or {})
     check_keywords(f"{what} {cls.__name__}", cls, given)
     return cls(**given)
@@ -88,7 +90,11 @@ def number(what: str, value: Any, least: float = 0.0, below: float = math.inf) -
     bound = bound if below == math.inf else f"{least:g} <= value < {below:g}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} is {value!r}; expected {bound}")
-    if not (least <= (plain_number := float(value)) < below and math.isfinite(plain_number)):
+    try:
+        plain_number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        plain_number = math.inf
+    if not (least <= plain_number < below and math.isfinite(plain_number)):
         raise ValueError(f"{what} is {value!r}; expected {bound}")
     return plain_number
 

@@ -88,7 +88,7 @@ class Santa(Optimizer):
             return zeros + math.sqrt(self.eta) * self._normal(p)
         if slot == "alpha":
             return zeros + self.C * math.sqrt(self.eta)
-        return zeros if slot == "v" else _preconditioner((1 - self.sigma) / self.N**2 * g * g, self.lam)
+        return zeros if slot == "v" else _preconditioner((1 - self.sigma) / (self.N * self.N) * g * g, self.lam)
 
     def formula(self) -> Rule:
         """The rule of step `t`."""
@@ -98,9 +98,9 @@ class Santa(Optimizer):
         """The numbers of the rule: those of both, then those of the search."""
         self.hear(ALONE)
         eta = factor * self.eta
-        shared = eta, 1 - self.sigma, self.N**2, self.lam
-        heat = 1 / self.t**self.anne_rate
-        return (*shared, eta * heat, 2 * eta**1.5 * heat) if self.searches else shared
+        shared = eta, 1 - self.sigma, self.N * self.N, self.lam
+        heat = self.t**-self.anne_rate  # 1 / β
+        return (*shared, eta * heat, 2 * eta * math.sqrt(eta) * heat) if self.searches else shared
 
     def noise(self, p: Array) -> tuple[Array, ...]:
         """In the search, a standard normal number for each of `p`."""

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from cnn.checks import check_keywords, choose, naming, number, pair, whole, whole_shape
+from cnn.checks import build, check_keywords, choose, naming, number, pair, whole, whole_shape
 
 
 def test_names_are_found_regardless_of_case_and_punctuation():
@@ -70,3 +70,14 @@ def test_a_number_has_to_be_within_its_bounds(value):
 def test_naming_says_who_an_error_is_about():
     with pytest.raises(ValueError, match=r"^Conv1: too wide$"), naming("Conv1"):
         raise ValueError("too wide")
+
+
+def test_a_whole_number_beyond_all_floats_is_refused_as_infinite():
+    with pytest.raises(ValueError, match=r"rate is 1000.*; expected a finite number, 0 or more"):
+        number("rate", 10**400)
+
+
+@pytest.mark.parametrize("keywords", [5, [("eta", 1)], "eta"])
+def test_keywords_that_are_no_dict_are_refused(keywords):
+    with pytest.raises(TypeError, match=r"the keywords of thing dict are .*; expected a dict"):
+        build("thing", "a", {"a": dict}, keywords)

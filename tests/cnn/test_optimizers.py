@@ -2,6 +2,8 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cnn.clipping import power_sum
 from cnn.optimizers import OPTIMIZERS, Told, get_optimizer
@@ -123,7 +125,9 @@ def test_other_hyper_parameters_go_the_paper_s_way_too(xp, name, keywords):
     start, grads, losses = problem(7)
     optimizer = made(name, **keywords)
     expected = box_answer(name, optimizer, start, grads, losses)
-    np.testing.assert_allclose(run(xp, optimizer, start, grads, losses), expected, rtol=1e-11, atol=1e-13)
+    # 1 / u makes the last bits of a gradient 10⁴ times as large within 30 steps
+    rtol = 1e-8 if "derivative" in keywords else 1e-11
+    np.testing.assert_allclose(run(xp, optimizer, start, grads, losses), expected, rtol=rtol, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -374,3 +378,42 @@ def test_sam_climbs_as_the_paper_says_over_all_parameters_and_comes_back_to_the_
     optimizer.go_back(params)
     for p, v in zip(params, values, strict=True):
         np.testing.assert_array_equal(to_cpu(p), v)
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 10**3),
+    st.just(10**400),
+    st.floats(),
+    st.floats(0, 1),
+    st.text(max_size=3),
+    st.sampled_from(["cosine", "Adam", "Nadam"]),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.sampled_from(["name", "eta", "alpha", "total"]), st.sampled_from(["cosine", 3]), max_size=2),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.one_of(st.sampled_from([*OPTIMIZERS]), st.text(max_size=5)), data=st.data())
+def test_whatever_it_is_made_with_it_steps_or_says_why_not(name, data):
+    known = [each.name for each in fields(OPTIMIZERS[name])] if name in OPTIMIZERS else []
+    keywords = data.draw(st.dictionaries(st.sampled_from([*known, "other"]), ODD, max_size=4))
+    p, problem = np.ones((2, 3)), ""
+    try:
+        optimizer = get_optimizer(name, keywords)
+    except (ValueError, TypeError) as error:
+        problem = str(error)
+    else:
+        with np.errstate(all="ignore"):
+            problem = problem_of_steps(optimizer, p)
+    assert problem.count(" ") > 4 or optimizer.t == 3
+
+
+def problem_of_steps(optimizer, p):
+    try:
+        for loss in (1.0, 0.5, 0.7):
+            alone(optimizer, [p], [np.full((2, 3), 0.1)], loss)
+    except ValueError as error:  # a schedule that only a training can tell its length or its epoch
+        return str(error)
+    return ""
