@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from gpuprof.latest import last_profile
+from gpuprof.results.profile import Profile
 from gpuprof.statement import Timed, from_tree
 
 
@@ -58,6 +61,27 @@ class Cells:
         except Exception as error:
             raise ValueError(f"{text}: {type(error).__name__}: {error}") from error
         return function, args, kwargs
+
+    def profiles(self, text: str) -> list[Profile]:
+        """The profiles that --vs names: a variable, which may hold a list of them, a saved one's path, or "last"."""
+        text = text.strip()
+        value = self.namespace.get(text)
+        if value is None and text == "last":
+            value = last_profile()
+            if value is None:
+                raise ValueError("--vs last: there is no profile yet; %%layertime lm takes one")
+        if value is None and Path(text).expanduser().is_file():
+            return [Profile.load(Path(text).expanduser())]
+        if value is None:
+            raise ValueError(
+                f"--vs expected the name of a profile, a saved one's path, or last; {text!r} is none of these "
+                "(%%layertime -v before lm keeps one as before)"
+            )
+        found = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not found or any(not isinstance(each, Profile) for each in found):
+            kinds = ", ".join(dict.fromkeys(type(each).__name__ for each in found)) or "nothing"
+            raise ValueError(f"--vs expected a Profile, or a list of them; {text} holds {kinds}")
+        return found
 
     def named_in(self, cell: str) -> list[object]:
         """What the names in a cell stand for before it runs: where the model holds no arrays, these may."""

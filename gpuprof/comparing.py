@@ -30,7 +30,9 @@ def compare(
 
 
 @overload
-def compare(first: Profile | Sequence[Profile], second: Profile | Sequence[Profile]) -> ProfileComparison: ...
+def compare(
+    first: Profile | Sequence[Profile], second: Profile | Sequence[Profile], *, names: tuple[str, str] = ...
+) -> ProfileComparison: ...
 
 
 @overload
@@ -64,8 +66,8 @@ def compare(first: Any, second: Any, step: Callable[[Any], Any] | None = None, *
     step first. The models stay as they are; with `copies=False`, or where copies cannot be had, they are trained
     themselves, and where their memory lies can pass for a difference.
 
-    **Two profiles**, an old one and a new, or a list of profiles a side: rows that launch the same kernels are what
-    the others are held against; without such rows it takes three profiles a side.
+    **Two profiles**, an old one and a new, or a list of profiles a side (`names` are what they are called): rows that
+    launch the same kernels are what the others are held against; without such rows it takes three profiles a side.
 
     Ctrl-C returns what there is. Raises TypeError for anything else.
     """
@@ -73,12 +75,12 @@ def compare(first: Any, second: Any, step: Callable[[Any], Any] | None = None, *
         return compare_models(first, second, step, **options)
     profiles = [_profiles(each) for each in (first, second)]
     if any(profiles):
-        if options or not all(profiles):
+        if not all(profiles) or options.keys() - {"names"}:
             raise TypeError(
-                "profiles are compared with profiles, without options; got "
+                "profiles are compared with profiles, and no option but names; got "
                 f"{type(first).__name__} and {type(second).__name__}{''.join(f', {name}' for name in options)}"
             )
-        result = compare_profiles(profiles[0], profiles[1])
+        result = compare_profiles(profiles[0], profiles[1], **options)
         keep(result)
         return result
     return _compare_statements(first, second, **options)

@@ -27,6 +27,7 @@ from gpuprof.notebook import NotebookOutput, UsersFrames, progress
 from gpuprof.progressline import ProgressLine
 from gpuprof.record.gate import CaptureError
 from gpuprof.results.profile import Profile
+from gpuprof.results.profilecomparison import ProfileComparison
 from gpuprof.timings import Timings
 from gpuprof.words import WordsError, call_words, layertime_words, timeit_words
 
@@ -87,7 +88,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         """Run the cell as ever, and show the time of each layer's forward, backward and update.
 
             %%layertime [-o] [-q] [-v NAME] [-w N] [-r N] [--kernels] [--lines METHOD] [--hot] [--graph]
-                        [--schedule SKIP,WARMUP,ACTIVE,REPEAT] MODEL[, MODEL]
+                        [--schedule SKIP,WARMUP,ACTIVE,REPEAT] [--vs BEFORE] MODEL[, MODEL]
             STATEMENTS
 
             %layertime --lines CALL
@@ -100,7 +101,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         follows the statements of a method, such as Pool1.backward, on a share of the steps; --hot notes the line of
         each launch; --graph measures afterwards, on copies of the layers, what a captured graph of a step would gain
         (`profile.graph`); --schedule 10,5,100,3 skips 10 steps, warms up for 5 and measures 100, three times (0: for
-        ever); --no-chart leaves the chart out. Long options may stand after the model. As a line,
+        ever); --vs holds the profile against an older one: a name, a saved one's path, or last (`gpuprof.last` is the
+        comparison then); --no-chart leaves the chart out. Long options may stand after the model. As a line,
         %layertime --lines lm[0].backward(dy) makes that call some times (-r 4) and shows its lines.
         """
         __tracebackhide__ = True
@@ -109,6 +111,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         with _usage():
             options, expression = layertime_words(line)
             models = self._cells.models(expression)
+            before = self._cells.profiles(options["vs"]) if "vs" in options else []
             run = self._cells.body(f"%%layertime {line}", cell)
         with UsersFrames():
             for _ in range(options.get("w", 0)):
@@ -137,7 +140,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                         value = run()
         finally:
             if profiling.ended:  # not where CUDA had failed before the cell began
-                self._show(profiling.profile, options)
+                self._show(profiling.profile, options, before)
         return profiling.profile if "o" in options else value
 
     def _lines_of(self, line: str) -> Result | None:
@@ -162,14 +165,17 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             raise UsageError(f"%gpu_info takes no arguments; got {line.strip()!r}")
         print(device.info())
 
-    def _show(self, profile: Profile, options: Mapping[str, Any]) -> None:
+    def _show(self, profile: Profile, options: Mapping[str, Any], before: list[Profile]) -> None:
         """Store and show a profile as the options say; trouble in showing it must not hide an error of the cell."""
         self._store(profile, options)
         try:
+            compared = measure.compare(before, profile, names=(options["vs"], "now")) if before else None
             if "q" not in options and ("o" not in options or profile.ended_by):
                 display(profile)
+            if "q" not in options and compared is not None:
+                display(compared)
             if not options.keys() & {"q", "no-chart"} and len(profile.log):
-                self._chart(profile)
+                self._chart(compared or profile)
         except Exception as error:
             if not profile.ended_by:
                 raise
@@ -180,13 +186,13 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         if "v" in options:
             self.shell.user_ns[options["v"]] = result
 
-    def _chart(self, profile: Profile) -> None:
+    def _chart(self, result: Profile | ProfileComparison) -> None:
         """The bar chart, where there is a notebook to show it."""
         if getattr(self.shell, "kernel", None) is None:
             return
         import matplotlib.pyplot as plt
 
-        figure = profile.plot().figure
+        figure = result.plot().figure
         display(figure)
         plt.close(figure)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpuprof.agreeing import agreements
+from gpuprof.device import machine
 from gpuprof.judge.ratio import orders
 from gpuprof.judge.steptimes import StepTimes, step_times
 from gpuprof.latest import keep
@@ -92,20 +93,16 @@ class _Pair:
 
 def _in_turns(pair: _Pair, step: Step, steps: int | None, clock: Clock | None) -> Taken:
     """All rounds; Ctrl-C ends it with those there are, but not before the first."""
-    random = np.random.default_rng(_SEED)
+    random, about = np.random.default_rng(_SEED), machine()
     taken = Taken()
-    for order in orders(_ROUNDS, random):
-        members = [_Member(LayerTime((model,), clock, blocks=()), model, step) for model in pair.taken(random)]
+    for number, order in enumerate(orders(_ROUNDS, random)):
+        last = number == _ROUNDS - 1
         try:
-            with members[0].run, members[1].run:
-                pace = max(member.pace() for member in members)
-                wanted = steps or int(np.clip(_SECONDS / (2 * pace), *_STEPS))
-                kept = max(_WARM, -(-wanted // (2 * _ROUNDS)))
-                for letter in order:
-                    members["AB".index(letter)].block(kept)
-                if len(taken.rounds) == _ROUNDS - 1:
-                    for member in members:
-                        member.look()
+            members = [
+                _Member(LayerTime((model,), clock, blocks=(), about=None if last else about), model, step)
+                for model in pair.taken(random)
+            ]
+            _round(members, order, steps, last)
         except KeyboardInterrupt:
             if not taken.rounds:
                 raise
@@ -114,6 +111,17 @@ def _in_turns(pair: _Pair, step: Step, steps: int | None, clock: Clock | None) -
         taken.add([member.times() for member in members], [member.run.profile for member in members])
         keep(members[1].run.profile)
     return taken
+
+
+def _round(members: Sequence[_Member], order: str, steps: int | None, last: bool) -> None:
+    """Blocks of both in this order; in the last round a look at their kernels and waits."""
+    with members[0].run, members[1].run:
+        pace = max(member.pace() for member in members)
+        wanted = steps or int(np.clip(_SECONDS / (2 * pace), *_STEPS))
+        for letter in order:
+            members["AB".index(letter)].block(max(_WARM, -(-wanted // (2 * _ROUNDS))))
+        for member in members if last else ():
+            member.look()
 
 
 @dataclass
@@ -168,7 +176,7 @@ def _scattered(random: np.random.Generator) -> Iterator[None]:
     As in Curtsinger & Berger, Stabilizer, ASPLOS 2013: what the layout of memory does is then among the noise that
     the interval is about, and not in the difference.
     """
-    blocks: Sequence[bytearray] = [bytearray(int(size)) for size in random.integers(64, 1 << 16, 400)]
+    blocks = [np.empty(size, dtype=np.uint8) for size in random.integers(64, 1 << 16, 400)]
     blocks = blocks[::2]
     try:
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from types import FunctionType, TracebackType
@@ -40,6 +40,7 @@ from gpuprof.results.linetimes import Followed
 from gpuprof.results.profile import Profile
 from gpuprof.results.seen import Seen, Work
 
+_PLAIN = 3  # plain steps for a marked one, where a boundary costs more than a layer's: in PyTorch's backward
 _TYPES = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 _open: list[CallLog] = []
@@ -68,7 +69,9 @@ class LayerTime:
         schedule: Iterable[int] | None = None,
         progress: ProgressLine | None = None,
         nvtx: bool = False,
+        about: Mapping[str, str] | None = None,
     ) -> None:
+        self._about = about  # the machine, where that was asked already
         others, self._targets = split(models)
         self._models = others
         self._layers = find_layers(*others) if others or not self._targets else []
@@ -80,7 +83,13 @@ class LayerTime:
         self._inspection = Inspection(_packages(objects), hot)
         self._plan = None if schedule is None else Plan.of(schedule)
         passes = Schedule(
-            device=clock.on_device, kernels=kernels, lines=bool(wanted), hot=hot, blocks=blocks, plan=self._plan
+            device=clock.on_device,
+            kernels=kernels,
+            lines=bool(wanted),
+            hot=hot,
+            blocks=blocks,
+            plan=self._plan,
+            plain=_PLAIN if any(is_module(layer) for _, layer in self._layers) else 1,
         )
         watchers: dict[Mode, Callable[[], Any]] = {Mode.LINES: lambda: LineWatch(self._log, self._lines)}
         if hasattr(clock, "library"):  # a fake device has no CUPTI and no pools
@@ -167,7 +176,7 @@ class LayerTime:
         self._profile = Profile(
             log=calls,
             clock=self._log.clock.name,
-            about=machine(),
+            about=dict(machine() if self._about is None else self._about),
             ended_by=ended_by,
             seen=seen,
             followed=tuple(_followed(each, calls, self._namespace or {}) for each in self._lines),

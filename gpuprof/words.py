@@ -34,6 +34,7 @@ LAYERTIME: Mapping[str, Reader | None] = {
     "graph": None,
     "nvtx": None,
     "schedule": steps,
+    "vs": words,
 }
 _SAID = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|"""
 _VS = re.compile(_SAID + r"(?P<vs>(?:^|(?<=\s))--vs(?=\s|$))")

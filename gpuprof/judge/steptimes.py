@@ -1,4 +1,4 @@
-"""What each row took of each step that was marked inside: the samples that comparisons stand on."""
+"""What a call of each row took in each step that was marked inside: the samples that comparisons stand on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class StepTimes:
-    """Seconds of each row in each step: (steps, rows). NaN where a step has no call of the row."""
+    """Seconds of a call of each row in each step: (steps, rows). NaN where a step has none."""
 
     rows: tuple[Scope, ...]
     times: Floats
+    calls: Floats
+    """How many a step has."""
 
     @property
     def often(self) -> Floats:
-        """In which share of the steps each row is; 0 for evaluations, which are no part of a step."""
-        if not len(self.times):
+        """How many calls of each row a step has on average; 0 of evaluations, which are no part of it."""
+        if not len(self.calls):
             return np.zeros(len(self.rows))
-        share = np.asarray((~np.isnan(self.times)).mean(axis=0))
-        return np.where([row.phase == "evaluate" for row in self.rows], 0.0, share)
+        return np.where([row.phase == "evaluate" for row in self.rows], 0.0, self.calls.mean(axis=0))
 
     def of(self, rows: Sequence[Scope]) -> Floats:
         """The columns of these rows; NaN for one that is not here."""
@@ -41,9 +42,9 @@ class StepTimes:
 def step_times(account: Account, group: Ints | None = None, number: int = 0) -> StepTimes:
     """The times of the purest pass whose steps were marked inside, in the order of the steps.
 
-    The first step is left out, and the last, whose end no mark tells. `group` has for each step the number of the
-    longer step it is a part of, or -1 for one to be left out: then the steps are these, so many in `number`, all NaN
-    where one is missing.
+    Of several calls in a step the mean; what lies outside the layers is one call of each step. The first step is left
+    out, and the last, whose end no mark tells. `group` has for each step the number of the longer step it is a part
+    of, or -1 for one to be left out: then the steps are these, so many in `number`, all NaN where one is missing.
     """
     steps = account.marked_steps()
     if group is None:
@@ -53,11 +54,11 @@ def step_times(account: Account, group: Ints | None = None, number: int = 0) -> 
     else:
         group = np.where(np.isin(np.arange(len(group)), steps), group, -1)
     shape = number, len(account.rows)
-    times, called = np.zeros(shape), np.zeros(shape, dtype=bool)
+    times, calls = np.zeros(shape), np.zeros(shape)
     of_call, of_segment = np.append(group, -1)[account.call_step], np.append(group, -1)[account.step]
     owned = (of_call >= 0) & (account.call_own_ns != MISSING)
-    called[of_call[owned], account.call_row[owned]] = True
+    np.add.at(calls, (of_call[owned], account.call_row[owned]), 1)
     inside = (of_segment >= 0) & (account.row >= 0)
     np.add.at(times, (of_segment[inside], account.row[inside]), account.spans[inside] * 1e-9)
-    called[group[group >= 0], account.outside] = True
-    return StepTimes(account.rows, np.where(called, times, np.nan))
+    calls[group[group >= 0], account.outside] = 1
+    return StepTimes(account.rows, np.where(calls > 0, times, np.nan) / np.maximum(1, calls), calls)

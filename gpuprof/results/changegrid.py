@@ -15,7 +15,7 @@ _NAME, _CHANGED = 48, 72
 
 
 def change_grid(rows: Sequence[RowChange], names: tuple[str, str]) -> Grid:
-    """Times of a step before and now, how many times as fast, the verdict, and what changed; empty columns left out."""
+    """Times of a call before and now, how many times as fast, the verdict, and what changed; empty columns left out."""
     size, unit = column_unit(value * 1e-6 for row in rows for value in (row.old_us, row.new_us))
     reach = max((abs(math.log(row.ratio)) for row in rows if row.verdict == REAL), default=0.0)
     old, new = (shortened(name, 24) for name in names)

@@ -75,11 +75,16 @@ def _timed(change: RowChange, at: int, figures: tuple[Floats, Floats], judged: J
     change = change._replace(old_us=old * 1e6, new_us=new * 1e6)
     if judged is None or np.isnan(judged.estimates.value[at]):
         ratio = old / new if min(old, new) > 0 else math.nan
-        return change._replace(ratio=ratio, verdict=NOISE if old == new == 0 else UNCLEAR if judged else UNJUDGED)
+        return change._replace(ratio=ratio, verdict=_unmeasured(old, new) if judged else UNJUDGED)
     value, half, floor = (float(part[at]) for part in (judged.estimates.value, judged.estimates.half, judged.floor))
     low, ratio, high = (math.exp(end) for end in (value - half, value, value + half))
     verdict = word(value, half, floor, change.path == STEP_PATH)
     return change._replace(ratio=ratio, low=low, high=high, floor=floor, verdict=verdict)
+
+
+def _unmeasured(old: float, new: float) -> str:
+    """What is to be said of a row without an estimate: nothing twice is no difference."""
+    return NOISE if old == new == 0 else UNCLEAR
 
 
 def _place(row: RowChange) -> tuple[int, int, float]:

@@ -22,8 +22,8 @@ COLUMNS = (
 )  # fmt: skip
 _DRAWN = 40
 _NOTE = (
-    "Times of a step. × as fast: old / new, with a 99 % interval that holds for all rows at once. real: the whole "
-    "interval is beyond the floor; noise: it is within, or within 5 % (of a step: 2 %); unclear: neither."
+    "Times of a call, of (step) of a step. × as fast: old / new, with a 99 % interval that holds for all rows at once. "
+    "real: all of it is beyond the floor; noise: it is within, or within 5 % (of a step: 2 %); unclear: neither."
 )
 
 
@@ -121,11 +121,11 @@ class ProfileComparison(Exported):
     def table(self) -> Any:
         """A DataFrame with a row a (path, phase), what changed most on top, "(outside)" and "(step)" last.
 
-        old_us and new_us: of a step, over the row's calls in it; ratio (old / new, above 1 where the new is faster)
-        with its interval from low to high, which holds for all rows at once 99 times in 100; floor (a share): below
-        it no difference is claimed; verdict: real, noise, unclear, added, removed, no verdict. busy_us: of a step,
-        launches and bytes: of a call, as recorded and watched. steps: in which the row was timed. changed: what
-        changed without any noise.
+        old_us and new_us: of a call, of "(outside)" and "(step)" of a step; ratio (old / new, above 1 where the new is
+        faster) with its interval from low to high, which holds for all rows at once 99 times in 100; floor (a share):
+        below it no difference is claimed; verdict: real, noise, unclear, added, removed, no verdict. busy_us, launches
+        and bytes: of a call, as recorded and watched. steps: in which the row was timed. changed: what changed without
+        any noise.
         """
         import pandas as pd
 
@@ -141,13 +141,13 @@ class ProfileComparison(Exported):
             verdict=self.verdict,
             advice=(Advice("For a verdict on the times:", self.next),) if self.next else (),
             grid=change_grid(self.rows, self.names) if self.rows else None,
-            note=_NOTE if self.how else "Times of a step.",
+            note=_NOTE if self.how else "Times of a call, of (step) of a step.",
             warnings=self.warnings,
             notes=tuple(filter(None, [self.about.get("gpu") or self.about.get("processor"), self.clock, *self.notes])),
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """The Axes of a chart of bars in pairs: what each row took of a step before and takes now."""
+        """The Axes of a chart of bars in pairs: what a call of each row took before and takes now."""
         from gpuprof.views.paired import Pair, paired
 
         drawn = [row for row in self.rows if row.path != STEP_PATH and (row.old_us > 0 or row.new_us > 0)]
@@ -159,7 +159,6 @@ class ProfileComparison(Exported):
             ],
             self.names,
             title=f"Layers before and after, {self.clock}",
-            label="time of a step",
             small_print=self.notes,
             ax=ax,
             log=bool(times) and times[-1] > 100 * times[0],

@@ -19,7 +19,7 @@ _WORTH = {True: 0.02, False: 0.05}  # a difference below is none worth more step
 class RowChange(NamedTuple):
     """A row of the old profile and the new; NaN for what was not measured.
 
-    Times are of a step, over all calls of the row in it; launches and bytes of a call.
+    Times, launches and bytes are of a call; of "(outside)" and "(step)" of a step.
     """
 
     path: str

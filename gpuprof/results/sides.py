@@ -37,13 +37,13 @@ class Side:
         return traits(calls, self.profile.account, self.profile.seen.kernels.moved(moved), self.profile.seen)
 
     def middle(self, rows: Sequence[Scope], fewest: int = FEWEST) -> Middle:
-        """Seconds of these rows in a step, and of the step, which has all the rows there are."""
+        """Seconds of a call of these rows, and of the step, which has all the rows there are."""
         every = whole(middles(self.times.times, fewest), self.times.often)
         at = [*map(self.times.rows.index, rows), -1]
         return Middle(every.value[at], every.parts[:, at])
 
     def seconds(self, row: Scope) -> float:
-        """Of a row in a step, from however few steps."""
+        """Of a call of a row, from however few steps."""
         return float(self.middle([row], 1).value[0])
 
     def steps(self, row: Scope) -> int:
@@ -51,10 +51,8 @@ class Side:
         return len(self.times.times) if row == STEP else int((~np.isnan(self.times.of([row]))).sum())
 
     def busy(self, row: Scope) -> float:
-        """Seconds that its kernels run in a step."""
-        found: float = self._figures[row].busy_us * 1e-6 if row in self._figures else math.nan
-        calls = self.traits[row].calls if row in self.traits else math.nan
-        return found * max(1.0, calls) if calls == calls else found
+        """Seconds that the kernels of a call run."""
+        return float(self._figures[row].busy_us) * 1e-6 if row in self._figures else math.nan
 
     def gains(self) -> list[tuple[str, float]]:
         """The layers' rows with what a step would gain without them, the most first."""

@@ -45,28 +45,29 @@ def compare_turns(taken: Taken, agreement: Sequence[Agreement], no_copies: str) 
         warnings.append(f"Each round is of the same two objects ({no_copies}): their memory can pass for a difference.")
     if why := _refusal(sides):
         return comparison(sides, _NAMES, None, why=why, agreement=agreement, warnings=warnings)
-    logs = [np.array([_logs(times[i], sides.common) for times in taken.rounds]) for i in range(2)]
+    seconds = [np.array([_seconds(times[i], sides.common) for times in taken.rounds]) for i in range(2)]
+    logs = [np.log(np.where(each > 0, each, np.nan)) for each in seconds]
     estimates = in_turns(logs[0] - logs[1])
     floor = np.full(len(estimates.value), LEAST[sides.on_device])
     steps = len(taken.rounds[-1][0].times)
     of = "both" if no_copies else "fresh copies of both"
     note = f"in turns: {several(number, 'round')} of {several(steps, 'step')} of {of}, as ABBA or BAAB"
-    seconds = [np.exp(middles(each, 1).value) for each in logs]
-    judged = Judged("turns", estimates, floor, note)
-    return comparison(sides, _NAMES, judged, figures=(seconds[0], seconds[1]), agreement=agreement, warnings=warnings)
+    judged, (old, new) = Judged("turns", estimates, floor, note), (middles(each, 1).value for each in seconds)
+    return comparison(sides, _NAMES, judged, figures=(old, new), agreement=agreement, warnings=warnings)
 
 
 def _all(taken: Taken, which: int, profile: Measured) -> StepTimes:
     """The steps of all rounds."""
     rows = profile.account.rows
-    return StepTimes(rows, np.concatenate([times[which].of(rows) for times in taken.rounds]))
+    times = [each[which] for each in taken.rounds]
+    calls = [np.nan_to_num(StepTimes(each.rows, each.calls, each.calls).of(rows)) for each in times]
+    return StepTimes(rows, np.concatenate([each.of(rows) for each in times]), np.concatenate(calls))
 
 
-def _logs(times: StepTimes, rows: Sequence[Scope]) -> Floats:
-    """Of the rows' and the step's seconds in a round; NaN for a row that it did not have."""
-    seconds = whole(middles(times.of(rows), 1), np.zeros(len(rows))).value
-    seconds[-1] = whole(middles(times.times, 1), times.often).value[-1]
-    return np.log(np.where(seconds > 0, seconds, np.nan))
+def _seconds(times: StepTimes, rows: Sequence[Scope]) -> Floats:
+    """Of the rows and the step in a round; NaN for a row that it did not have."""
+    step = whole(middles(times.times, 1), times.often).value[-1]
+    return np.append(middles(times.of(rows), 1).value, step)
 
 
 def _refusal(sides: Sides) -> str:
