@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 T = TypeVar("T")
+LARGEST = 2**31 - 1  # a size along one axis
 
 
 def plain(name: str) -> str:
@@ -58,24 +59,33 @@ def check_keywords(what: str, func: Callable[..., Any], given: Iterable[str], hi
             raise TypeError(f"{what} has no keyword {name!r};{_nearest(name, known)} {offer}")
 
 
+def named(what: str, keywords: Any) -> dict[str, Any]:
+    """`keywords` as a dictionary with texts as keys; None is an empty one. TypeError for anything else."""
+    if keywords is None:
+        return {}
+    if not isinstance(keywords, Mapping) or not all(isinstance(key, str) for key in keywords):
+        raise TypeError(f"the keywords of {what} are {keywords!r}; expected a dictionary by name, such as {{'a': 1}}")
+    return dict(keywords)
+
+
 def build(what: str, name: object, table: Mapping[str, type[T]], keywords: Mapping[str, Any] | None) -> T:
     """An object of the class that `table` holds under `name`, made with `keywords`, all of them known."""
     cls = choose(what, name, table)
-    if keywords is not None and not isinstance(keywords, Mapping):
-        raise TypeError(f"the keywords of {what} {cls.__name__} are {keywords!r}; expected a dict")
-    given = dict(keywords or {})
+    given = named(f"{what} {cls.__name__}", keywords)
     check_keywords(f"{what} {cls.__name__}", cls, given)
     return cls(**given)
 
 
-def whole(what: str, value: Any, least: int = 1) -> int:
-    """`value` as an int of at least `least`; TypeError for a fraction or a text, ValueError below."""
+def whole(what: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """`value` as an int of at least `least`; TypeError for a fraction or a text, ValueError below, or above `most`."""
     try:
         size = operator.index(value)
     except TypeError:
         raise TypeError(f"{what} is {value!r}; expected a whole number, {least} or more") from None
     if size < least:
         raise ValueError(f"{what} is {size}; expected {least} or more")
+    if most is not None and size > most:
+        raise ValueError(f"{what} is {size}; expected {most} or less")
     return size
 
 
@@ -120,7 +130,9 @@ def whole_shape(what: str, value: Any, letters: str) -> tuple[int, ...]:
     names = letters.split(", ")
     if not isinstance(value, (tuple, list)) or len(value) != len(names):
         raise ValueError(f"{what} is {value!r}; expected ({letters})")
-    return tuple(whole(f"{name} of {what}={value!r}", size) for name, size in zip(names, value, strict=True))
+    return tuple(
+        whole(f"{name} of {what}={value!r}", size, most=LARGEST) for name, size in zip(names, value, strict=True)
+    )
 
 
 def sizes(what: str, value: Any) -> tuple[int, ...]:
@@ -128,13 +140,14 @@ def sizes(what: str, value: Any) -> tuple[int, ...]:
     given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if not given:
         raise ValueError(f"{what} is {value!r}; expected one size or more")
-    return tuple(whole(f"a size in {what}={value!r}" if len(given) > 1 else what, size) for size in given)
+    name = f"a size in {what}={value!r}" if len(given) > 1 else what
+    return tuple(whole(name, size, most=LARGEST) for size in given)
 
 
 def pair(what: str, value: Any, least: int = 1) -> tuple[int, int]:
     """`value` as (for the height, for the width): one number counts for both."""
     first, second = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
-    return whole(what, first, least), whole(what, second, least)
+    return whole(what, first, least, LARGEST), whole(what, second, least, LARGEST)
 
 
 def shown(shape: Iterable[object], batch: str = "N") -> str:

@@ -2,13 +2,12 @@
 
 Keys: "Conv1/W" a parameter, "BatchNorm1/mean" a running statistic, "Dropout1/seed" a seed, "Conv1/Adam/t" its
 optimizer's step count, "Conv1/Adam/m/W" one of its slots (absent before the first step), "Conv1/Eve/d" one of its
-numbers; "steps", "epochs" and "rng" (of the order of images) are the model's.
+numbers; "steps", "epochs" and "rng" (of the order of images) are the model's, "version" the file's.
 """
 
 from __future__ import annotations
 
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ import numpy as np
 from cnn.layers import Layer
 from cnn.optimizers import Optimizer
 from cnn.xp import Array, Shape, get_array_module, to_cpu
+
+VERSION = 1  # of the keys and what they mean
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def save(path: str | Path, layers: Sequence[Layer], own: Mapping[str, Place]) ->
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
-            np.savez(file, **{key: to_cpu(place.now) for key, place in places.items()})
+            np.savez(file, version=VERSION, **{key: to_cpu(place.now) for key, place in places.items()})
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
@@ -81,6 +82,7 @@ def load(path: str | Path, layers: Sequence[Layer], own: Mapping[str, Place]) ->
     """
     _check_names(layers)
     found = _read(Path(path))
+    _check_version(path, found.pop("version", None))
     places = {**own, **dict(_places(layers, found))}
     shapes = {key: value.shape for key, value in found.items()}
     expected = {key: tuple(np.shape(place.now)) for key, place in places.items()}
@@ -135,6 +137,13 @@ def _fill(array: Array, value: Array) -> None:
     array[...] = get_array_module(array).asarray(value, dtype=array.dtype)
 
 
+def _check_version(path: str | Path, version: Array | None) -> None:
+    if version is None or version.shape or version.dtype.kind not in "iu":
+        raise ValueError(f"{path} is not a file that LayerManager.save wrote: it says no version")
+    if version != VERSION:
+        raise ValueError(f"{path} is of version {version}; this cnn reads version {VERSION}: use the cnn that wrote it")
+
+
 def _check_content(path: str | Path, key: str, value: Array, place: Place) -> None:
     if place.counts and not (value.dtype.kind in "iu" and bool((value >= 0).all())):
         raise ValueError(f"{path} is damaged: {key} is {value}; expected whole numbers of 0 or more")
@@ -176,5 +185,5 @@ def _read(path: Path) -> dict[str, Array]:
             return {key: arrays[key] for key in arrays.files}
     except FileNotFoundError:
         raise
-    except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever zipfile, zlib and NumPy make of bytes that are no such file
         raise ValueError(f"{path} is not a file that LayerManager.save wrote, or it is damaged: {error}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from cnn.activations import Learned, RReLU, get_activation
 from cnn.checks import generator, naming
 from cnn.layers.base import Layer
@@ -33,9 +35,11 @@ class Activated(Layer):
             self.seed_names = ("act_seed",)
         if isinstance(self.activation, Learned):
             names = self.activation.parameter_names
+            self.check_room(self.O_shape[0])
             for name in names:
-                first = array_module(self.mode).full(self.O_shape[0], getattr(self.activation, name), dtype=self.dtype)
-                setattr(self, name, first)
+                with naming(self.name):
+                    first = self.first_values(np.full, self.O_shape[0], getattr(self.activation, name))
+                setattr(self, name, array_module(self.mode).asarray(first))
                 setattr(self, f"d{name}", None)
             self.parameter_names = (*self.parameter_names, *names)
 

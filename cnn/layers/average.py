@@ -49,12 +49,14 @@ class AvgPool2d(Images):
             raise TypeError(f"{who}: count_include_pad is {count_include_pad!r}; expected True or False")
         self.count_include_pad = count_include_pad
         super().__init__((C, H, W), (C, *self.windows.out), name=name, mode=mode, dtype=dtype)
-        self.counts: Array = self._counted()
+        self.counts: Array = None  # how many pixels each window counts, (OH, OW); from the first forward on
 
     def forward(self, x: Array, train: bool = False) -> Array:  # noqa: ARG002
         """(N, C, OH, OW) from (N, C, H, W)."""
         x = self.check_input(x)
         C, OH, OW = self.O_shape
+        if self.counts is None:
+            self.counts = self._counted()
         sums = columns(x, self.windows).reshape(C, math.prod(self.F_shape), -1).sum(axis=1)
         self.y_shape = (len(x), C, OH, OW)
         return (sums.reshape(C, -1, OH, OW) / self.counts).transpose(1, 0, 2, 3)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from cnn.initializers import get_initializer
 from cnn.optimizers import Optimizer, get_optimizer
 from cnn.xp import Array, Seed, Shape, array_module, float_dtype, get_array_module, is_array, put
 
+MOST = 2**29  # numbers in one array of parameters: 2 GiB of float32
 _FORWARD = ("forward", "evaluate", "recompute")  # forward under the names it has in a profile
 
 
@@ -88,8 +90,8 @@ class Layer:
             if is_array(value):
                 setattr(self, key, put(value, mode))
         if self.optimizer is not None:
-            state = self.optimizer.state
-            self.optimizer.state = {slot: [put(each, mode) for each in arrays] for slot, arrays in state.items()}
+            stepper = self.optimizer.stepper
+            stepper.state = {slot: [put(each, mode) for each in arrays] for slot, arrays in stepper.state.items()}
         self.mode = mode
 
     def forward(self, x: Array, train: bool = False) -> Array:
@@ -194,6 +196,20 @@ class Layer:
         if x.dtype.kind not in "fbiu":
             raise TypeError(f"{self.name}.{verb} expects real numbers; got an array of {x.dtype}")
 
+    def check_room(self, *shape: int) -> None:
+        """Raise ValueError for an array of parameters that no machine has room for."""
+        count = math.prod(shape)
+        if count > MOST:
+            raise ValueError(f"{self.name} would learn {count:,} numbers; expected {MOST:,} or fewer: make it smaller")
+
+    def first_values(self, draw: Callable[..., Any], *args: Any) -> np.ndarray[Any, Any]:
+        """What `draw` gives, in this layer's dtype; ValueError where that cannot hold it."""
+        with np.errstate(over="ignore", invalid="ignore"), suppress(OverflowError):
+            values: np.ndarray[Any, Any] = np.asarray(draw(*args)).astype(self.dtype)
+            if np.isfinite(values).all():
+                return values
+        raise ValueError(f"the first values of its parameters are too large for {self.dtype}; choose smaller ones")
+
     def make_parameters(
         self,
         W_shape: Shape,
@@ -209,11 +225,12 @@ class Layer:
 
         The numbers are drawn on the host, so that one seed means the same parameters on either device.
         """
+        self.check_room(*W_shape)
         rng, xp = generator(f"{self.name}: seed", seed), array_module(self.mode)
         with naming(self.name):
             first = get_initializer(init, init_dic, wb_width)
-            self.W = xp.asarray(first.weights(W_shape, rng).astype(self.dtype))
-            self.b = xp.asarray(first.biases(n_bias, rng).astype(self.dtype))
+            self.W = xp.asarray(self.first_values(first.weights, W_shape, rng))
+            self.b = xp.asarray(self.first_values(first.biases, n_bias, rng))
             self.optimizer = get_optimizer(opt, opt_dic, rng)
 
     def _batch(self, phase: str, shape: Shape | None) -> int:

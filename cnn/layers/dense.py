@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn.activations import Identity
-from cnn.checks import shown, whole
+from cnn.checks import LARGEST, shown, whole
 from cnn.layers.activated import Activated
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, Shape
@@ -46,7 +46,7 @@ class Dense(Activated):
         seed: Seed = None,
     ) -> None:
         who = name or self.role
-        prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
+        prev, n = whole(f"{who}: prev", prev, most=LARGEST), whole(f"{who}: n", n, most=LARGEST)
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
         self.make_parameters((prev, n), n, wb_width, init, init_dic, opt, opt_dic, seed)
         self.make_activation(act, act_dic, seed)

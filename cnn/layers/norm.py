@@ -56,6 +56,7 @@ class BatchNorm(Layer):
         self.eps = number(f"{self.name}: eps", eps)
         with naming(self.name):
             self.optimizer = get_optimizer(opt, opt_dic, generator("seed", seed))
+        self.check_room(shape[0])
         xp, C = array_module(mode), shape[0]
         self.gamma: Array = xp.ones(C, dtype=self.dtype)
         self.beta: Array = xp.zeros(C, dtype=self.dtype)

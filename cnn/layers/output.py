@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn.activations import Activation, Identity, Sigmoid, Softmax, Softmin
-from cnn.checks import naming, whole
+from cnn.checks import LARGEST, naming, whole
 from cnn.layers.activated import Activated
 from cnn.layers.dense import affine, affine_back, affine_work
 from cnn.losses import Binary, Cross, Loss, Square, get_loss
@@ -55,7 +55,7 @@ class Output(Activated):
         seed: Seed = None,
     ) -> None:
         who = name or self.role
-        prev, n = whole(f"{who}: prev", prev), whole(f"{who}: n", n)
+        prev, n = whole(f"{who}: prev", prev, most=LARGEST), whole(f"{who}: n", n, most=LARGEST)
         super().__init__((prev,), (n,), name=name, mode=mode, dtype=dtype)
         self.make_parameters((prev, n), n, wb_width, init, init_dic, opt, opt_dic, seed)
         self.make_activation(act, act_dic, seed)

@@ -186,3 +186,17 @@ def test_an_array_of_another_type_widens_nothing(xp, mode, dtype):
 
 def test_a_numpy_width_is_a_width():
     assert float(abs(Dense(prev=2, n=2, wb_width=np.float32(0)).W).max()) == 0
+
+
+@pytest.mark.parametrize("keywords", [{"wb_width": 1e40}, {"act": "PReLU", "act_dic": {"alpha": 1e39}}])
+def test_first_values_that_the_type_cannot_hold_are_refused(keywords):
+    with pytest.raises(ValueError, match="wide: the first values of its parameters are too large for float32"):
+        Dense(3, 3, name="wide", **keywords)
+    assert Dense(3, 3, dtype="float64", **keywords).n_parameters >= 12
+
+
+def test_parameters_that_no_machine_has_room_for_are_refused():
+    with pytest.raises(ValueError, match="Middle would learn 10,000,000,000 numbers; expected 536,870,912 or fewer"):
+        Dense(10**5, 10**5)
+    with pytest.raises(ValueError, match="Middle: n is 1000000000000; expected 2147483647 or less"):
+        Dense(1, 10**12)

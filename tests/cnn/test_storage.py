@@ -246,3 +246,34 @@ def test_any_numbers_for_the_order_of_images_are_a_state(net, tmp_path):
     changed(tmp_path / "model.npz", "rng", np.full(6, 2**64 - 1, dtype="uint64"))
     lm.load(tmp_path / "model.npz")
     assert lm.training(1, show_error=False).steps == 2
+
+
+def with_version(path, version):
+    """The file with another version, or with none."""
+    with np.load(path) as arrays:
+        kept = {key: arrays[key] for key in arrays.files if key != "version"}
+    np.savez(path, **kept, **({} if version is None else {"version": version}))
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        (7, "is of version 7; this cnn reads version 1: use the cnn that wrote it"),
+        (None, r"is not a file that LayerManager\.save wrote: it says no version"),
+        (np.array("1"), "it says no version"),
+    ],
+)
+def test_a_file_of_another_version_is_told(net, tmp_path, version, text):
+    lm = net()
+    lm.save(tmp_path / "model.npz")
+    with_version(tmp_path / "model.npz", version)
+    with pytest.raises(ValueError, match=text):
+        lm.load(tmp_path / "model.npz")
+
+
+def test_a_file_does_not_care_where_its_model_was(net, tmp_path):
+    lm = net()
+    lm.save(tmp_path / "model.npz")
+    lm.to_cpu()
+    lm.load(tmp_path / "model.npz")
+    assert isinstance(lm["Conv1"].W, np.ndarray)
