@@ -1,7 +1,7 @@
 """The truth about GPU time, in a notebook or a script.
 
 In IPython: `%load_ext gpuprof`, then `%gpu_timeit`, `%%layertime`, `%gpu_info`. In Python: `timeit`, `compare`,
-`sweep`, `layertime`, `linetime`, `region`, and `last`, the newest result.
+`sweep`, `layertime`, `linetime`, `region`; `last`, the newest result, and `runs`, all of them.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,14 @@ __all__ = [
     "linetime",
     "load_ipython_extension",
     "region",
+    "runs",
     "sweep",
     "timeit",
     "unload_ipython_extension",
 ]
 
 if TYPE_CHECKING:
+    from gpuprof.latest import runs
     from gpuprof.measure import compare, layertime, linetime, region, sweep, timeit
     from gpuprof.results.comparison import Comparison
     from gpuprof.results.lines import LineProfile
@@ -57,6 +59,8 @@ def __getattr__(name: str) -> Any:
     """The public names, imported when first used: `import gpuprof` loads neither NumPy nor pandas."""
     from importlib import import_module
 
+    if name == "runs":
+        return import_module("gpuprof.latest").runs
     if name == "last":
         return import_module("gpuprof.measure").last()
     if name in _HOMES:

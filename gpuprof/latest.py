@@ -1,19 +1,26 @@
-"""The newest result of this process: `gpuprof.last`."""
+"""The newest result of this process, `gpuprof.last`, and all of its runs, `gpuprof.runs`."""
 
 from __future__ import annotations
 
-from gpuprof.results.comparison import Comparison
-from gpuprof.results.lines import LineProfile
-from gpuprof.results.profile import Profile
-from gpuprof.results.profilecomparison import ProfileComparison
-from gpuprof.results.stepsweep import StepSweep
-from gpuprof.results.sweep import Sweep
-from gpuprof.results.timing import Timing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
-Result = Profile | Timing | Comparison | Sweep | StepSweep | LineProfile | ProfileComparison
+from gpuprof.results.profile import Profile
+from gpuprof.runlist import Result, Runs
+
+__all__ = ["Result", "asked", "keep", "last", "last_profile", "one_run", "runs"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _last: Result | None = None
 _profile: Profile | None = None
+runs = Runs()
+_what: ContextVar[str] = ContextVar("what", default="")
+_within: ContextVar[bool] = ContextVar("within", default=False)
 
 
 def last() -> Result | None:
@@ -31,3 +38,33 @@ def keep(result: Result) -> None:
     global _last, _profile
     _last = result
     _profile = result if isinstance(result, Profile) else _profile
+    if not _within.get():
+        runs.add(result, _what.get())
+
+
+@contextmanager
+def asked(what: str) -> Iterator[None]:
+    """Results of what is inside are of the run that was asked for so: a cell."""
+    token = _what.set(what)
+    try:
+        yield
+    finally:
+        _what.reset(token)
+
+
+def one_run(function: Callable[P, R]) -> Callable[P, R]:
+    """Of the results that a call keeps, only the last is a run; also where the call raises."""
+
+    @wraps(function)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _within.get():
+            return function(*args, **kwargs)
+        before, token = _last, _within.set(True)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _within.reset(token)
+            if _last is not None and _last is not before:
+                runs.add(_last, _what.get())
+
+    return alone

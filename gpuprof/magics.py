@@ -22,7 +22,7 @@ from IPython.display import display
 from gpuprof import device, measure
 from gpuprof.cells import Cells
 from gpuprof.hooks.source import Source
-from gpuprof.latest import Result
+from gpuprof.latest import Result, asked
 from gpuprof.notebook import NotebookOutput, UsersFrames, progress
 from gpuprof.progressline import ProgressLine
 from gpuprof.record.gate import CaptureError
@@ -133,6 +133,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         value = None
         try:
             with ExitStack() as stack:
+                stack.enter_context(asked(cell))
                 with _usage(TypeError):
                     stack.enter_context(profiling)
                 for _ in range(options.get("r", 1)):
@@ -151,7 +152,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             function, args, kwargs = self._cells.call(text)
         with _usage(TypeError, ValueError):
             Source.of(function)
-        with UsersFrames():
+        with UsersFrames(), asked(text):
             result = measure.linetime(function, *args, repeat=options.get("r", 4), **kwargs)
         self._store(result, options)
         if "q" not in options:

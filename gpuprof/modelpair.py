@@ -14,7 +14,7 @@ from gpuprof.agreeing import agreements
 from gpuprof.device import machine
 from gpuprof.judge.ratio import orders
 from gpuprof.judge.steptimes import StepTimes, step_times
-from gpuprof.latest import keep
+from gpuprof.latest import keep, one_run
 from gpuprof.profiling import LayerTime
 from gpuprof.record.clocks import Clock, Ints
 from gpuprof.record.schedule import KERNELS, Mode
@@ -30,6 +30,7 @@ _WARM, _RECORDED, _WATCHED = 3, 6, 3
 _SEED = 20_303
 
 
+@one_run
 def compare_models(
     first: object,
     second: object,

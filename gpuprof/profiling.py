@@ -24,7 +24,7 @@ from gpuprof.hooks.torchmodules import ModuleCalls
 from gpuprof.judge.folding import folded
 from gpuprof.judge.hot import hot_lines
 from gpuprof.judge.layercost import ArrayBytes, layer_cost
-from gpuprof.latest import keep
+from gpuprof.latest import keep, one_run
 from gpuprof.linewatch import Function, LineWatch, method_name, named, qualified, to_follow
 from gpuprof.progressline import ProgressLine
 from gpuprof.record.calls import Calls, Scope
@@ -224,6 +224,7 @@ class LayerTime:
         return found
 
 
+@one_run
 def line_time(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], repeat: int, clock: Clock | None = None
 ) -> LineProfile:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuprof.device import machine
-from gpuprof.latest import keep
+from gpuprof.latest import keep, one_run
 from gpuprof.profiling import LayerTime
 from gpuprof.record.clocks import Clock
 from gpuprof.results.profile import Profile
@@ -22,6 +22,7 @@ _FEWEST = 3  # batches, of calls that take long
 _PROFILED = 16  # calls at least: a few steps of each pass
 
 
+@one_run
 def sweep_steps(
     code: Callable[[Any], Timed],
     variable: str,

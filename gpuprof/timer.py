@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gpuprof.device import machine
-from gpuprof.latest import keep
+from gpuprof.latest import keep, one_run
 from gpuprof.output import Output
 from gpuprof.passes.measurement import Measurement, Wishes
 from gpuprof.passes.pair import Pair, Runner
@@ -133,6 +133,7 @@ def _compared(pair: Pair, printed: Output, stopped: str, about: dict[str, Any], 
     return result
 
 
+@one_run
 def sweep_code(
     code: Callable[[Any], Timed],
     variable: str,

@@ -106,6 +106,7 @@ GPUPROF = [
     ["passes.device"],
     ["passes.pair"],
     ["passes.measurement"],
+    ["runlist"],
     ["latest"],
     ["profiling"],
     ["modelpair", "timer"],

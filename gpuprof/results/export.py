@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ class Exported:
     """Its DataFrame."""
     shown: Any
     """The `Report` of it that people see."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copies: what was measured, without what has been made of it."""
+        return {each.name: vars(self)[each.name] for each in fields(self)}  # type: ignore[arg-type] # dataclasses all
 
     def tables(self) -> dict[str, Any]:
         """Its DataFrames by name, the one to look at first first; those without rows too."""

@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import mistune
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +26,7 @@ from gpuprof.views import markdown
 
 from .models import FakeModel
 
+mistune = pytest.importorskip("mistune", reason="nbconvert's reader of Markdown is not here")
 ODD = 'B "|" <b>*x*</b> `c` _d_ e_f [g](h) \\n, ~i~'
 
 
