@@ -18,9 +18,9 @@ from cnn.xp import Array, get_array_module
 class Santa(Optimizer):
     """What SantaE and SantaSSS share. Chen, Carlson, Gan, Li and Carin (2016), "Bridging the gap", arXiv 1512.07962.
 
-    v = σ v + (1 - σ) g² / N²; G = 1 / √(λ + √v); before step `burnin` a search, in which noise of temperature 1 / β
-    moves u and the friction α follows u² towards η / β, with β = t^anne_rate; from then on α stays and
-    nothing is random.
+    f = N g is the gradient of a sum over N images; v = σ v + (1 - σ) f² / N²; G = 1 / √(λ + √v). Before step `burnin`
+    a search, in which noise of temperature 1 / β, β = t^anne_rate, moves u, and the friction α follows u² towards
+    η / β; from then on α stays and nothing is random.
 
     Where the printed algorithms and their authors' own programs differ, this is as the programs: the noise is
     √(2 η^1.5 G' / β) ζ, G' being the G of the step before (printed, and the author: η in the place of η^1.5, at
@@ -28,15 +28,16 @@ class Santa(Optimizer):
     left out unless `derivative`, since it has no bound where u is near 0. In the first step G' is G: the
     paper leaves it open, the author's is 1e-8.
 
-    The default η is the author's. On a network begin at 1e-4: noise and steps grow with G, which is large
-    where gradients are small.
+    The defaults are the article's and explode on a network. There N is the number of training images, and η
+    small: N=60000, eta=1e-10, C=1000 learns MNIST.
 
     Args:
         eta: η; sigma: σ; lam: λ.
         anne_rate: see β above.
         burnin: the step from which on nothing is random.
         C: the friction at the start, in √η.
-        N: what the gradient is divided by in v, for one that is a sum over N images.
+        N: how many images the loss is meant to be a sum over; our gradients are means. The author's are sums over
+            a batch of 16, to which his N belongs.
         derivative: see above.
         seed: of the noise; by default a layer's own, and without a layer another one each time. The noise is
             drawn on the host, so that it is the same on either device, and costs a GPU a copy a step.
@@ -88,7 +89,7 @@ class Santa(Optimizer):
             return zeros + math.sqrt(self.eta) * self._normal(p)
         if slot == "alpha":
             return zeros + self.C * math.sqrt(self.eta)
-        return zeros if slot == "v" else _preconditioner((1 - self.sigma) / (self.N * self.N) * g * g, self.lam)
+        return zeros if slot == "v" else _preconditioner((1 - self.sigma) * g * g, self.lam)
 
     def formula(self) -> Rule:
         """The rule of step `t`."""
@@ -98,7 +99,7 @@ class Santa(Optimizer):
         """The numbers of the rule: those of both, then those of the search."""
         self.hear(ALONE)
         eta = factor * self.eta
-        shared = eta, 1 - self.sigma, self.N * self.N, self.lam
+        shared = eta * self.N, 1 - self.sigma, self.lam
         heat = self.t**-self.anne_rate  # 1 / β
         return (*shared, eta * heat, 2 * eta * math.sqrt(eta) * heat) if self.searches else shared
 
@@ -114,7 +115,7 @@ class Santa(Optimizer):
 class SantaE(Santa):
     """Santa with Euler's scheme: algorithm 1 of the paper; see `Santa`."""
 
-    operations = 16  # of the descent
+    operations = 15  # of the descent
 
     @staticmethod
     def explore(
@@ -125,34 +126,33 @@ class SantaE(Santa):
         alpha: Array,
         G: Array,
         zeta: Array,
-        eta: float,
+        rate: float,
         new: float,
-        N2: float,
         lam: float,
         heat: float,
         spread: float,
         derivative: bool,
     ) -> None:
         """The formula of the search for one parameter."""
-        v += new * (g * g / N2 - v)
+        v += new * (g * g - v)
         G_now = _preconditioner(v, lam)
         push = _push(u, G, G_now, zeta, heat, spread, derivative)
         alpha += u * u - heat
         u -= alpha * u
-        u -= eta * G_now * g
+        u -= rate * G_now * g
         u += push
         p += G_now * u
         G[...] = G_now
 
     @staticmethod
     def refine(
-        p: Array, g: Array, v: Array, u: Array, alpha: Array, G: Array, eta: float, new: float, N2: float, lam: float
+        p: Array, g: Array, v: Array, u: Array, alpha: Array, G: Array, rate: float, new: float, lam: float
     ) -> None:
         """The formula of the descent for one parameter."""
-        v += new * (g * g / N2 - v)
+        v += new * (g * g - v)
         G[...] = _preconditioner(v, lam)
         u -= alpha * u
-        u -= eta * G * g
+        u -= rate * G * g
         p += G * u
 
 
@@ -163,7 +163,7 @@ class SantaSSS(Santa):
     The article's η is .01, later the author's .1.
     """
 
-    operations = 23  # of the descent
+    operations = 22  # of the descent
 
     @staticmethod
     def explore(
@@ -174,9 +174,8 @@ class SantaSSS(Santa):
         alpha: Array,
         G: Array,
         zeta: Array,
-        eta: float,
+        rate: float,
         new: float,
-        N2: float,
         lam: float,
         heat: float,
         spread: float,
@@ -184,14 +183,14 @@ class SantaSSS(Santa):
     ) -> None:
         """The formula of the search for one parameter."""
         xp = get_array_module(p)
-        v += new * (g * g / N2 - v)
+        v += new * (g * g - v)
         G_now = _preconditioner(v, lam)
         push = _push(u, G, G_now, zeta, heat, spread, derivative)
         p += G_now * u / 2
         alpha += (u * u - heat) / 2
         slower = xp.exp(-alpha / 2)
         u *= slower
-        u -= eta * G_now * g
+        u -= rate * G_now * g
         u += push
         u *= slower
         alpha += (u * u - heat) / 2
@@ -200,16 +199,16 @@ class SantaSSS(Santa):
 
     @staticmethod
     def refine(
-        p: Array, g: Array, v: Array, u: Array, alpha: Array, G: Array, eta: float, new: float, N2: float, lam: float
+        p: Array, g: Array, v: Array, u: Array, alpha: Array, G: Array, rate: float, new: float, lam: float
     ) -> None:
         """The formula of the descent for one parameter."""
         xp = get_array_module(p)
-        v += new * (g * g / N2 - v)
+        v += new * (g * g - v)
         G[...] = _preconditioner(v, lam)
         p += G * u / 2
         slower = xp.exp(-alpha / 2)
         u *= slower
-        u -= eta * G * g
+        u -= rate * G * g
         u *= slower
         p += G * u / 2
 

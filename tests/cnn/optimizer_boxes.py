@@ -173,8 +173,9 @@ def santa_e(
     """Chen et al. (2016), algorithm 1, with eta^1.5 in the noise; noise[0] is that of u_0, noise[t] zeta_t."""
     u, alpha, v = sqrt(eta) * noise[0], sqrt(eta) * C, 0.0
     g_before = None
-    for t, f in enumerate(gradients, 1):
+    for t, mean in enumerate(gradients, 1):
         beta = t**anne_rate
+        f = N * mean  # the paper's gradient is the sum over N images
         v = sigma * v + (1 - sigma) / N**2 * f * f
         g = 1 / sqrt(lam + sqrt(v))
         g_before = g if g_before is None else g_before
@@ -208,8 +209,9 @@ def santa_sss(
     """Chen et al. (2016), algorithm 2, with eta^1.5 in the noise."""
     u, alpha, v = sqrt(eta) * noise[0], sqrt(eta) * C, 0.0
     g_before = None
-    for t, f in enumerate(gradients, 1):
+    for t, mean in enumerate(gradients, 1):
         beta = t**anne_rate
+        f = N * mean  # the paper's gradient is the sum over N images
         v = sigma * v + (1 - sigma) / N**2 * f * f
         g = 1 / sqrt(lam + sqrt(v))
         g_before = g if g_before is None else g_before
