@@ -102,6 +102,7 @@ def _card(name: str, bins: Bins, size: int, text: str, longest: float) -> str:
     """A quantity's name, its figure, a bar that compares it with the longest, and its batches."""
     colour = QUANTITIES.get(name, OTHER)
     figure, _, detail = text.partition("\n")
+    detail = f"{detail} a call" if name == "kernels" and detail else detail  # how many there are
     share = 100 * bins.middle / longest if longest > 0 else 0
     beyond = f"{bins.beyond} of {size} beyond" if bins.beyond else ""
     ends = f"{seconds_text(bins.low)} to {seconds_text(bins.high)}"

@@ -108,7 +108,7 @@ def _style(column: int, grid: Grid) -> str:
     """How a column's cells are set."""
     style = NAME if column in grid.words else CELL
     if column == 0:
-        longest = max((len(row[0].text) for row in grid.rows), default=0)
+        longest = max([len(grid.head[0]), *(len(row[0].text) for row in grid.rows)])
         style = f"{style.replace('nowrap', 'normal')};{_FIRST};min-width:min({longest + 2}ch,30vw)"
     return f"{style};{MONO}" if column in grid.code else style
 

@@ -183,23 +183,21 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("style", ["default", "dark_background"])
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("case", ODD)
-def test_odd_data_is_drawn_without_overlaps(case: str, log: bool, style: str) -> None:
-    with plt.style.context(style):
-        ax = drawn(ODD[case], log=log, **({"low_us": 1.0, "high_us": 9e4} if case == "wide intervals" else {}))
-        assert overlapping(ax) == []
-        assert cut_off(ax) == []
-        assert least_contrast(ax) >= 4.5
+def test_odd_data_is_drawn_without_overlaps(case: str, log: bool) -> None:
+    ax = drawn(ODD[case], log=log, **({"low_us": 1.0, "high_us": 9e4} if case == "wide intervals" else {}))
+    assert overlapping(ax) == []
+    assert cut_off(ax) == []
 
 
 @pytest.mark.parametrize("style", ["default", "dark_background"])
-def test_bars_are_seen_on_their_paper(style: str) -> None:
+def test_bars_are_seen_and_texts_are_read_on_their_paper(style: str) -> None:
     with plt.style.context(style):
         ax = drawn(NET)
         ground = mpl.colors.to_hex(ax.get_facecolor())
         assert min(contrast(mpl.colors.to_hex(bar.get_facecolor()), ground) for bar in ax.patches) >= 3
+        assert least_contrast(ax) >= 4.5
 
 
 def test_it_is_drawn_where_it_is_told() -> None:
