@@ -104,6 +104,7 @@ def _second_pass(model: Model, climbers: Sequence[Any]) -> None:
     x, t = _batch(model, "SAM")
     grads = [layer.gradients() for layer in climbers]
     totals = {q: _total(climbers, grads, q) for q in {layer.optimizer.q for layer in climbers}}
+    statistics = [(each, name, getattr(each, name).copy()) for each in model.layers for name in each.statistic_names]
     try:
         for layer, own in zip(climbers, grads, strict=True):
             layer.optimizer.climb(layer.parameters(), own, totals[layer.optimizer.q])
@@ -112,6 +113,8 @@ def _second_pass(model: Model, climbers: Sequence[Any]) -> None:
     finally:
         for layer in climbers:
             layer.optimizer.go_back(layer.parameters())
+        for layer, name, value in statistics:  # a batch counts once, where the parameters are
+            getattr(layer, name)[...] = value
 
 
 def _total(climbers: Sequence[Any], grads: Sequence[Sequence[Array]], q: float) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias
 
@@ -63,6 +63,7 @@ class Optimizer:
     slots: ClassVar[tuple[str, ...]] = ()
     numbers: ClassVar[tuple[str, ...]] = ()  # attributes that change from step to step: saved with the state
     operations: ClassVar[int] = 0  # arithmetic on one parameter in one step, as `rule` is written
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = LIMITS
     rule: ClassVar[Rule]
     rate: ClassVar[str | None] = "eta"  # the field that is the learning rate
     wants_loss: ClassVar[bool] = False
@@ -75,7 +76,7 @@ class Optimizer:
         who = type(self).__name__
         for each in fields(self):
             if each.type == "float":
-                limits = LIMITS.get(each.name, (0.0, math.inf))
+                limits = self.limits.get(each.name, (0.0, math.inf))
                 setattr(self, each.name, number(f"{who}: {each.name}", getattr(self, each.name), *limits))
         if not isinstance(self.decoupled, bool):
             raise TypeError(f"{who}: decoupled is {self.decoupled!r}; expected True or False")

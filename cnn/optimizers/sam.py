@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cnn.checks import build
-from cnn.optimizers.base import ALONE, Optimizer
+from cnn.optimizers.base import ALONE, LIMITS, Optimizer
 from cnn.xp import Array, get_array_module
 
 
@@ -21,17 +22,18 @@ class SAM(Optimizer):
     Algorithm 1: ε = ρ sign(g) |g|^(q - 1) / (Σ |g|^q)^(1 - 1/q), the sum over all parameters of all layers that have
     a SAM of this q. `lm.update` does it, with a second forward and backward of the last batch: a step costs
     about twice as much. The layers are left as that second pass leaves them, so that `get_error` is that of
-    p + ε; dropout draws other masks in it. The author sums over one layer alone, and hands the old gradient of
-    its output in.
+    p + ε; dropout draws other masks in it, running statistics keep to the first. The author sums over one layer
+    alone, and hands the old gradient of its output in.
 
     Args:
-        rho: ρ < 1, how far to climb.
+        rho: ρ, how far to climb.
         q: of the norm; 2 climbs along the gradient.
         base: the optimizer that steps, by name, or one that was made, of which a copy is taken.
         base_dic: its keywords, where it is a name; weight decay and schedules go there.
     """
 
     known: ClassVar[Mapping[str, type[Optimizer]]] = {}  # what `base` may name
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**LIMITS, "rho": (0.0, math.inf)}
     rate = None
 
     rho: float = 0.05

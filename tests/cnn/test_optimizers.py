@@ -356,6 +356,10 @@ def test_eve_s_loss_that_reaches_its_minimum_counts_as_near(xp):
         assert optimizer.d == pytest.approx(d)
 
 
+def test_sam_may_climb_as_far_as_it_likes():
+    assert get_optimizer("SAM", {"rho": 2}).rho == 2.0
+
+
 def test_sam_takes_a_copy_of_a_base_that_was_made(xp):
     base = get_optimizer("SGD", {"eta": 0.5})
     one, other = (get_optimizer("SAM", {"base": base}) for _ in range(2))

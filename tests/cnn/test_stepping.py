@@ -114,6 +114,17 @@ def test_sam_in_one_layer_leaves_the_others_in_place_while_it_climbs(one):
     assert (to_cpu(lm[0].W) != still).any()
 
 
+def test_sam_s_second_pass_leaves_running_statistics_alone(tiny, mode):
+    means = []
+    for opt in ("SAM", "SGD"):
+        lm = LayerManager(*tiny, mode=mode, seed=1)
+        lm.append(name="batchnorm")
+        lm.append(name="o", n=3, opt=opt)
+        step(lm)
+        means.append((to_cpu(lm[0].mean), to_cpu(lm[0].var)))
+    np.testing.assert_array_equal(*means)
+
+
 def test_sam_comes_back_when_its_second_pass_fails(one):
     lm = one("SAM")
     lm.forward(lm.x_train, train=True)
