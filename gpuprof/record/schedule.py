@@ -83,7 +83,7 @@ class Schedule:
     kernels: records from the beginning (True), on a share of a long cell (None), or never (False). lines: some
     functions are to be followed; hot: the lines of all launches; both with records from the beginning, where they can
     be had, and lines else without. Waits and memory are watched in the few steps after records. blocks: these instead,
-    then plain steps. plan: all this in its active steps alone.
+    then plain steps. plan: all this in its active steps alone. plain: so many plain steps for one that is marked.
     """
 
     def __init__(
@@ -95,7 +95,9 @@ class Schedule:
         hot: bool = False,
         blocks: Iterable[Block] | None = None,
         plan: Plan | None = None,
+        plain: int = 1,
     ) -> None:
+        self._plain = plain
         self._kernels = True if (lines or hot) and kernels is None else kernels
         self.asked = bool(self._kernels)
         """Whether the user has asked for more than marks."""
@@ -215,7 +217,7 @@ class Schedule:
                 yield Block(KERNELS, 20 if self._rarely else size)
                 yield from self._followed()
             yield Block(Mode.EVENTS, self._random.randint(size // 2, size))
-            yield Block(Mode.PLAIN, self._random.randint(size // 2, size))
+            yield Block(Mode.PLAIN, self._plain * self._random.randint(size // 2, size))
             size = min(2 * size, 64)
 
     def _followed(self) -> Iterator[Block]:
