@@ -3,7 +3,9 @@
 Three nets of one's own code: the article's (seven modules), a ResNet-18 for small images, a small transformer.
 torch.profiler watches in passes of its own. It knows nothing of modules, so each forward is put into a range of its
 name; a kernel belongs to the range of the operation that launched it, and in backward to that of the forward operation
-with the same sequence number, as torch.profiler tells both. That is another way than ours: it needs no graph.
+with the same sequence number, as torch.profiler tells both. That is another way than ours: it needs no graph. How long
+kernels take it tells in a further pass that watches the device alone, for to watch the host slows it, and a GPU that
+waits for its host runs the same kernels in other times; the n-th kernel of a step is the same in both.
 """
 
 from __future__ import annotations
@@ -13,8 +15,7 @@ import math
 import statistics
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -170,18 +171,20 @@ NETS: dict[str, Callable[..., Any]] = {
 }
 
 
-def measure(device: str = "cuda", rounds: int = 12, steps: int = 40, small: bool = False) -> dict[str, Any]:
-    """What each net costs, while CUPTI has never been used, then whether it is right."""
+def measure(device: str = "cuda", rounds: int = 12, seconds: float = 0.25, small: bool = False) -> dict[str, Any]:
+    """What each net costs, while CUPTI has never been used, then whether it is right; a turn takes about `seconds`."""
     made = {name: make(device, small) for name, make in NETS.items()}
-    found: dict[str, Any] = {name: {"cost": cost(step, rounds, steps)} for name, step in made.items()}
+    found: dict[str, Any] = {name: {"cost": cost(step, rounds, seconds)} for name, step in made.items()}
     for name, step in made.items():
         found[name]["busy"] = compared(step, 3 if not small else 1, 10 if not small else 2)
     return {"nets": found, "claims": [each for name, one in found.items() for each in claims(name, one)]}
 
 
-def cost(step: Any, rounds: int, steps: int) -> dict[str, Any]:
+def cost(step: Any, rounds: int, seconds: float) -> dict[str, Any]:
     """Seconds a step in each way, in turns; PyTorch's own hooks with events beside them."""
     marks = [0]
+    step.run(20 if step.device == "cuda" else 2)
+    steps = max(1, round(seconds / (step.run(10 if seconds else 1) / (10 if seconds else 1))))
 
     def under(watching: Callable[[], Any]) -> Callable[[], float]:
         def timed() -> float:
@@ -196,58 +199,95 @@ def cost(step: Any, rounds: int, steps: int) -> dict[str, Any]:
         ways[name] = under(functools.partial(LayerTime, (step.net,), kernels=False, blocks=blocks))
     if isinstance(step, TorchStep):
         ways["peer: PyTorch's hooks with events"] = under(lambda: hooks(step, marks))
-    step.run(20 if step.device == "cuda" else 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the peer's: a first layer's input needs no gradient
         times = in_turns(ways, rounds)
     with LayerTime((step.net,), kernels=False, blocks=_WAYS["hooks alone"]) as run:
         step.run(2)
-    return {"step_s": times, "calls": len(run.profile.calls) / 2}
+    return {"steps": steps, "step_s": times, "calls": len(run.profile.calls) / 2}
 
 
 def compared(step: Any, rounds: int, steps: int) -> dict[str, Any]:
     """Each row's µs a step, ours and torch.profiler's: medians over the rounds, which take turns."""
     rows: dict[str, dict[str, list[float]]] = {}
+    trouble: list[str] = []
     for _ in range(rounds):
-        for who, measured in (("ours", ours(step, steps)), ("theirs", theirs(step, steps))):
+        try:
+            both = {"ours": ours(step, steps), "theirs": theirs(step, steps)}
+        except ValueError as error:
+            trouble.append(str(error))
+            continue
+        for who, measured in both.items():
             for row, us in measured.items():
                 rows.setdefault(row, {"ours": [], "theirs": []})[who].append(us)
     medians = {row: {who: statistics.median(each or [0.0]) for who, each in both.items()} for row, both in rows.items()}
-    return {"steps": steps, "rows": rows, "medians": medians}
+    return {"steps": steps, "rows": rows, "medians": medians, "trouble": trouble}
 
 
 def ours(step: Any, steps: int) -> dict[str, float]:
-    """By row, the busy time of a step, µs; without a GPU the host's own."""
+    """By row, the busy time of a step, µs, the median over them; without a GPU the host's own."""
     with LayerTime((step.net,), blocks=[Block(KERNELS, _FOR_EVER, math.inf)]) as run:
-        step.run(steps)
+        step.run(steps + 2)
     profile = run.profile
     column, table = ("busy_us", profile.kernels) if step.device == "cuda" else ("own_us", profile.calls)
-    found: Counter[str] = Counter()
-    for path, phase, us in zip(table["path"], table["phase"], table[column], strict=True):
-        found[f"{path}.{phase}" if phase else path] += us / steps
-    return dict(found)
+    names = [
+        f"{path}.{phase}" if phase else str(path) for path, phase in zip(table["path"], table["phase"], strict=True)
+    ]
+    return _medians(zip(names, table["step"], table[column], strict=True), range(2, steps + 2))
 
 
 def theirs(step: Any, steps: int) -> dict[str, float]:
-    """The same by torch.profiler: see above."""
+    """The same by torch.profiler: see above. Raises ValueError where its passes do not see the same kernels."""
     torch = step.torch
-    kinds = torch.profiler.ProfilerActivity
-    activities = [kinds.CPU, *([kinds.CUDA] if step.device == "cuda" else [])]
-    with ranges(step), torch.profiler.profile(activities=activities) as watching:
+    with ranges(step), _watched(step, cpu=True) as watching:
+        step.run(2)
+    rows = list(attributed(event for event in watching.events() if event.device_type == torch.autograd.DeviceType.CPU))
+    if step.device != "cuda":
+        return _medians(((row, 0, event.self_cpu_time_total / 2) for event, row in rows), [0])
+    whose = {event.id: row for event, row in rows}
+    owner = [(whose.get(each.linked_correlation_id(), "(outside)"), each.name()) for each in _on_device(step, watching)]
+    with _watched(step, cpu=False) as watching:
         step.run(steps)
-    events = [event for event in watching.events() if event.device_type == torch.autograd.DeviceType.CPU]
-    found: Counter[str] = Counter()
-    for event, row in attributed(events):
-        took = sum(kernel.duration for kernel in event.kernels) if step.device == "cuda" else event.self_cpu_time_total
-        found[row] += took / steps
-    return {row: us for row, us in found.items() if us}
+    records = _on_device(step, watching)
+    each = len(owner) // 2
+    if owner[:each] != owner[each:] or len(records) != each * steps:
+        raise ValueError(f"{len(owner)} kernels in two steps with the host watched, {len(records)} in {steps} without")
+    if any(record.name() != owner[i % each][1] for i, record in enumerate(records)):
+        raise ValueError("the kernels do not come in the same order with the host watched and without")
+    took = ((owner[i % each][0], i // each, record.duration_ns() * 1e-3) for i, record in enumerate(records))
+    return _medians(took, range(steps))
+
+
+def _medians(rows: Iterable[tuple[str, int, float]], steps: Sequence[int]) -> dict[str, float]:
+    """Of rows with the step and what it took in it, what each takes of a step; 0 where it is in fewer than half."""
+    sums: dict[str, dict[int, float]] = {}
+    for row, step, us in rows:
+        in_steps = sums.setdefault(row, dict.fromkeys(steps, 0.0))
+        if step in in_steps:
+            in_steps[step] += us
+    return {row: statistics.median(each.values()) for row, each in sums.items()}
+
+
+def _watched(step: Any, *, cpu: bool) -> Any:
+    """torch.profiler, of the host and of the device, where there is one; or of that alone."""
+    kinds = step.torch.profiler.ProfilerActivity
+    activities = [*([kinds.CPU] if cpu else []), *([kinds.CUDA] if step.device == "cuda" else [])]
+    return step.torch.profiler.profile(activities=activities)
+
+
+def _on_device(step: Any, watching: Any) -> list[Any]:
+    """What ran on the device, in the order it began; the ranges are none of it."""
+    events = watching.profiler.kineto_results.events()
+    on_device = [event for event in events if event.device_type() == step.torch.autograd.DeviceType.CUDA]
+    on_device = [event for event in on_device if not event.name().startswith((_RANGE, _STEP))]
+    return sorted(on_device, key=lambda event: event.start_ns())
 
 
 _RANGE, _STEP, _NODE = "module ", "Optimizer.step#", "autograd::engine::evaluate_function: "
 _LEAF = _NODE + "torch::autograd::AccumulateGrad"
 
 
-def attributed(events: list[Any]) -> Iterator[tuple[Any, str]]:
+def attributed(events: Iterable[Any]) -> Iterator[tuple[Any, str]]:
     """Each event with its row: by the range around it, or around the forward whose node it runs."""
     events = sorted(events, key=lambda event: event.time_range.start)
     made: dict[tuple[int, int], str] = {}
@@ -324,7 +364,8 @@ def claims(name: str, found: dict[str, Any]) -> list[Any]:
     off = {row: us["ours"] / us["theirs"] - 1 for row, us in medians.items() if us["theirs"] >= LEAST_US}
     asked, what = f"± {WITHIN:.0%}", f"{name}: busy a module against torch.profiler's, the worst"
     if not off:
-        return [*lines, claim(what, asked, "no records", None)]
+        why = next(iter(found["busy"]["trouble"]), "no records")
+        return [*lines, claim(what, asked, why, None)]
     worst = max(off, key=lambda row: abs(off[row]))
     text = f"{worst} {off[worst]:+.2%} ({medians[worst]['ours']:.1f} µs); {len(off)} rows"
     whole = sum(us["ours"] for us in medians.values()) / sum(us["theirs"] for us in medians.values()) - 1

@@ -11,6 +11,7 @@ giving a parameter its own) belongs to the call whose node it has come from. The
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -20,13 +21,14 @@ from operator import methodcaller
 from threading import get_ident
 from typing import Any
 
-from gpuprof.hooks.boundary import Boundaries, Opened
+from gpuprof.hooks.boundary import Boundaries, Nested, Opened, nested
 from gpuprof.hooks.makers import Here, Maker, Makers, chain
 from gpuprof.hooks.standin import StandIn
 from gpuprof.record.log import CallLog
 from gpuprof.record.tape import RAISED, RETURNED, Tape
 
 _MOST_ROWS = 1 << 14
+_MOST_KNOWN = 256
 _NUMBER = methodcaller("_sequence_nr")
 
 
@@ -42,6 +44,8 @@ class Backwards:
         self._here = Here(self._makers)
         self._several = devices > 1
         self._made: dict[int, int] = {}
+        self._known: dict[tuple[int, ...], Noted] = {}
+        """The calls of runs, by the forwards since the runs before."""
         self._ended = False
         torch: Any = sys.modules["torch"]
         self.queue: Callable[[Callable[[], None]], None] = torch.autograd.Variable._execution_engine.queue_callback
@@ -67,17 +71,28 @@ class Backwards:
         """The calling thread's."""
         return self._here.makers
 
-    def run(self, outputs: Iterable[Any], inputs: object, makes_graph: bool) -> Run | None:
+    def run(self, outputs: Iterable[Any], inputs: object, makes_graph: bool) -> Run | Noted | None:
         """What follows a run of the engine that is about to begin; None where it comes through no call of a module.
 
-        `inputs`: only what leads there is run; `makes_graph`: nodes are made meanwhile, maybe by another thread.
+        `inputs`: only what leads there is run; `makes_graph`: nodes are made meanwhile, maybe by another thread. Where
+        only their number is asked for, the calls are taken to be those of the last run that was followed after the
+        same forwards.
         """
-        began = self.log.clock.host()
         mine = self._here.makers
         makers = mine if mine.any else self._only_others()
-        if self._ended or makers is None or _compiles():
+        if makers is None or self._ended:
             return None
+        after = (*makers.outer, bool(inputs))
+        makers.outer = []
+        if not self.boundaries.asked:
+            known = self._known.get(after)
+            if known is not None:
+                return known
+        if _compiles():
+            return None
+        began = self.log.clock.host()
         run = Run(self)
+        run.after = after
         try:
             nodes = nodes_below(_roots(outputs), self._leaf)
             several = self._several or (self._copy in map(type, nodes) and _crosses(nodes, self._copy))
@@ -93,9 +108,16 @@ class Backwards:
             run.over()
             return None
         if not run.watches:
+            self.learn(after, [])
             return None
         run.spent = self.log.clock.host() - began
         return run
+
+    def learn(self, after: tuple[int, ...], begun: list[tuple[int, int]]) -> None:
+        """After these forwards a run has such calls."""
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+        self._known[after] = Noted(self.boundaries, nested(begun))
 
     def _whose(self, nodes: Sequence[Any], makers: Makers) -> list[Maker | None]:
         """Who made each node. A number that may be of another thread's node is of nobody's."""
@@ -116,6 +138,19 @@ class Backwards:
         self._made[id(self.here())] = torch.autograd._get_sequence_nr()
 
 
+class Noted:
+    """A run of autograd's engine that is not followed: that there are such calls is all that is wanted."""
+
+    def __init__(self, boundaries: Boundaries, calls: list[Nested]) -> None:
+        self._note = boundaries.note
+        self._calls = calls
+
+    def over(self, status: int = RETURNED) -> None:
+        """Write them down."""
+        if status == RETURNED and self._calls:
+            self._note(self._calls)
+
+
 class Run:
     """One run of autograd's engine."""
 
@@ -128,8 +163,12 @@ class Run:
         self._hooks: list[dict[int, Any]] = []
         self._handles: list[Any] = []
         self._queued = self._over = False
+        self.begun: list[tuple[int, int]] = []
+        """The calls that have begun: each one's scope, and how many are around it."""
         self.spent = 0
         """Host time, ns, that it took to read the graph: the profiler's own, before the first call."""
+        self.after: tuple[int, ...] = ()
+        """The forwards before it."""
         self.at_the_end: Callable[[], None] | None = None
 
     def watch(self, nodes: Iterable[Any], makers: Makers) -> None:
@@ -173,6 +212,8 @@ class Run:
         for state in self._states.values():
             if state.opened:
                 self._turn(state, None, None, status)
+        if status == RETURNED:
+            self._calls.learn(self.after, self.begun)
 
     def _at(self, maker: Maker | None, gradients: Any) -> None:
         """Before a node that `maker` has made."""
@@ -187,6 +228,7 @@ class Run:
         try:  # a neighbour's, as most are
             opened[-1] = self._pass_on(state.tape, opened[-1], maker[0], shape)
             makers[-1] = maker
+            self.begun.append((maker[0], len(opened) - 1))
         except Exception as error:
             self._calls.failed(error)
 
@@ -227,7 +269,9 @@ class Run:
             while makers[-1] is not maker:
                 makers.pop()
                 ending.append(opened.pop())
-            opened += self._cross(state.tape, ending, [scope for scope, _ in beginning], shape, status, self.spent)
+            scopes = [scope for scope, _ in beginning]
+            self.begun += zip(scopes, itertools.count(len(opened)))
+            opened += self._cross(state.tape, ending, scopes, shape, status, self.spent)
             makers += beginning
             self.spent = 0
         except Exception as error:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from gpuprof.record.tape import UNSAID
+from gpuprof.record.tape import NO, UNSAID, YES
 
 Maker: TypeAlias = tuple[int, Any]
 """One call of a module's forward: the scope of the backward it will have, and the call around it, or None.
@@ -15,6 +15,7 @@ Maker: TypeAlias = tuple[int, Any]
 It is known by its identity; a tuple, for one is made at each call.
 """
 _MOST = 1 << 16  # turns kept, two for each call: what was made before them is nobody's
+_MOST_OUTER = 256
 
 
 class Makers:
@@ -24,7 +25,7 @@ class Makers:
     the module took and gave: tensors or dicts of them, views, something changed in place.
     """
 
-    __slots__ = ("open", "said", "since", "whose")
+    __slots__ = ("open", "outer", "said", "since", "whose")
 
     def __init__(self) -> None:
         self.since: list[int] = [-1]
@@ -34,6 +35,8 @@ class Makers:
         """The innermost call now."""
         self.said = UNSAID
         """Whether the outermost one trains."""
+        self.outer: list[int] = []
+        """The scopes of the outermost calls since autograd's last run on this thread."""
 
     @property
     def any(self) -> bool:
@@ -45,10 +48,14 @@ class Makers:
         since, whose = self.since, self.whose
         return [whose[bisect_right(since, node._sequence_nr()) - 1] for node in nodes]
 
-    def tidy(self) -> None:
-        """Between outermost calls: forget the oldest, where there are many."""
+    def outermost(self, scope: int, trains: bool) -> None:
+        """An outermost call begins. The oldest are forgotten, where there are many."""
+        self.said = YES if trains else NO
+        self.outer.append(scope)
         if len(self.since) > _MOST:
             del self.since[1 : _MOST // 2], self.whose[1 : _MOST // 2]
+        if len(self.outer) > _MOST_OUTER:
+            del self.outer[: _MOST_OUTER // 2]
 
 
 class Here(threading.local):

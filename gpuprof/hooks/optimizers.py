@@ -51,6 +51,9 @@ class Updates:
             _, scope = self._look_at(optimizer)
         if scope == _OTHERS:
             return None
+        if len(args) == 1 and not kwargs:
+            self._begin(optimizer, scope)
+            return None
         closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)
         if closure is None:
             self._begin(optimizer, scope)

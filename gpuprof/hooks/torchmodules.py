@@ -19,7 +19,7 @@ from gpuprof.hooks.modules import attribute_of, device_of, devices_of, is_module
 from gpuprof.hooks.optimizers import Updates
 from gpuprof.hooks.standin import StandIn
 from gpuprof.record.log import CallLog
-from gpuprof.record.tape import NO, RAISED, RETURNED, UNSAID, YES
+from gpuprof.record.tape import RAISED, RETURNED, UNSAID
 from gpuprof.record.taped import shape_in
 
 _STOPPED = "_StopRecomputationError"
@@ -54,8 +54,7 @@ class TimedForward(TimedMethod):
                 makers = mine if get_ident() == thread else of_thread()
                 since, whose, above = makers.since, makers.whose, makers.open
                 if above is None:
-                    makers.said = YES if module.training else NO
-                    makers.tidy()
+                    makers.outermost(backward, module.training)
                 maker = makers.open = (backward, above)
                 since.append(number())
                 whose.append(maker)

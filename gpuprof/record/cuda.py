@@ -319,7 +319,8 @@ class TorchClock(_EventClock[Any]):
         self.placed = Placed()
         binding: Any = torch._C  # what torch.cuda's functions ask, without the objects that they make each time
         self._device_now, self._stream_now = binding._cuda_getDevice, binding._cuda_getCurrentRawStream
-        self._record_on = binding._CudaEventBase.record
+        event = binding._CudaEventBase
+        self._record_on, self._asked, self._between = event.record, event.query, event.elapsed_time
         self._streams: dict[tuple[int, int], Any] = {}
 
     def _here(self) -> tuple[int, Any]:
@@ -345,10 +346,10 @@ class TorchClock(_EventClock[Any]):
         self._record_on(event, stream)
 
     def _done(self, event: Any) -> bool:
-        return bool(event.query())
+        return bool(self._asked(event))
 
     def _elapsed_ms(self, start: Any, stop: Any) -> float:
-        return float(start.elapsed_time(stop))
+        return float(self._between(start, stop))
 
     def _synchronize(self, device: int) -> None:
         self._cuda.synchronize(device)

@@ -36,6 +36,14 @@ class Ranges:
 
         return ranged
 
+    def opener(self, name: str) -> Callable[[], Any]:
+        """What begins a range on the calling thread."""
+        return self._push(name)
+
+    def close(self) -> None:
+        """End the calling thread's innermost range."""
+        self._pop()
+
     @contextmanager
     def range(self, name: str) -> Iterator[None]:
         """A range around what is inside."""

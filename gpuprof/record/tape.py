@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuprof.record.clocks import Ints
 
-RETURNED, RAISED = 0, 1
+RETURNED, RAISED, NOTED = 0, 1, 2  # the last: it was not followed, only known to come
 UNSAID, NO, YES = -1, 0, 1  # what a call said about `train=`
 NO_MARK, FAILED = -2, -1
 TOGETHER_NS = 2_500  # boundaries this near share a mark: no library launches anything in less

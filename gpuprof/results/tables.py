@@ -15,7 +15,7 @@ from gpuprof.judge.stats import median_interval
 from gpuprof.record.calls import Calls
 from gpuprof.record.clocks import MISSING, Ints
 from gpuprof.record.schedule import Mode
-from gpuprof.record.tape import RAISED
+from gpuprof.record.tape import NOTED, RAISED
 from gpuprof.results.kerneltable import KernelFigures, kernel_figures
 from gpuprof.results.seen import Seen
 
@@ -120,11 +120,11 @@ def call_table(calls: Calls, account: Account) -> Any:
             "stream": calls["stream"],
             "shape": [calls.shapes[shape] if shape >= 0 else () for shape in calls["shape"]],
             "host_start_us": (calls["host_start"] - calls.host_window[0]) * 1e-3,
-            "host_us": (calls["host_end"] - calls["host_start"]) * 1e-3,
+            "host_us": np.where(calls["status"] == NOTED, math.nan, (calls["host_end"] - calls["host_start"]) * 1e-3),
             "start_us": (start - calls.window[0]) * 1e-3 if calls.on_device else absent,
             "span_us": (end - start) * 1e-3 if calls.on_device else absent,
             "own_us": own * 1e-3,
-            "status": np.where(calls["status"] == RAISED, "raised", "returned"),
+            "status": np.array(["returned", "raised", "noted"], dtype=object)[calls["status"]],
             "mode": calls["mode"],
         }
     )
@@ -152,6 +152,7 @@ class _Timed(NamedTuple):
 
 def _called(calls: Calls, account: Account, chosen: Ints, host_mode: int | None, marked_mode: int) -> _Timed:
     rest = chosen[1:] if len(chosen) > 1 else chosen
+    rest = rest[calls["status"][rest] != NOTED]
     returned = rest[calls["status"][rest] != RAISED]
     rest = returned if len(returned) else rest  # how long a call takes is not told by one that was broken off
     own, modes = account.call_own_ns, calls["mode"]

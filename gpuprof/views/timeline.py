@@ -46,7 +46,7 @@ def lanes(calls: Any, kernels: Any, step: int, *, clock: str, small_print: Seque
     dozen a phase; the phases stand above. What lies between bars is outside the layers; in the kernels' lane the GPU
     is idle there. Where the device is far behind the host its lanes are drawn earlier by what their names say.
     """
-    chosen = calls[calls["step"] == step]
+    chosen = calls[(calls["step"] == step) & calls["host_us"].notna()]  # of others it is only known that they came
     tracks = _tracks(chosen, kernels[kernels["step"] == step], clock)
     extent = max(1e-3, *((track.starts + track.lengths).max() for track in tracks))
     size, unit = unit_for([extent * 1e-6])

@@ -50,6 +50,7 @@ def chrome_trace(
     begin, end and number of steps that are not in `calls`.
     """
     lanes: dict[tuple[int, int, str], list[_Slice]] = {}
+    calls = calls[calls["host_us"].notna()]  # of others it is only known that they came
     for call in calls.itertuples():
         args = {
             "call": int(call.call),

@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -684,7 +685,6 @@ def test_graphs_afterwards_have_no_hooks(clock: FakeClock) -> None:
         step()
         log = weakref.ref(run._log)
     del run
-    gpuprof.latest.keep(None)  # the last profile
     gc.collect()
     assert log() is None, "the graph holds the log"
 
@@ -976,6 +976,27 @@ def test_a_layer_may_use_a_module_that_is_profiled_too(clock: FakeClock) -> None
     assert tree(profile) == ["L.forward", "  L/Spent0.forward", "L.backward", "  L/Spent0.backward"]
 
 
+def test_nvtx_ranges_lie_around_backwards_and_updates_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    domain = SimpleNamespace(
+        get_event_attributes=lambda message: message, push_range=said.append, pop_range=lambda: said.append("")
+    )
+    nvtx = ModuleType("nvtx")
+    nvtx.get_domain = lambda name: domain  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "nvtx", nvtx)
+    device = FakeClock(device=True)
+    net = chain(device, "a", "b")
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    with LayerTime((net,), device, blocks=[Block(Mode.PLAIN, 1 << 62, 1e9)], nvtx=True):
+        for _ in range(2):
+            train(net)()
+            sgd.step()
+    assert said[: len(said) // 2] == said[len(said) // 2 :] == [
+        "Net/forward", "a/forward", "", "b/forward", "", "",
+        "Net/backward", "b/backward", "", "a/backward", "", "", "SGD/update", "",
+    ]  # fmt: skip
+
+
 def test_on_a_processor_the_host_clock_is_taken_and_said() -> None:
     net = nn.Linear(3, 3)
     with gpuprof.layertime(net) as run:
@@ -1029,6 +1050,53 @@ def test_marks_are_taken_where_another_module_begins_and_nowhere_else(device: Fa
     assert spans.iloc[-1] == pytest.approx(2000)
 
 
+def test_what_is_counted_in_plain_steps_is_what_comes_after_the_same_forwards(device: FakeClock) -> None:
+    """A GAN has two backwards a step, after different forwards."""
+    g, d = chain(device, "a"), chain(device, "a", "b")
+
+    def steps(number: int) -> None:
+        for _ in range(number):
+            fake = g(ones())
+            (d(ones()) + d(fake.detach())).sum().backward()
+            d(fake).sum().backward()
+            device.spend(1e-3)
+
+    blocks = [Block(Mode.EVENTS, 3, 1e9), Block(Mode.PLAIN, 1 << 62, 1e9)]
+    with LayerTime((g, d), device, blocks=blocks) as run:
+        steps(6)
+    calls = run.profile.calls
+    backward = calls["phase"] == "backward"
+    followed = calls.loc[backward & (calls["status"] == "returned"), "path"].to_list()
+    noted = calls.loc[backward & (calls["status"] == "noted"), "path"].to_list()
+    assert followed == noted
+    assert noted[:9] == 2 * ["Net#2", "Net#2.b", "Net#2.a"] + ["Net#2", "Net#2.b", "Net#2.a"]
+    assert run.profile["Net.a", "backward"].calls == 6
+
+
+def test_a_backward_after_forwards_never_seen_is_followed_in_a_plain_step_too(device: FakeClock) -> None:
+    net = chain(device, "a", "b")
+    blocks = [Block(Mode.EVENTS, 2, 1e9), Block(Mode.PLAIN, 1 << 62, 1e9)]
+    with LayerTime((net,), device, blocks=blocks) as run:
+        train(net, 4)()
+        (net(ones()) + net(ones())).sum().backward()
+    calls = run.profile.calls
+    assert calls.loc[calls["phase"] == "backward", "status"].to_list() == 6 * ["returned"] + 6 * ["noted"] + 6 * [
+        "returned"
+    ]
+
+
+def test_calls_that_were_not_followed_are_drawn_nowhere(device: FakeClock, tmp_path: Path) -> None:
+    net = chain(device, "a")
+    blocks = [Block(Mode.EVENTS, 2, 1e9), Block(Mode.PLAIN, 1 << 62, 1e9)]
+    with LayerTime((net,), device, blocks=blocks) as run:
+        train(net, 5)()
+    trace = run.profile.to_trace(tmp_path / "trace.json").read_text()
+    assert trace.count('"a.forward"') > trace.count('"a.backward"') > 0
+    assert "NaN" not in trace
+    assert run.profile.timeline(4)
+    assert Profile.load(run.profile.save(tmp_path / "p.json")).calls.equals(run.profile.calls)
+
+
 def test_plain_steps_count_their_calls_without_a_mark(device: FakeClock) -> None:
     net = chain(device, "a", "b")
     with LayerTime((net,), device, blocks=[Block(Mode.EVENTS, 4, 1e9), Block(Mode.PLAIN, 1 << 62, 1e9)]) as run:
@@ -1039,7 +1107,12 @@ def test_plain_steps_count_their_calls_without_a_mark(device: FakeClock) -> None
             train(net)()
         assert len(device._marks) - marks == 4  # one where a step begins
     profile = run.profile
-    assert profile["b", "backward"].calls == 8
-    assert profile["b", "backward"].host_us == pytest.approx(10)
+    assert profile["b", "backward"].calls == profile["b", "forward"].calls == 8
+    assert profile["b", "backward"].host_us == pytest.approx(10)  # of steps with events: others are not followed
+    noted = profile.calls[profile.calls["status"] == "noted"]
+    assert list(noted["path"]) == ["Net", "b", "a"] * 4
+    assert set(noted["phase"]) == {"backward"}
+    assert noted["host_us"].isna().all()
+    assert tree(profile)[-3:] == ["Net.backward", "  b.backward", "  a.backward"]
     assert times(profile)["b.backward"] == pytest.approx(16, rel=0.05)
     assert profile.closure < 0.02
