@@ -307,6 +307,7 @@ def test_cupy_layers_and_modules_in_one_cell() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:The AccumulateGrad node's stream")  # of capturing, before any profile
 def test_a_module_as_a_cuda_graph_is_one_row() -> None:
     net = Net(
         lambda net, x: net.last(net.block(x)),
