@@ -8,6 +8,7 @@ from typing import Any
 from cnn import storage
 from cnn.batches import Change
 from cnn.checks import generator, shown
+from cnn.classes import classes_of, misfit, truth_of
 from cnn.history import History
 from cnn.inputs import check_lengths, pieces, placed_pair
 from cnn.layerlist import LayerList
@@ -171,11 +172,11 @@ class LayerManager(LayerList):
         elif x is None:
             raise ValueError("predict got y without x: the targets of which images? give both or none")
         proba = self.predict_proba(x)
-        classes = _classes(proba)
+        classes = classes_of(proba)
         if y is not None:
             y = put(found(y), self.mode)
             check_lengths("x", proba, "y", y)
-            truth = _truth(y, proba.shape[1])
+            truth = truth_of(y, proba.shape[1])
             print(f"correct: {to_cpu(truth[:16])}")
         print(f"predict: {to_cpu(classes[:16])}")
         if y is not None:
@@ -256,7 +257,7 @@ class LayerManager(LayerList):
             if isinstance(layer, Output) != (i == len(self) - 1):
                 raise ValueError(f"expected one Output layer, the last; {layer.name} is number {i + 1} of {len(self)}")
         if t.shape[1:] != layer.O_shape:
-            raise ValueError(_misfit(layer, t))
+            raise ValueError(misfit(layer, t))
         return layer
 
     def _through(self, x: Array, train: bool) -> Array:
@@ -268,30 +269,3 @@ class LayerManager(LayerList):
     def _piece(self) -> int:
         """How many images of an evaluation fit into `PIECE` bytes: each layer keeps its arrays until the next."""
         return max(1, PIECE // (self.dtype.itemsize * sum(layer.kept() for layer in self.layers)))
-
-
-def _classes(y: Array) -> Array:
-    """Class numbers (N,) from outputs or one-hot targets (N, n); with n = 1 yes or no."""
-    return (y[:, 0] > 0.5).astype("int64") if y.shape[1:] == (1,) else y.argmax(axis=1)
-
-
-def _truth(y: Array, n: int) -> Array:
-    """The class numbers (N,) that targets `y` mean for a model of `n` outputs; ValueError if they mean none."""
-    if y.shape[1:] in ((), (1,)):
-        numbers = y.reshape(len(y), 1)
-        return _classes(numbers) if n == 1 else numbers[:, 0].astype("int64")
-    if y.shape[1:] != (n,):
-        raise ValueError(
-            f"y has shape {y.shape}; expected class numbers (N,) or, for the model's {n} outputs, one-hot (N, {n})"
-        )
-    return _classes(y)
-
-
-def _misfit(output: Layer, t: Array) -> str:
-    """What to do about targets that have another shape than `output` gives."""
-    if t.ndim == 2:
-        return (
-            f"{output.name} gives {output.n} numbers an image, the targets have {t.shape[1]}: "
-            f"make the layer with n={t.shape[1]}, or encode the labels for {output.n} classes"
-        )
-    return f"{output.name} gives {output.n} numbers an image; expected targets (N, {output.n}), got {t.shape}"

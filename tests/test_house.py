@@ -144,7 +144,7 @@ CNN = [
     ["layers.activation", "layers.flatten", "layers.norm"],
     ["layers.output"],
     ["kinds"],
-    ["layerlist", "augment", "inputs", "history", "progress", "stepping", "summary"],
+    ["layerlist", "augment", "inputs", "classes", "history", "progress", "stepping", "summary"],
     ["batches"],
     ["training"],
     ["storage"],

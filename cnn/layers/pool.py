@@ -167,7 +167,8 @@ def first_largest(places: Array, y: Array) -> Array:
     """
     less = places[:, :-1] < y[:, None]
     for k in range(1, less.shape[1]):
-        less[:, k] &= less[:, k - 1]
+        this = less[:, k]  # a view: CuPy's less[:, k] &= would write it back once more
+        this &= less[:, k - 1]
     return less.sum(axis=1, dtype=np.min_scalar_type(places.shape[1]))  # bytes, as a rule
 
 

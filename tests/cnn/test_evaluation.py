@@ -138,3 +138,14 @@ def test_pairs_of_data_and_targets_are_answered_with_the_right_pairs(sample, mod
     numbers = tuple((x[:9], np.arange(9)) for x, _ in sample)
     with pytest.raises(ValueError, match=r"x_test has shape \(9,\); .*the model takes \(x_train, x_test\)"):
         LayerManager(*numbers, mode=mode)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(3, "3"), (-1, "-1"), (0.5, "0.5"), (float("nan"), "nan")])
+def test_class_numbers_that_are_none_are_refused(net, wrong, said):
+    lm = net()
+    numbers = to_cpu(lm.y_test).argmax(axis=1).astype("float64")
+    numbers[5] = wrong
+    if float(wrong).is_integer():
+        numbers = numbers.astype("int64")
+    with pytest.raises(ValueError, match=f"y holds {said} as a class number; expected whole numbers, 0 to 2, for"):
+        lm.predict(lm.x_test, numbers)
