@@ -40,7 +40,7 @@ from gpuprof.results.linetimes import Followed
 from gpuprof.results.profile import Profile
 from gpuprof.results.seen import Seen, Work
 
-_PLAIN = 4  # plain steps for a marked one, where a boundary costs more than a layer's: in PyTorch's backward
+_PLAIN = 6  # plain steps for a marked one, where a boundary costs more than a layer's: in PyTorch's backward
 _TYPES = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 _open: list[CallLog] = []

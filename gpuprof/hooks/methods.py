@@ -8,7 +8,7 @@ import inspect
 import itertools
 import operator
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, Self, TypeVar
 
 from gpuprof.hooks.modules import is_module, modules_in, of_torch
@@ -288,7 +288,9 @@ def _members(model: Any) -> list[tuple[str, Any]]:
 
 
 def _name(layer: Any, key: str) -> str:
-    name = getattr(layer, "name", None)
+    name = None
+    with suppress(Exception):  # an odd object's own trouble
+        name = layer.name
     return in_a_line(name if isinstance(name, str) and name else key) or type(layer).__name__
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -29,7 +31,7 @@ class Updates:
         self._cross = cross
         self._taken = set(taken)
         self._known: dict[int, tuple[Any, int]] = {}
-        self._open: dict[int, tuple[Tape, list[tuple[Any, Opened]]]] = {}
+        self._open: dict[int, tuple[Tape, list[_Step]]] = {}
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -43,7 +45,7 @@ class Updates:
             before.remove()
             after.remove()
             for tape, opened in self._open.values():  # PyTorch tells nobody of a step that raises
-                self._cross(tape, [call for _, call in reversed(opened)], (), status=RAISED)
+                self._cross(tape, [each.call for each in reversed(opened)], (), status=RAISED)
 
     def _before(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         its, scope = self._known.get(id(optimizer)) or self._look_at(optimizer)
@@ -66,10 +68,13 @@ class Updates:
     def _after(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         tape = self._log.here.tape
         opened = self._open.get(tape.number, (tape, []))[1]
-        if opened and opened[-1][0] is optimizer:
-            self._cross(tape, (opened.pop()[1],), ())
-        elif any(each is optimizer for each, _ in opened):  # inside another one, which raised
-            self._end(optimizer)
+        if opened and opened[-1].optimizer is optimizer and not opened[-1].inside:
+            self._cross(tape, (opened.pop().call,), ())
+        elif each := _last_of(opened, optimizer):
+            if each.inside:
+                each.inside -= 1
+            else:  # another one inside it has raised
+                self._end(optimizer)
 
     def _outside(self, closure: Callable[..., Any], optimizer: Any, scope: int) -> Callable[..., Any]:
         def evaluated(*args: Any, **kwargs: Any) -> Any:
@@ -83,16 +88,19 @@ class Updates:
     def _begin(self, optimizer: Any, scope: int) -> None:
         tape = self._log.here.tape
         opened = self._open.setdefault(tape.number, (tape, []))[1]
-        if opened:
+        if each := _last_of(opened, optimizer):
+            if _steps(optimizer) > 1:  # a class's step that calls that of the class above, of which we are told, too
+                each.inside += 1
+                return
             self._end(optimizer, RAISED)  # the step before, of which nobody was told that it raised
-        opened.append((optimizer, self._cross(tape, (), (scope,))[0]))
+        opened.append(_Step(optimizer, self._cross(tape, (), (scope,))[0]))
 
     def _end(self, optimizer: Any, status: int = RETURNED) -> None:
         tape = self._log.here.tape
         opened = self._open.get(tape.number, (tape, []))[1]
-        while any(each is optimizer for each, _ in opened):
-            ended, call = opened.pop()
-            self._cross(tape, (call,), (), status=status if ended is optimizer else RAISED)
+        while _last_of(opened, optimizer):
+            ended = opened.pop()
+            self._cross(tape, (ended.call,), (), status=status if ended.optimizer is optimizer else RAISED)
 
     def _look_at(self, optimizer: Any) -> tuple[Any, int]:
         """The optimizer, weakly, and the scope of its row; -1 for one of other parameters."""
@@ -106,3 +114,29 @@ class Updates:
         path = free_path(type(optimizer).__name__, self._taken)
         self._taken.add(path)
         return self._log.scope(path, "update")
+
+
+@dataclass
+class _Step:
+    """A step that has begun."""
+
+    optimizer: Any
+    call: Opened
+    inside: int = 0
+    """Steps of the same optimizer inside it."""
+
+
+def _last_of(opened: list[_Step], optimizer: Any) -> _Step | None:
+    return next((each for each in reversed(opened) if each.optimizer is optimizer), None)
+
+
+def _steps(optimizer: Any) -> int:
+    """How many steps of an optimizer are running on this thread: by the frames of what PyTorch puts around each."""
+    frames = 0
+    frame: Any = sys._getframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "wrapper" and code.co_filename.endswith("optimizer.py"):
+            frames += frame.f_locals.get("self") is optimizer
+        frame = frame.f_back
+    return frames

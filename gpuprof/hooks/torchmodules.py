@@ -30,7 +30,7 @@ class TimedForward(TimedMethod):
     """A module's forward that logs its calls, and whose nodes in autograd's graph are known for its backward.
 
     A call while autograd runs is of phase "recompute": checkpoints, and functions whose backward calls modules. Code
-    that torch.compile compiles has the forward itself.
+    that torch.compile compiles or TorchScript traces has the forward itself.
     """
 
     again: int
@@ -45,6 +45,7 @@ class TimedForward(TimedMethod):
         log, attribute, its = calls.log, attribute_of(module), list[TimedForward]()
         method, backward = getattr(module, attribute), log.scope(path, "backward")
         number, compiling = torch.autograd._get_sequence_nr, torch.compiler.is_dynamo_compiling
+        tracing = torch._C._get_tracing_state
         run, of_thread, mine, thread = torch._C._current_graph_task_id, calls.here, calls.here(), get_ident()
 
         def around(taped: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,6 +55,8 @@ class TimedForward(TimedMethod):
                 makers = mine if get_ident() == thread else of_thread()
                 since, whose, above = makers.since, makers.whose, makers.open
                 if above is None:
+                    if tracing() is not None:  # TorchScript would note the names of our variables
+                        return method(*args, **kwargs)
                     makers.outermost(backward, module.training)
                 maker = makers.open = (backward, above)
                 since.append(number())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from array import array
 from contextlib import ExitStack
 from time import perf_counter_ns
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,7 @@ class Inspection:
 
 
 class Inspector:
-    """Watches a block of steps; memory on the thread that began it."""
+    """Watches a block of steps; memory on the thread that began it, and where autograd runs."""
 
     def __init__(self, inspection: Inspection, block: int) -> None:
         self._into = inspection
@@ -52,17 +54,19 @@ class Inspector:
         except (NoRecordsError, RuntimeError) as error:
             inspection.why = str(error)
         self._log: MemoryLog = self._memory.enter_context(following())
-        self._depths: dict[int, int] = {}
+        self._depths: dict[int, tuple[int, int]] = {}
 
     def entered(self, call: int) -> None:
         """A call begins."""
-        if threading.get_ident() == self._thread:
-            self._depths[call] = self._log.enter()
+        thread = threading.get_ident()
+        if thread == self._thread or _runs_autograd():
+            # CuPy's hooks are a thread's: one that is not ours may end with one on it
+            self._depths[call] = thread, self._log.enter(pool=thread == self._thread)
 
     def left(self, call: int) -> None:
         """It ends."""
-        depth = self._depths.pop(call, None)
-        if depth is not None:
+        thread, depth = self._depths.pop(call, (-1, -1))
+        if thread == threading.get_ident():
             row = self._log.leave(depth)
             peak = -1 if row.peak is None else row.peak
             self._into.memory.extend((call, row.allocated, row.allocations, peak, row.retained, row.grown, row.grows))
@@ -79,3 +83,9 @@ class Inspector:
             self._into.waits += [wait for wait in watch.waits if wait.start_ns <= self._stopped]
             if self._into.with_launches:
                 self._into.launches[self._block] = watch.launches
+
+
+def _runs_autograd() -> bool:
+    """Whether this thread is in a backward of PyTorch's: what begins there ends there, before another step begins."""
+    binding: Any = getattr(sys.modules.get("torch"), "_C", None)
+    return hasattr(binding, "_current_graph_task_id") and binding._current_graph_task_id() >= 0

@@ -444,7 +444,8 @@ class CallLog:
         columns, lost = finished(tapes, self._turns, marks, self._on_device)
         ends = marks.times(np.array(window, dtype=np.int64))
         met = marks.times(np.array([mark for _, mark in bearings], dtype=np.int64))
-        close = ends[1] if ends[1] != MISSING else columns["end"].max(initial=ends[0])
+        # what was on another stream than the last mark's may have ended after it; MISSING is before all times
+        close = max(int(ends[1]), int(columns["end"].max(initial=ends[0])))
         return Calls(
             columns=columns,
             scopes=tuple(self.scopes),

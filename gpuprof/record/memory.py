@@ -64,10 +64,10 @@ class MemoryLog:
     def __init__(self) -> None:
         self._here = _Here()
 
-    def enter(self) -> int:
-        """Begin a call; the number of those open around it on this thread."""
+    def enter(self, pool: bool = True) -> int:
+        """Begin a call; the number of those open around it on this thread. Without `pool` CuPy's is left alone."""
         here = self._here
-        if not here.open:
+        if pool and not here.open:
             here.watch()
         in_use = here.pool.used_bytes() if here.pool else 0
         here.open.append(_Open(in_use, in_use, _torch_counters()))

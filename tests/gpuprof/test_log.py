@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from gpuprof.judge.account import account
 from gpuprof.record.clocks import MISSING, HostClock
 from gpuprof.record.log import CallLog
 from gpuprof.record.tape import RAISED, RETURNED, YES
@@ -54,6 +55,28 @@ def test_nothing_waits_between_opening_and_closing() -> None:
         for _ in range(10):
             log.leave(log.enter(log.scope("A", "forward")))
         assert clock.waits == before
+
+
+class TwoStreams(FakeClock):
+    """Its own marks are on a stream that has nothing to do; those of calls are behind the work."""
+
+    def mark(self, place: object = None) -> int:
+        if place is not None:
+            return super().mark(place)
+        free, self._free = self._free, 0
+        number = super().mark()
+        self._free = max(free, self._free)
+        return number
+
+
+def test_what_is_done_after_the_last_mark_on_another_stream_is_in_the_window() -> None:
+    clock = TwoStreams(device=True)
+    with CallLog(clock) as log:
+        call = log.enter(log.scope("A", "forward"))
+        clock.launch(5e-3)
+        log.leave(call)
+    assert log.calls.window[1] == log.calls["end"][0] == log.calls.window[0] + 5_000_000
+    assert account(log.calls).closure(log.calls) == 0
 
 
 def test_work_queued_before_the_log_is_not_billed_to_it() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gpuprof.record.inspect import Inspection, Inspector
 from gpuprof.record.memory import MemoryRow, following, watched
 
 
@@ -249,6 +250,36 @@ def test_a_peak_of_pytorchs_that_an_earlier_one_hides_is_not_told(torch) -> None
         log.enter()
         torch.allocate(512)
         assert log.leave().peak is None
+
+
+def on_a_thread(work: Any) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_on_autograds_own_thread_a_call_is_watched_and_on_others_it_is_not(bare, torch, pool, runs: bool) -> None:
+    """CuPy's pool has no hook there."""
+    torch.autograd = SimpleNamespace(profiler=SimpleNamespace())
+    torch._C = SimpleNamespace(_current_graph_task_id=lambda: 7 if runs else -1)
+    inspection = Inspection(frozenset(), launches=False)
+    inspector = Inspector(inspection, 0)
+
+    def backward() -> None:
+        inspector.entered(3)
+        torch.allocate(700)
+        assert not pool.hooks()
+        inspector.left(3)
+
+    on_a_thread(backward)
+    inspector.entered(4)
+    on_a_thread(lambda: inspector.left(4))  # ended by another thread than the one that began it
+    inspector.stop()
+    inspector.finish()
+    rows = inspection.columns()
+    assert rows["call"].tolist() == ([3] if runs else [])
+    assert rows["allocated"].tolist() == ([700] if runs else [])
 
 
 def test_where_pytorch_allocates_nothing_its_peak_is_none_at_all(torch) -> None:

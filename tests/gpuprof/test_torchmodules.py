@@ -794,6 +794,13 @@ def test_code_that_is_compiled_has_the_modules_as_they_are(clock: FakeClock) -> 
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_trace_has_the_modules_as_they_are(clock: FakeClock) -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(inplace=True))
+    profile = profiled(lambda: torch.jit.trace(net, ones())(ones()), net, clock=clock)
+    assert tree(profile) == ["Sequential.forward", "  0.forward", "  1.forward"]  # as it compares, untraced
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_scripted_module_is_one_row(clock: FakeClock) -> None:
     net = nn.Sequential(torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.ReLU())), nn.Linear(3, 3))
     profile = profiled(train(net), net, clock=clock)
@@ -873,6 +880,32 @@ def test_what_a_closure_does_is_no_part_of_the_update(clock: FakeClock) -> None:
     assert times(profile) == {"a.forward": often, "a.backward": 2 * often}
     by_name = profiled(lambda: torch.optim.SGD(net.parameters(), lr=0.1).step(closure=closure), net, clock=clock)
     assert tree(by_name)[-1] == "SGD.update"
+
+
+def test_a_step_that_calls_that_of_the_class_above_is_one_update(clock: FakeClock) -> None:
+    net = chain(clock, "a", "b")
+
+    class Twice(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            clock.spend(1e-3)
+            found = super().step(closure)
+            clock.spend(1e-3)
+            return found
+
+    twice, other = Twice([net.a.weight], lr=0.1), torch.optim.SGD([net.b.weight], lr=0.1)
+
+    def loss() -> Any:
+        found = net(ones()).sum()
+        found.backward()
+        return found
+
+    profile = profiled(
+        lambda: [other.step(), twice.step(), twice.step(loss), twice.step(closure=loss)], net, clock=clock
+    )
+    updates = [line for line in tree(profile) if "update" in line]
+    assert updates == ["SGD.update", *["Twice.update"] * 3]
+    assert times(profile)["Twice.update"] == 2 + 1 + 1  # what comes before a closure is outside
+    assert profile.warnings == []
 
 
 def test_an_update_that_raises_ends_at_the_latest_with_the_profile(clock: FakeClock) -> None:

@@ -213,7 +213,6 @@ def test_what_a_checkpoint_computes_again_is_told_apart(reentrant: bool) -> None
 
 
 @pytest.mark.gpu
-@pytest.mark.xfail(reason="the rows miss the wall clock by 13-16 % there: a gap of the accounting, not understood yet")
 def test_on_another_stream() -> None:
     net, stream = nested(), torch.cuda.Stream()
 
@@ -393,7 +392,6 @@ def test_mixed_precision_with_a_scaler() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.xfail(reason="what a backward allocates is in no row: it is on a thread of autograd's")
 def test_waits_and_memory_of_modules_are_watched() -> None:
     class Waits(nn.Module):
         def forward(self, x: Any) -> Any:
