@@ -60,7 +60,7 @@ def compare(first: Any, second: Any, step: Callable[[Any], Any] | None = None, *
     in a batch. `quantity` "host" or "device" compares that alone.
 
     **Two models and a `step`** that trains the one it is given, with the same data for both (options: steps, check,
-    copies, clock): 32 rounds, each with fresh deep copies of both and blocks of their steps as ABBA or BAAB. Each
+    copies, clock): 48 rounds, each with fresh deep copies of both and blocks of their steps as ABBA or BAAB. Each
     (layer, phase) and the whole step is real, noise or unclear, with intervals that hold for all at once. `steps` of
     each model, by default as many as fill some 10 s, 500 at most; `check=True` compares outputs and gradients of one
     step first. The models stay as they are; with `copies=False`, or where copies cannot be had, they are trained

@@ -23,7 +23,7 @@ from gpuprof.results.taketurns import Taken, compare_turns
 
 Step = Callable[[Any], Any]
 
-_ROUNDS = 32
+ROUNDS = 48
 _SECONDS = 10.0  # of steps, where their number is not given
 _STEPS = (96, 500)
 _WARM, _RECORDED, _WATCHED = 3, 6, 3
@@ -96,8 +96,8 @@ def _in_turns(pair: _Pair, step: Step, steps: int | None, clock: Clock | None) -
     """All rounds; Ctrl-C ends it with those there are, but not before the first."""
     random, about = np.random.default_rng(_SEED), machine()
     taken = Taken()
-    for number, order in enumerate(orders(_ROUNDS, random)):
-        last = number == _ROUNDS - 1
+    for number, order in enumerate(orders(ROUNDS, random)):
+        last = number == ROUNDS - 1
         try:
             members = [
                 _Member(LayerTime((model,), clock, blocks=(), about=None if last else about), model, step)
@@ -120,7 +120,7 @@ def _round(members: Sequence[_Member], order: str, steps: int | None, last: bool
         pace = max(member.pace() for member in members)
         wanted = steps or int(np.clip(_SECONDS / (2 * pace), *_STEPS))
         for letter in order:
-            members["AB".index(letter)].block(max(_WARM, -(-wanted // (2 * _ROUNDS))))
+            members["AB".index(letter)].block(max(_WARM, -(-wanted // (2 * ROUNDS))))
         for member in members if last else ():
             member.look()
 

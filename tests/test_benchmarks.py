@@ -13,12 +13,30 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import benchmarks.__main__ as front
 from benchmarks import layers
-from benchmarks.layers import busy, graphs, kept, launches, line, many, overhead, peers, spins, torchnets, turns, waits
+from benchmarks.layers import (
+    busy,
+    compare,
+    drawn,
+    graphs,
+    kept,
+    launches,
+    line,
+    many,
+    overhead,
+    peers,
+    spins,
+    torchnets,
+    turns,
+    waits,
+)
 from benchmarks.layers.lab import FakeLab, in_threads
+from gpuprof import modelpair
 from gpuprof.hooks.methods import find_layers
 from gpuprof.profiling import LayerTime
 from gpuprof.record.schedule import Block, Mode
 from gpuprof.record.waits import WaitLine
+from gpuprof.results.profile import Profile
+from gpuprof.results.profilecomparison import ProfileComparison
 from gpuprof.testing import FakeClock
 from tests.gpuprof.fakecapturer import LAUNCH, FakeCapturer
 from tests.gpuprof.fakecapturer import Net as CapturedNet
@@ -307,6 +325,60 @@ def test_a_step_as_a_graph_is_held_against_one_by_hand() -> None:
     }
 
 
+# Comparisons
+
+
+@pytest.fixture
+def here(folder, monkeypatch) -> Path:
+    """Processes are calls, and results are kept in this folder."""
+
+    def taken(what: str, mode: str, changed: bool, steps: int) -> Any:
+        if what == "profile":
+            return compare.profiled(mode, changed, steps)
+        xp = compare.module(mode)
+        return compare.compare(compare.net(False, xp), compare.net(changed, xp), compare.step, steps=steps)
+
+    monkeypatch.setattr(compare, "FOLDER", folder)
+    monkeypatch.setattr(compare, "_taken", taken)
+    monkeypatch.setattr(modelpair, "ROUNDS", 16)
+    monkeypatch.setattr(compare, "BY", 3.0)
+    return folder
+
+
+def test_the_same_net_is_compared_with_itself_and_with_a_slower_one(here) -> None:
+    found = compare.measure("cpu", 2, 1, (1, 1), steps=20, draw=(0, 0))
+    profiles, turned = found["counted"]["profiles"], found["counted"]["turns"]
+    assert (profiles["same"], profiles["changed"], profiles["how"]) == (2, 1, ["repeats"])
+    assert (turned["same"], turned["changed"], turned["how"]) == (1, 1, ["turns"])
+    assert turned["found"] == 1
+    assert len(reached(found)) == 4
+
+
+def test_what_there_is_no_time_for_is_done_the_next_time(here) -> None:
+    first = compare.measure("cpu", 1, 0, (0, 0), steps=20, limit=0, draw=(0, 0))
+    assert reached(first)["profiles of separate processes, cpu: the same net, called different"] == "?"
+    compare.measure("cpu", 1, 0, (0, 0), steps=20, draw=(0, 0))
+    again = compare.measure("cpu", 1, 0, (0, 0), steps=20, limit=0, draw=(0, 0))
+    assert again["counted"]["profiles"]["same"] == 1
+    assert len((here / "compare.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_process_saves_a_profile_or_a_comparison(here, tmp_path, monkeypatch) -> None:
+    compare.child("profile", "cpu", False, 20, str(tmp_path / "p.json"))
+    assert len(Profile.load(tmp_path / "p.json").account.step_mode) == 22
+    compare.child("turns", "cpu", True, 20, str(tmp_path / "c.json"))
+    assert ProfileComparison.load(tmp_path / "c.json").how == "turns"
+
+
+def test_drawn_runs_are_counted() -> None:
+    found = drawn.simulated(2, 2, (8,))
+    assert {each["way"]: each["same"] for each in found} == {"controls": 2, "repeats": 2, "turns": 2}
+    assert all(each["called different"] == 0 for each in found)
+    assert len(drawn.claims(found)) == 6
+    steady = drawn.Noise((0.001, 0.001), 0, 0, 0, 0, 0)
+    assert drawn.counted("controls", drawn.by_controls, 8, 0, 3, steady)["found"] == 3
+
+
 # Turns
 
 
@@ -385,6 +457,6 @@ def test_a_part_apart_that_fails_or_hangs_is_said(monkeypatch, capsys) -> None:
 
 def test_every_part_is_a_module_that_measures() -> None:
     modules = {"overhead": overhead, "launches": launches, "spins": spins, "busy": busy, "many": many, "line": line}
-    modules |= {"waits": waits, "graphs": graphs, "torchnets": torchnets}
+    modules |= {"compare": compare, "waits": waits, "graphs": graphs, "torchnets": torchnets}
     assert set(modules) == set(layers.PARTS)
     assert all(callable(module.measure) for module in modules.values())

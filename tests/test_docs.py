@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gpuprof.judge import facts, findings
+from gpuprof import modelpair
+from gpuprof.judge import facts, findings, floors, simultaneous
 from gpuprof.record import tape, waits
-from gpuprof.results import tables
+from gpuprof.results import rowchange, tables
 from gpuprof.units import count
 from gpuprof.words import LAYERTIME
 
@@ -81,6 +82,12 @@ def test_the_options_of_layertime_are_those_there_are(page: Path) -> None:
         (100 * findings._NOTHING, "A gain below {} % is called next to nothing"),
         (100 * findings._WAITING, "waits take {} % of a step"),
         (100 * findings._UPDATE, "takes {} % of the host's time"),
+        (modelpair.ROUNDS, "{} rounds within one process"),
+        (floors.FEWEST_CONTROLS, "{} rows or more that are known to launch the very same kernels"),
+        (simultaneous.FEWEST, "The steps, {} or more a side"),
+        (simultaneous._BLOCKS, "in {} blocks"),
+        (100 * rowchange._WORTH[False], "or within {} %;"),
+        (100 * rowchange._WORTH[True], "of a step, {} %"),
     ],
 )
 def test_its_thresholds_are_those_of_the_code(value: float, sentence: str) -> None:

@@ -27,6 +27,7 @@ PARTS = {
     "waits": 30,
     "graphs": 60,
     "torchnets": 120,
+    "compare": 590,
 }
 """The parts in their order, and the seconds each may take."""
 

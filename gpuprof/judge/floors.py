@@ -14,6 +14,7 @@ from gpuprof.judge.simultaneous import CONFIDENCE, Estimates, Floats
 LEAST = {True: 0.005, False: 0.01}
 """On a device and on the host: as where two statements are compared."""
 FEWEST_CONTROLS = 6
+_NOISIER = 2  # times as noisy as the controls within its run, and a row is taken to be noisier between runs, too
 _TAILS = 5  # degrees of freedom: rows do not scatter alike, and not as the normal law says
 _DRAWS = 4000
 _SEED = 20_302
@@ -33,13 +34,13 @@ def held_to_controls(found: Estimates, controls: NDArray[np.bool_], least: float
     A control group stands for what two runs differ by besides the change (Campbell & Stanley, Experimental and
     Quasi-Experimental Designs, 1963, design 10). Its limit is Dwass's (Annals of Mathematical Statistics 28, 1957):
     what the largest distance of so many rows, in units of the one within which two thirds of the controls lie, does
-    not exceed 99 times in 100 where nothing changed, drawn from Student's t with 5 degrees of freedom. A row noisier
-    within its run than the controls are is taken to be so between runs. Limit and interval add as independent errors
-    do; the floor is what the limit adds.
+    not exceed 99 times in 100 where nothing changed, drawn from Student's t with 5 degrees of freedom. A row more than
+    twice as noisy within its run as the controls are is taken to be noisier between runs, too. Limit and interval add
+    as independent errors do; the floor is what the limit adds.
     """
     known = controls & ~np.isnan(found.value)
     usual = float(np.median(found.error[known]))
-    wider = np.maximum(1.0, found.error / usual) if usual > 0 else np.ones(len(found.value))
+    wider = np.maximum(1.0, found.error / usual / _NOISIER) if usual > 0 else np.ones(len(found.value))
     distance = np.abs(found.value - np.median(found.value[known])) / wider
     spread = math.sqrt(max(0.0, _two_thirds(distance[known]) ** 2 - usual**2))
     number = int(known.sum())

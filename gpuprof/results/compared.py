@@ -19,7 +19,7 @@ from gpuprof.results.profilecomparison import Agreement, ProfileComparison
 from gpuprof.results.sides import STEP, Side, Sides
 from gpuprof.units import digits, percent, several
 
-_REPEATS = 3
+_REPEATS, _STEPS_OF_EACH = 3, 4
 _IN_TURNS = "gpuprof.compare(model_a, model_b, step)"
 _THRICE = "gpuprof.compare([a1, a2, a3], [b1, b2, b3])"
 
@@ -30,6 +30,7 @@ def compare_profiles(old: Profiles, new: Profiles, names: tuple[str, str] = ("ol
     """New profiles against old ones. Raises ValueError where there is none on a side."""
     if not old or not new:
         raise ValueError(f"expected a profile or more on each side; got {len(old)} and {len(new)}")
+    old, new = _distinct(old), _distinct(new)
     sides = Sides.of(old[0], new[0])
     why, judged = _refusal(old, new), None
     if not why:
@@ -75,9 +76,18 @@ def comparison(
     )
 
 
+def _distinct(runs: Profiles) -> list[Measured]:
+    """Each run once, however often it was given or loaded: they lie at different times."""
+    return list({_when(each): each for each in runs}.values())
+
+
+def _when(run: Measured) -> tuple[int, ...]:
+    return (*run.log.host_window, *run.log.window)
+
+
 def _refusal(old: Profiles, new: Profiles) -> str:
     """Why no difference could be the code's, whatever the times."""
-    if any(a is b for a in old for b in new):
+    if any(a is b or (len(a.log) and _when(a) == _when(b)) for a in old for b in new):
         return "the same profile is on both sides"
     if failed := next((each.log.failure for each in (*old, *new) if each.log.failure), ""):
         return f"CUDA reported an error while one of them was measured ({failed})"
@@ -120,7 +130,7 @@ def _logs(run: Measured, rows: Sequence[Scope]) -> Floats:
     """Of the rows' and the step's seconds in one run; NaN for a row that it does not have."""
     times = step_times(run.account)
     there = [row for row in rows if row in times.rows]
-    seconds = dict(zip([*there, STEP], Side(run, times).middle(there).value, strict=True))
+    seconds = dict(zip([*there, STEP], Side(run, times).middle(there, _STEPS_OF_EACH).value, strict=True))
     found = np.array([seconds.get(row, math.nan) for row in [*rows, STEP]])
     return np.log(np.where(found > 0, found, np.nan))
 
@@ -141,5 +151,7 @@ def _unsure(sides: Sides, old: Profiles, new: Profiles) -> str:
 
 def _next(sides: Sides) -> str:
     """What to type for a verdict."""
+    if min(len(side.times.times) for side in (sides.old, sides.new)) < FEWEST:
+        return f"more steps in the cell; or with both models at hand {_IN_TURNS}"
     records = "both with %%layertime --kernels; " if sides.on_device and not sides.recorded else ""
     return f"{records}with both models at hand {_IN_TURNS}; else three profiles a side, {_THRICE}"

@@ -141,6 +141,18 @@ def test_a_row_that_one_run_lacks_is_unclear() -> None:
 # No verdict
 
 
+def test_a_run_given_twice_is_one_run(tmp_path) -> None:
+    one, other = taken(1, device=False, kernels=None), taken(2, device=False, kernels=None)
+    again = Profile.load(one.save(tmp_path / "one.json"))
+    assert gpuprof.compare([one, one, again], [other, other, other]).why.startswith("one run a side")
+    assert one.compare(again).why == "the same profile is on both sides"
+
+
+def test_a_few_steps_are_enough_for_repeats() -> None:
+    runs = [[taken(s, "AB", device=False, kernels=None, steps=7) for s in seeds] for seeds in ((1, 2, 3), (4, 5, 6))]
+    assert gpuprof.compare(*runs).how == "repeats"
+
+
 def test_on_the_host_clock_one_run_a_side_has_figures_and_what_to_type() -> None:
     found = taken(2, device=False, kernels=None, fast=2.0).compare(taken(1, device=False, kernels=None))
     assert found.why == "one run a side, and on the host clock nothing tells which layers did not change"
@@ -167,6 +179,7 @@ def test_too_few_rows_with_the_same_kernels_are_counted() -> None:
 def test_too_few_steps_are_counted(steps: int, told: str) -> None:
     found = taken(2, device=False, kernels=None, steps=steps).compare(taken(1, device=False, kernels=None))
     assert found.why == f"only {told} could be compared, and it takes 16"
+    assert found.next.startswith("more steps in the cell; or ")
     str(found), found._repr_html_(), found.plot()
 
 

@@ -95,8 +95,8 @@ def test_kernels_and_their_number_are_compared_on_a_device() -> None:
 
 def test_a_block_warms_up_and_its_last_step_is_not_counted(clock) -> None:
     found = compared(Net(clock), Net(clock))
-    assert "32 rounds of 6 steps of fresh copies of both" in found.notes[0]
-    assert found["A", "forward"].old_steps == 192
+    assert "48 rounds of 6 steps of fresh copies of both" in found.notes[0]
+    assert found["A", "forward"].old_steps == 288
 
 
 def test_drift_is_in_neither(clock) -> None:
@@ -127,7 +127,7 @@ def test_the_models_stay_as_they_are(clock) -> None:
 def test_without_copies_the_models_themselves_are_trained_and_it_is_said(clock) -> None:
     first, second = Net(clock), Net(clock)
     found = compared(first, second, copies=False)
-    assert first.steps == second.steps > 192
+    assert first.steps == second.steps > 288
     assert "Each round is of the same two objects (none were asked for)" in found.warnings[0]
     assert found.notes[0].endswith("steps of both, as ABBA or BAAB")
 
@@ -254,7 +254,7 @@ def test_steps_of_several_parts_are_one(clock) -> None:
 
     found = gpuprof.compare(Net(clock), Net(clock), twice, clock=clock, steps=192)
     assert {row.verdict for row in found.rows} == {"noise"}
-    assert found["A", "forward"].old_steps == found["B", "update"].old_steps == 192
+    assert found["A", "forward"].old_steps == found["B", "update"].old_steps == 288
 
 
 def test_a_region_in_the_step_belongs_to_whose_step_it_is(clock) -> None:
@@ -267,7 +267,7 @@ def test_a_region_in_the_step_belongs_to_whose_step_it_is(clock) -> None:
     second.layers[0].host["forward"] = 4e-5
     found = gpuprof.compare(Net(clock), second, regional, clock=clock, steps=192)
     row = found["loss", "region"]
-    assert (row.old_steps, row.new_steps) == (192, 192)
+    assert (row.old_steps, row.new_steps) == (288, 288)
     assert row.verdict == "real" or clock.on_device  # there the device is busy, and the host's time is hidden
 
 
@@ -278,7 +278,7 @@ def test_a_number_of_steps_is_chosen_by_their_length() -> None:
         for layer in net.layers:
             layer.host = dict.fromkeys(layer.host, 2e-2)
     found = gpuprof.compare(first, second, step, clock=clock)
-    assert "32 rounds of 6 steps" in found.notes[0]
+    assert "48 rounds of 6 steps" in found.notes[0]
 
 
 def test_modes_are_those_of_the_passes() -> None:
