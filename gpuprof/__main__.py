@@ -30,6 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return _REFUSED
+    except Exception as error:  # else Python would exit with 1, which says that something became slower
+        what = "a file that was read is damaged, or this is a fault of gpuprof"
+        print(f"{what}: {type(error).__name__}: {error}", file=sys.stderr)
+        return _REFUSED
     return 0
 
 

@@ -88,22 +88,23 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         """Run the cell as ever, and show the time of each layer's forward, backward and update.
 
             %%layertime [-o] [-q] [-v NAME] [-w N] [-r N] [--kernels] [--lines METHOD] [--hot] [--graph]
-                        [--schedule SKIP,WARMUP,ACTIVE,REPEAT] [--vs BEFORE] MODEL[, MODEL]
+                        [--schedule SKIP,WARMUP,ACTIVE,REPEAT] [--nvtx] [--vs BEFORE] MODEL[, MODEL]
             STATEMENTS
 
             %layertime --lines CALL
 
         MODEL is an expression: an object with `layers`, a list of layers, a layer, a method (a.encode) or a function.
         The cell runs once and its value is its own; with -o it is the Profile. Once it has run for a second, a line
-        tells how many steps there have been, until it ends. -q shows nothing, -v stores the Profile
-        under NAME (so does gpuprof.last), -w runs the cell N times before, unprofiled, -r profiles N runs of it.
+        tells how many steps there have been, until it ends. -q shows nothing, -v stores the Profile under NAME (so
+        does gpuprof.last), -w runs the cell N times before, unprofiled, -r profiles N runs of it.
         --kernels takes kernel records from the first step on (else on a share of what lasts above a second). --lines
         follows the statements of a method, such as Pool1.backward, on a share of the steps; --hot notes the line of
         each launch; --graph measures afterwards, on copies of the layers, what a captured graph of a step would gain
         (`profile.graph`); --schedule 10,5,100,3 skips 10 steps, warms up for 5 and measures 100, three times (0: for
-        ever); --vs holds the profile against an older one: a name, a saved one's path, or last (`gpuprof.last` is the
-        comparison then); --no-chart leaves the chart out. Long options may stand after the model. As a line,
-        %layertime --lines lm[0].backward(dy) makes that call some times (-r 4) and shows its lines.
+        ever); --nvtx puts an NVTX range around each call, for Nsight Systems; --vs holds the profile against an older
+        one: a name, a saved one's path, or last (`gpuprof.last` is the comparison then); --no-chart leaves the chart
+        out. Long options may stand after the model. As a line, %layertime --lines lm[0].backward(dy) makes that call
+        some times (-r 4) and shows its lines.
         """
         __tracebackhide__ = True
         if cell is None:

@@ -35,7 +35,7 @@ GPUPROF = [
     ["record.clocks"],
     ["record.cuda", "record.jax"],
     ["record.schedule"],
-    ["record.leftout"],
+    ["record.interrupts", "record.leftout"],
     ["record.tape", "record.calls"],
     ["record.finished", "record.taped", "record.taken", "record.taperows"],
     ["record.longrun"],

@@ -31,9 +31,10 @@ from gpuprof.record.tape import (
     Tape,
 )
 from gpuprof.record.taped import TapedCall, Way
+from gpuprof.record.taperows import packed
 from gpuprof.units import several
 
-_MOST_MARKS, _MOST_ROWS = 1 << 14, 1 << 14  # within a block: reading and packing them takes a while
+_MOST_MARKS, _MOST_ROWS, _FEW_ROWS = 1 << 14, 1 << 14, 1 << 11  # within a block: reading and packing them takes a while
 _ENOUGH_RECORDS = 500_000  # some 50 MB
 _TELL_NS = 500_000_000
 _PATIENCE = 16  # steps between two passes after which the device is waited for, where a pass was asked for
@@ -138,6 +139,7 @@ class CallLog:
             done, failure = self.clock.host(), str(error)
         self._finish()
         self.calls = self._read((self._first, last), (self._host_open, issued, done), bearings, failure)
+        self.long_run.close()
 
     @property
     def mode(self) -> Mode:
@@ -262,7 +264,7 @@ class CallLog:
         if self.telling and began >= self._tell_at:
             self._tell(self.telling, began)
         self.clock.tidy(_MOST_MARKS)
-        tape.pack(_MOST_ROWS)
+        packed(tape, _MOST_ROWS)
         mark = self.mark_now(tape, began) if self._on_device else NO_MARK
         self._trained |= train == YES
         evaluates = train == NO and self._trained
@@ -380,7 +382,7 @@ class CallLog:
     def _begin(self, mode: Mode) -> None:
         """Take up a mode, with what watches in it; without what cannot be had."""
         self.clock.tidy()
-        self.here.tape.pack()
+        packed(self.here.tape, _FEW_ROWS)
         if mode & Mode.RECORDS:
             try:
                 launches = self._several or not self.taken

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-import signal
-import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 from gpuprof.record.calls import Calls, Scope
 from gpuprof.record.clocks import MISSING, Clock
 from gpuprof.record.finished import NOTHING, Known, Marks, finished
+from gpuprof.record.interrupts import undisturbed
 from gpuprof.record.leftout import Gap, LeftOut
 from gpuprof.record.schedule import Mode
 from gpuprof.record.tape import NO_MARK, NO_SHAPE, RETURNED, Opened, Tape
@@ -63,6 +61,25 @@ class Unit:
         return sum(len(rows["call"]) for rows in self.rows.values())
 
 
+_ASKED: WeakKeyDictionary[Clock, dict[int, int]] = WeakKeyDictionary()
+"""From which mark on each open log of a clock may still ask: profiles within each other may share one."""
+
+
+class Held(NamedTuple):
+    """All that was taken off the tapes; put in the place of what was before at once, as an interrupt may come."""
+
+    begin: Edge
+    """Of the unit that is yet to come: what ended before it is here, and no more on the tapes."""
+    units: tuple[Unit, ...] = ()
+    across: tuple[tuple[int, Rowed], ...] = ()
+    """By thread, calls of more than one unit, which have ended; all stay."""
+    known: tuple[Known, ...] = ()
+    """Their marks."""
+    early: Known = NOTHING
+    """Marks that are still asked for when the clock has forgotten them."""
+    left_out: LeftOut = LeftOut()
+
+
 Fold = Callable[[Calls, NDArray[np.bool_]], LeftOut]
 """What sums up the calls of a unit, given which of them began and ended in it."""
 
@@ -85,7 +102,6 @@ class LongRun:
         shapes: dict[tuple[int, ...], int],
         fold: Fold | None = None,
     ) -> None:
-        self.left_out = LeftOut()
         self.why = ""
         """Why nothing is left out any more, where that failed."""
         self._clock = clock
@@ -96,20 +112,24 @@ class LongRun:
         self._fold = fold
         self._random = random.Random(0)  # noqa: S311 - which units are drawn
         self._edges: deque[Edge] = deque()
-        self._units: list[Unit] = []
-        self._across: dict[int, list[Rowed]] = {}
-        """Calls of more than one unit, which have ended; all stay."""
-        self._known: list[Known] = []
-        """Their marks."""
-        self._early = NOTHING
-        """Marks that are still asked for when the clock has forgotten them."""
-        self._begin, self._always = Edge(-1, NO_MARK, 0), (NO_MARK, NO_MARK)
+        self._held = Held(Edge(-1, NO_MARK, 0))
+        self._always = (NO_MARK, NO_MARK)
         self._last, self._special, self._aborted, self._forgotten = -1, False, 0, 0
 
     def open(self, mark: int, host: int, also: int) -> None:
         """The log begins, at a mark; `also` is another one that will be asked for at its end."""
-        self._begin = Edge(-1, mark, host)
+        self._held = Held(Edge(-1, mark, host))
         self._always = (mark, also)
+        _ASKED.setdefault(self._clock, {})[id(self)] = min(mark, also)
+
+    def close(self) -> None:
+        """The log has ended, and been read."""
+        _ASKED.get(self._clock, {}).pop(id(self), None)
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What is known of the units that are not kept."""
+        return self._held.left_out
 
     def step(self, edge: Edge, mode: Mode, enough: Callable[[], None]) -> None:
         """A step begins in this mode; `enough` is called where so much is always kept that less should be recorded.
@@ -134,20 +154,22 @@ class LongRun:
             with undisturbed():
                 self._cut(ready)
                 self._thin()
-            if sum(unit.size for unit in self._units if unit.pinned) > _ENOUGH:
+            if sum(unit.size for unit in self._held.units if unit.pinned) > _ENOUGH:
                 enough()
         except Exception as error:
             self.why = f"{type(error).__name__}: {error}"
 
     def kept(self) -> tuple[list[Any], Marks]:
         """All that is kept, by thread as tapes are, and the times of its marks."""
-        marks = Marks(self._clock, [self._early, *self._known, *(unit.known for unit in self._units)])
-        if not self._units:
+        held = self._held
+        marks = Marks(self._clock, [held.early, *held.known, *(unit.known for unit in held.units)])
+        if held.begin.number < 0:
             return list(self._tapes), marks
         found = []
         for tape in self._tapes:
-            units = [unit.rows[tape.number] for unit in self._units if tape.number in unit.rows]
-            found.append(Rows(tape.number, joined([*units, *self._across.get(tape.number, []), tape.columns()])))
+            parts = [unit.rows[tape.number] for unit in held.units if tape.number in unit.rows]
+            parts += [rows for number, rows in held.across if number == tape.number]
+            found.append(Rows(tape.number, joined([*parts, parted(rows_of(tape), held.begin.number)[1]])))
         return found, marks
 
     def _pending(self, mark: int) -> bool:
@@ -156,44 +178,47 @@ class LongRun:
 
     def _cut(self, edges: list[Edge]) -> None:
         """What lies before each edge goes from the tapes into a unit; what cannot be read yet, with the next."""
-        left = {tape.number: rows_of(tape) for tape in list(self._tapes)}
-        marks = Marks(self._clock, [self._early])
+        held, marks = self._held, Marks(self._clock, [self._held.early])
+        left = {tape.number: parted(rows_of(tape), held.begin.number)[1] for tape in list(self._tapes)}
         for end in edges:
             split = {number: parted(rows, end.number) for number, rows in left.items()}
-            if self._unit(end, split, marks):
-                left = {number: later for number, (_, later) in split.items()}
-        end = self._begin
+            more = self._with_unit(held, end, split, marks)
+            if more is not None:
+                held, left = more, {number: later for number, (_, later) in split.items()}
+        end = held.begin
         opened_at = [opened.mark for tape in self._tapes for opened in list(tape.open.values())]
         asked = np.concatenate([*(rows["first"] for rows in left.values()), opened_at, self._always])
-        self._early = marks.read(asked[asked < end.mark].astype(np.int64))
+        self._held = held._replace(early=marks.read(asked[asked < end.mark].astype(np.int64)))
         for tape in self._tapes:
             if tape.number in left:
                 put_back(tape, left[tape.number])
         forget = getattr(self._clock, "forget", None)
         if forget and end.mark >= 0:
-            forget(self._forgotten)  # a cut later: a call of another thread may have begun with one of them
-            self._forgotten = end.mark
+            asked_for = _ASKED[self._clock]  # a cut later: a call of another thread may have begun with one of them
+            asked_for[id(self)], self._forgotten = self._forgotten, end.mark
+            forget(min(asked_for.values()))
 
-    def _unit(self, end: Edge, split: dict[int, tuple[Rowed, Rowed]], marks: Marks) -> bool:
-        """Whether what ended before an edge, by thread, is a unit now: not where marks of it cannot be read yet."""
-        begin, opened = self._begin, {tape.number: dict(tape.open) for tape in self._tapes}
+    def _with_unit(self, held: Held, end: Edge, split: dict[int, tuple[Rowed, Rowed]], marks: Marks) -> Held | None:
+        """With what ended before an edge, by thread, as a unit; None where marks of it cannot be read yet."""
+        begin, opened = held.begin, {tape.number: dict(tape.open) for tape in self._tapes}
         ended = {number: apart(rows, rows["call"] < begin.number) for number, (rows, _) in split.items()}
         around = {n: _around(opened[n], ended[n][0], split[n][1], begin, end) for n in split}
         used = [rows[name] for parts in (*ended.values(), around.values()) for rows in parts for name in _MARKS]
         known = marks.read(np.concatenate([*used, [begin.mark, end.mark]]).astype(np.int64))
         if (known.ns == MISSING).any() and self._aborted < _PATIENCE:
             self._aborted += 1
-            return False
+            return None
         self._aborted = 0
         pinned = begin.number < 0 or any(mode & _SPECIAL for _, mode in self._modes_of(begin, end))
         rows = {number: inside for number, (_, inside) in ended.items() if len(inside["call"])}
-        self._units.append(Unit(begin, end, rows, around, known, pinned, self._random.random()))
-        for number, (across, _) in ended.items():
-            if len(across["call"]):
-                self._across.setdefault(number, []).append(across)
-                self._known.append(marks.read(np.concatenate([across[name] for name in _MARKS]).astype(np.int64)))
-        self._begin = end
-        return True
+        across = [(number, rows) for number, (rows, _) in ended.items() if len(rows["call"])]
+        theirs = [marks.read(np.concatenate([rows[name] for name in _MARKS]).astype(np.int64)) for _, rows in across]
+        return held._replace(
+            begin=end,
+            units=(*held.units, Unit(begin, end, rows, around, known, pinned, self._random.random())),
+            across=(*held.across, *across),
+            known=(*held.known, *theirs),
+        )
 
     def _modes_of(self, begin: Edge, end: Edge) -> list[tuple[int, int]]:
         """The turns in force between two edges."""
@@ -202,11 +227,11 @@ class LongRun:
 
     def _thin(self) -> None:
         """Leave out units until there are no more calls than may be."""
-        while self._fold and sum(unit.size for unit in self._units if not unit.pinned) > MOST:
-            unit = min((unit for unit in self._units if not unit.pinned), key=lambda unit: unit.draw)
-            left_out = self.left_out.with_(self._summed(unit, self._fold))
-            self._units.remove(unit)
-            self.left_out = left_out
+        while self._fold and sum(unit.size for unit in self._held.units if not unit.pinned) > MOST:
+            held = self._held
+            gone = min((unit for unit in held.units if not unit.pinned), key=lambda unit: unit.draw)
+            left_out = held.left_out.with_(self._summed(gone, self._fold))
+            self._held = held._replace(units=tuple(u for u in held.units if u is not gone), left_out=left_out)
 
     def _summed(self, unit: Unit, fold: Fold) -> LeftOut:
         tapes = [
@@ -259,20 +284,3 @@ def _opened(number: int, opened: Opened, end: Edge) -> dict[str, int]:
     begun = (opened.scope, opened.train, NO_SHAPE, opened.began, opened.start)
     row = (number, _STILL_OPEN, *begun, end.host, end.host, opened.mark, opened.mark, RETURNED)
     return dict(zip(FIELDS, row, strict=True))
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """An interrupt (Ctrl-C) waits until what is inside is done; on another thread than the main one none comes."""
-    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if not callable(handler):
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if came:
-            handler(*came[-1])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gpuprof.record import tape as taping
 from gpuprof.record.clocks import Ints
+from gpuprof.record.interrupts import undisturbed
 from gpuprof.record.tape import Tape
 
 FIELDS = {name: "b" if name in ("train", "status") else "q" for name in taping._FIELDS}
@@ -29,6 +30,13 @@ class Rows(NamedTuple):
         """All of them in the order the calls began."""
         order = np.argsort(self.rows["call"], kind="stable")
         return {name: column[order].astype(np.int64) for name, column in self.rows.items()}
+
+
+def packed(tape: Tape, at_least: int) -> None:
+    """Pack the rows of this thread's tape, once there are so many: an interrupt midway would lose some."""
+    if len(tape._rows) >= at_least:
+        with undisturbed():
+            tape.pack()
 
 
 def rows_of(tape: Tape) -> Rowed:

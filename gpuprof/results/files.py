@@ -93,7 +93,7 @@ def _parsed(path: Path, kind: str) -> Any:
     data = path.read_bytes()
     try:
         return json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, RecursionError) as error:
         raise ValueError(f"{path} is not a gpuprof {kind}, or it is cut off: {error}") from None
 
 

@@ -17,6 +17,7 @@ import gpuprof
 from gpuprof.profiling import LayerTime
 from gpuprof.record import log, longrun
 from gpuprof.record.cuda import _EventClock
+from gpuprof.record.interrupts import undisturbed
 from gpuprof.record.leftout import Gap, LeftOut, Unmarked
 from gpuprof.record.schedule import KERNELS
 from gpuprof.results.profile import Profile
@@ -207,6 +208,47 @@ def test_a_clock_forgets_the_marks_of_what_has_been_read(monkeypatch: pytest.Mon
     assert max(held[10:]) < max(held[:10]) + 500
 
 
+def test_profiles_within_each_other_leave_each_other_the_marks_of_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(longrun, "MOST", MOST)
+    monkeypatch.setattr(longrun, "UNIT", UNIT)
+    clock = FakeClock(device=True)
+    model = FakeModel(clock, "A", "B", device=1e-4)
+    with gpuprof.layertime(model, clock=clock) as outer:
+        model.train(300)
+        with gpuprof.layertime(model.layers[0], clock=clock) as inner:
+            model.train(1500)
+        model.train(1500)
+    for run, calls in ((outer, 3300), (inner, 1500)):
+        assert run.profile["A", "forward"].calls == calls
+        assert run.profile.log.left_out
+        assert run.profile.warnings == []
+    assert not longrun._ASKED.get(clock)
+
+
+def test_regions_of_generators_that_overlap_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loading() -> Iterator[int]:
+        with gpuprof.region("load"):
+            for number in range(3000):
+                clock.spend(1e-4)
+                yield number
+
+    def profiled(most: int) -> Profile:
+        monkeypatch.setattr(longrun, "MOST", most)
+        monkeypatch.setattr(longrun, "UNIT", UNIT)
+        with gpuprof.layertime(model, clock=clock) as run, gpuprof.region("all"):
+            for number in loading():
+                with gpuprof.region("odd" if number % 2 else "even"):
+                    model.train(1)
+        return run.profile
+
+    clock = FakeClock()
+    model = FakeModel(clock, "A")
+    whole, thinned = profiled(10**9), profiled(MOST)
+    assert len(thinned.log) < 5000 < len(whole.log)
+    assert table(thinned)["calls"].to_dict() == table(whole)["calls"].to_dict()
+    assert table(thinned)["total_ms"].tolist() == pytest.approx(table(whole)["total_ms"].tolist(), rel=1e-12)
+
+
 def test_each_step_has_the_same_chance_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = run(monkeypatch, True, steps=6000)
     begun = profile.calls["host_start_us"] / (profile.log.host_window[2] - profile.log.host_window[0]) * 1e3
@@ -276,7 +318,7 @@ def test_an_interrupt_waits_while_steps_are_moved() -> None:
     done = []
 
     def moved() -> None:
-        with longrun.undisturbed():
+        with undisturbed():
             signal.raise_signal(signal.SIGINT)
             done.append("moved")
 

@@ -213,3 +213,30 @@ def test_it_is_a_command(one: str) -> None:
     command = [sys.executable, "-m", "gpuprof", "compare", one, one]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"\x1f\x8b\x08\x00", b"\xff\xfe\x00", b"null", b"[1]", b"{}"])
+def test_any_bytes_are_refused_with_a_sentence(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x").write_bytes(content)
+    for command in (["show", str(tmp_path / "x")], ["compare", str(tmp_path / "x"), str(tmp_path / "x")]):
+        assert main(command) == 2
+        said = capsys.readouterr()
+        assert (said.out, len(said.err.splitlines())) == ("", 1)
+
+
+def test_a_profile_with_anything_in_the_place_of_anything_is_shown_or_refused(tmp_path: Path) -> None:
+    whole = json.loads(profile().save(tmp_path / "p.json").read_text())
+    chance = random.Random(4)
+    for _ in range(150):
+        content = json.loads(json.dumps(whole))
+        place = content
+        while isinstance(place, (dict, list)) and place:
+            key = chance.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if chance.random() < 0.4 or not isinstance(place[key], (dict, list)):
+                place[key] = chance.choice([None, -1, 10**30, "x", [], {}, 0.5, [[]], True])
+                break
+            place = place[key]
+        (tmp_path / "x.json").write_text(json.dumps(content))
+        assert main(["show", str(tmp_path / "x.json")]) in (0, 2)
