@@ -336,7 +336,7 @@ def here(folder, monkeypatch) -> Path:
         if what == "profile":
             return compare.profiled(mode, changed, steps)
         xp = compare.module(mode)
-        return compare.compare(compare.net(False, xp), compare.net(changed, xp), compare.step, steps=steps)
+        return compare.compare(compare.net(False, xp, 3), compare.net(changed, xp, 3), compare.step, steps=steps)
 
     monkeypatch.setattr(compare, "FOLDER", folder)
     monkeypatch.setattr(compare, "_taken", taken)
@@ -346,7 +346,7 @@ def here(folder, monkeypatch) -> Path:
 
 
 def test_the_same_net_is_compared_with_itself_and_with_a_slower_one(here) -> None:
-    found = compare.measure("cpu", 2, 1, (1, 1), steps=20, draw=(0, 0))
+    found = compare.measure("cpu", 2, 1, (1, 1), (6, 3), steps=20, draw=(0, 0))
     profiles, turned = found["counted"]["profiles"], found["counted"]["turns"]
     assert (profiles["same"], profiles["changed"], profiles["how"]) == (2, 1, ["repeats"])
     assert (turned["same"], turned["changed"], turned["how"]) == (1, 1, ["turns"])
@@ -355,10 +355,10 @@ def test_the_same_net_is_compared_with_itself_and_with_a_slower_one(here) -> Non
 
 
 def test_what_there_is_no_time_for_is_done_the_next_time(here) -> None:
-    first = compare.measure("cpu", 1, 0, (0, 0), steps=20, limit=0, draw=(0, 0))
+    first = compare.measure("cpu", 1, 0, (0, 0), (6, 0), steps=20, limit=0, draw=(0, 0))
     assert reached(first)["profiles of separate processes, cpu: the same net, called different"] == "?"
-    compare.measure("cpu", 1, 0, (0, 0), steps=20, draw=(0, 0))
-    again = compare.measure("cpu", 1, 0, (0, 0), steps=20, limit=0, draw=(0, 0))
+    compare.measure("cpu", 1, 0, (0, 0), (6, 0), steps=20, draw=(0, 0))
+    again = compare.measure("cpu", 1, 0, (0, 0), (6, 0), steps=20, limit=0, draw=(0, 0))
     assert again["counted"]["profiles"]["same"] == 1
     assert len((here / "compare.jsonl").read_text().splitlines()) == 1
 

@@ -1,13 +1,15 @@
 """Is a comparison of layers right? The same net in separate processes, a layer that takes 3 % longer, and drawn runs.
 
-Each process profiles a synthetic net and is compared with those before it: on a GPU with the one before, by the rows
-that launch the same kernels; on the host clock, where nothing tells which those are, three with the three before. Some
-processes have a layer that takes 3 % longer. Others compare two nets in turns. What is done is kept line by line in
+Each process saves the profile of a synthetic net, of which one layer may take 3 % longer. Pairs of processes are drawn
+and compared: on a GPU one with one, by the rows that launch the same kernels; on the host clock, where nothing tells
+which those are, three with three. So 400 pairs are of some dozens of processes, and a process is in many. Other
+processes compare two nets in turns. What is done is kept, profiles in compare_profiles.zip and answers line by line in
 compare.jsonl, so the next run goes on from there: `python -m benchmarks layers compare`, until all is done.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -15,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,16 @@ from gpuprof.results.profile import Profile
 from gpuprof.results.profilecomparison import ProfileComparison
 from gpuprof.results.rowchange import REAL
 
-SAME, CHANGED, TURNS, STEPS = 400, 100, (40, 100), 500
+SAME, CHANGED, TURNS, STEPS = 400, 100, (12, 24), 500
+"""Comparisons of profiles, and of nets in turns: of the same net, and of a changed one."""
+PROCESSES = {"gpu": (36, 12), "cpu": (24, 9)}
+"""That profile the net, and the changed one."""
 BY = 1.03
 LIMIT_S = float(os.environ.get("GPUPROF_COMPARE_SECONDS", "400"))
 _ROOT = Path(__file__).parent.parent.parent
-_LAYERS = 6
+_LAYERS, _LAYERS_IN_TURNS = 6, 3
 _CHANGED = 2, "backward"
-_SHARE_OF_PROFILES = 0.7  # of the time; the rest is for turns
+_SHARE_OF_PROFILES = 0.65  # of the time; then come turns, and what is left is for comparing
 
 
 class SyntheticLayer:
@@ -70,9 +75,9 @@ class SyntheticLayer:
             x @ W if phase != "update" else W + x
 
 
-def net(changed: bool, xp: Any) -> list[SyntheticLayer]:
-    """Six layers, one of which may take 3 % longer."""
-    layers = [SyntheticLayer(number, xp) for number in range(_LAYERS)]
+def net(changed: bool, xp: Any, number_of_layers: int = _LAYERS) -> list[SyntheticLayer]:
+    """Layers, one of which may take 3 % longer."""
+    layers = [SyntheticLayer(number, xp) for number in range(number_of_layers)]
     if changed:
         number, phase = _CHANGED
         layers[number].times[phase] = round(layers[number].times[phase] * BY)
@@ -117,7 +122,8 @@ def child(what: str, mode: str, changed: bool, steps: int, path: str) -> None:
         profiled(mode, changed, steps).save(path)
         return
     xp = module(mode)
-    compare(net(False, xp), net(changed, xp), step, steps=steps).save(path)
+    nets = [net(each, xp, _LAYERS_IN_TURNS) for each in (False, changed)]
+    compare(*nets, step, steps=steps).save(path)
 
 
 def measure(
@@ -125,67 +131,113 @@ def measure(
     same: int = SAME,
     changed: int = CHANGED,
     turns: tuple[int, int] = TURNS,
+    processes: tuple[int, int] | None = None,
     steps: int = STEPS,
     limit: float = LIMIT_S,
     draw: tuple[int, int] = (drawn.SAME, drawn.CHANGED),
 ) -> dict[str, Any]:
     """As much as there is time for, and what there is so far of all runs."""
     mode, began = mode or ("gpu" if has_gpu() else "cpu"), time.perf_counter()
-    kept = FOLDER / "compare.jsonl"
-    rows = _kept(kept, mode, steps)
-    for kind, share, makes, wanted in (
-        ("profiles", _SHARE_OF_PROFILES, _profiles, (same, changed)),
-        ("turns", 1.0, _turns, turns),
-    ):
-        done = [sum(row["kind"] == kind and row["changed"] is slower for row in rows) for slower in (False, True)]
-        missing = [number - there for number, there in zip(wanted, done, strict=True)]
-        for found in makes(mode, steps, *missing, began + share * limit):
-            row = {"mode": mode, "steps": steps, "kind": kind, **found}
-            rows.append(row)
-            with kept.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+    lines = _Lines(FOLDER / "compare.jsonl", mode, steps)
+    archive = FOLDER / f"compare_profiles_{mode}_{steps}.zip"
+    _profile(archive, mode, steps, processes or PROCESSES[mode], began + _SHARE_OF_PROFILES * limit)
+    for found in _turns(mode, steps, [n - there for n, there in zip(turns, lines.done("turns"), strict=True)],
+                        began + limit):  # fmt: skip
+        lines.add("turns", found)
+    for found in _pairs(archive, 1 if mode == "gpu" else 3, (same, changed), lines, began + limit):
+        lines.add("profiles", found)
     simulated = drawn.simulated(*draw) if draw[0] else []
-    counted = counts(rows, (same, changed), turns)
+    counted = counts(lines.rows, (same, changed), turns)
     return {
-        "mode": mode, "steps": steps, "counted": counted, "drawn": simulated,
+        "mode": mode, "steps": steps, "processes": len(_names(archive)), "counted": counted, "drawn": simulated,
         "claims": claims(mode, counted) + drawn.claims(simulated),
     }  # fmt: skip
 
 
-def _kept(file: Path, mode: str, steps: int) -> list[dict[str, Any]]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [row for row in map(json.loads, lines) if (row["mode"], row["steps"]) == (mode, steps)]
+class _Lines:
+    """The answers there are: a line each, of all runs."""
+
+    def __init__(self, file: Path, mode: str, steps: int) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._file, self._of = file, {"mode": mode, "steps": steps}
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        self.rows = [row for row in map(json.loads, lines) if self._of.items() <= row.items()]
+
+    def add(self, kind: str, found: dict[str, Any]) -> None:
+        """One more."""
+        self.rows.append({**self._of, "kind": kind, **found})
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(self.rows[-1]) + "\n")
+
+    def done(self, kind: str) -> tuple[int, int]:
+        """How many there are of the same net, and of a changed one."""
+        of = [row["changed"] for row in self.rows if row["kind"] == kind]
+        return of.count(False), of.count(True)
 
 
-def _profiles(mode: str, steps: int, same: int, changed: int, end: float) -> Iterator[dict[str, Any]]:
-    """Each process against the one before, or the last three against the three before.
-
-    Where something is changed, in one process or three, they are held against the last that nothing was changed in;
-    that comes in between by chance, so that both kinds see the same weather.
-    """
-    runs = 1 if mode != "cpu" else 3
-    window: deque[Profile] = deque(maxlen=2 * runs)
-    draw = random.Random(0)
-    while (same > 0 or changed > 0) and time.perf_counter() < end:
-        if len(window) >= runs and changed > 0 and draw.random() < changed / (changed + max(0, same)):
-            taken = [_taken("profile", mode, True, steps) for _ in range(runs)]
-            yield _told(compare(list(window)[-runs:], taken), True)
-            changed -= 1
+def _profile(archive: Path, mode: str, steps: int, wanted: tuple[int, int], end: float) -> None:
+    """A process a profile, the changed among the others by chance, so that both kinds see the same weather."""
+    names = [f"{kind}{i}.json" for kind, number in zip(_KINDS, wanted, strict=True) for i in range(number)]
+    random.Random(0).shuffle(names)
+    for name in names:
+        if name in _names(archive):
             continue
-        window.append(_taken("profile", mode, False, steps))
-        if len(window) == 2 * runs:
-            yield _told(compare(list(window)[:runs], list(window)[runs:]), False)
-            same -= 1
+        if time.perf_counter() > end:
+            return
+        profile = _taken("profile", mode, name.startswith(_KINDS[1]), steps)
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as into:
+            into.write(profile.save(Path(folder) / name), name)
 
 
-def _turns(mode: str, steps: int, same: int, changed: int, end: float) -> Iterator[dict[str, Any]]:
+_KINDS = "same", "slower"
+
+
+def _names(archive: Path) -> list[str]:
+    if not archive.exists():
+        return []
+    with zipfile.ZipFile(archive) as file:
+        return file.namelist()
+
+
+def _pairs(archive: Path, runs: int, wanted: tuple[int, int], lines: _Lines, end: float) -> Iterator[dict[str, Any]]:
+    """Comparisons of so many profiles a side, drawn of all that there are."""
+    same, slower = ([name for name in _names(archive) if name.startswith(kind)] for kind in _KINDS)
+    known = {tuple(row["sides"]) for row in lines.rows if row["kind"] == "profiles"}
+    profiles: dict[str, Profile] = {}
+    for changed, number in zip((False, True), wanted, strict=True):
+        for sides in itertools.islice(_drawn(same, slower if changed else [], runs), number):
+            if time.perf_counter() > end:
+                return
+            if sides not in known:
+                profiles |= {n: _read(archive, n) for n in itertools.chain(*map(str.split, sides)) if n not in profiles}
+                old, new = ([profiles[name] for name in side.split()] for side in sides)
+                yield {"sides": sides, **_told(compare(old, new), changed)}
+
+
+def _drawn(same: Sequence[str], slower: Sequence[str], runs: int) -> Iterator[tuple[str, str]]:
+    """Two sides again and again, none twice: of the same, or of the same and the slower."""
+    draw, seen = random.Random(1), set[tuple[str, str]]()
+    for _ in range(20_000 if len(same) >= runs * (1 if slower else 2) and (not slower or len(slower) >= runs) else 0):
+        both = draw.sample(same, runs * (1 if slower else 2))
+        sides = " ".join(sorted(both[:runs])), " ".join(sorted(draw.sample(slower, runs) if slower else both[runs:]))
+        if sides not in seen and sides[::-1] not in seen:
+            seen.add(sides)
+            yield sides
+
+
+def _read(archive: Path, name: str) -> Profile:
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as file:
+        return Profile.load(file.extract(name, folder))
+
+
+def _turns(mode: str, steps: int, missing: Sequence[int], end: float) -> Iterator[dict[str, Any]]:
     """Two nets in turns, a process each time."""
-    draw = random.Random(1)
-    while (same > 0 or changed > 0) and time.perf_counter() < end:
-        slower = draw.random() < changed / (max(0, changed) + max(0, same)) if changed > 0 else False
+    kinds = [False] * missing[0] + [True] * missing[1]
+    random.Random(2).shuffle(kinds)
+    for slower in kinds:
+        if time.perf_counter() > end:
+            return
         yield _told(_taken("turns", mode, slower, steps), slower)
-        same, changed = same - (not slower), changed - slower
 
 
 def _taken(what: str, mode: str, changed: bool, steps: int) -> Any:

@@ -149,11 +149,13 @@ def test_rows_that_lie_apart_between_runs_raise_the_floor_of_all() -> None:
     assert held.floor.min() > 0.08
 
 
-def test_a_row_noisier_than_the_controls_has_a_higher_floor() -> None:
-    found = estimates([0.01, -0.01, 0.02, -0.02, 0.01, -0.01, 0.0, 0.0], error=1e-3)
-    found.error[7] = 3e-3
+@pytest.mark.parametrize(("times", "raised"), [(2, 1.0), (6, 3.0)])
+def test_a_row_more_than_twice_as_noisy_as_the_controls_has_a_higher_limit(times: float, raised: float) -> None:
+    found = estimates([0.01, -0.01, 0.02, -0.02, 0.01, -0.01, 0.0, 0.0])
+    found.error[:] = 1e-6
+    found.error[7] *= times
     held = held_to_controls(found, np.array([True] * 7 + [False]), LEAST[True])
-    assert held.floor[7] > 2.5 * held.floor[0]
+    assert held.floor[7] == pytest.approx(raised * held.floor[0], rel=1e-3)
 
 
 def test_a_third_of_the_controls_may_have_changed_after_all() -> None:
