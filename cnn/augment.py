@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnn.checks import number, pair
-from cnn.xp import Array, get_array_module
+from cnn.xp import Array, get_array_module, is_array
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Augment:
 
     def __call__(self, x: Array, rng: Any) -> Array:
         """`x` (N, C, H, W) anew, each image in another place; `rng` is a generator of its device."""
-        if x.ndim != 4:
-            raise ValueError(f"images to augment have shape (N, C, H, W); got {tuple(x.shape)}")
+        if not is_array(x) or x.ndim != 4:
+            came = tuple(x.shape) if is_array(x) else f"a {type(x).__name__}"
+            raise ValueError(f"images to augment have shape (N, C, H, W); got {came}")
         xp, (N, C, H, W), (vertical, horizontal) = get_array_module(x), x.shape, self.shift
         drawn = rng.random((3, N, 1), dtype="float32")
         rows = xp.arange(H) + (drawn[0] * (2 * vertical + 1)).astype("int64")

@@ -15,6 +15,7 @@ import numpy as np
 
 T = TypeVar("T")
 LARGEST = 2**31 - 1  # a size along one axis
+MOST = 2**29  # numbers in one array: 2 GiB of float32
 
 
 def plain(name: str) -> str:
@@ -77,11 +78,14 @@ def build(what: str, name: object, table: Mapping[str, type[T]], keywords: Mappi
 
 
 def whole(what: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """`value` as an int of at least `least`; TypeError for a fraction or a text, ValueError below, or above `most`."""
+    """`value` as an int of `least` to `most`; TypeError for a fraction, a text or True, ValueError for one outside."""
+    refused = f"{what} is {value!r}; expected a whole number, {least} or more"
+    if isinstance(value, bool):
+        raise TypeError(refused)
     try:
         size = operator.index(value)
     except TypeError:
-        raise TypeError(f"{what} is {value!r}; expected a whole number, {least} or more") from None
+        raise TypeError(refused) from None
     if size < least:
         raise ValueError(f"{what} is {size}; expected {least} or more")
     if most is not None and size > most:
@@ -122,7 +126,8 @@ def naming(who: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{who}: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError  # theirs may take no text
+        raise kind(f"{who}: {error}") from None
 
 
 def whole_shape(what: str, value: Any, letters: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.checks import build, choose, number
+from cnn.checks import build, choose, named, number
 from cnn.xp import Array, Shape
 
 
@@ -138,5 +138,6 @@ def get_initializer(name: str, keywords: Mapping[str, Any] | None = None, wb_wid
 
     `wb_width` is the width of "normal", unless the keywords have one.
     """
-    width = {"width": number("wb_width", wb_width)} if choose("init", name, INITIALIZERS) is Normal else {}
-    return build("init", name, INITIALIZERS, width | dict(keywords or {}))
+    cls = choose("init", name, INITIALIZERS)
+    width = {"width": number("wb_width", wb_width)} if cls is Normal else {}
+    return build("init", name, INITIALIZERS, width | named(f"init {cls.__name__}", keywords))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cnn.xp import Array, found, get_array_module, put
 
 
@@ -30,6 +32,11 @@ def placed_pair(what: str, value: Any, mode: str, dtype: Any) -> tuple[Array, Ar
 
 def check_lengths(x_name: str, x: Array, t_name: str, t: Array) -> None:
     """Raise ValueError unless there are as many inputs as targets, and any at all."""
+    for name, array in ((x_name, x), (t_name, t)):
+        if not array.ndim:
+            raise ValueError(
+                f"{name} is {array!r}, without an axis; expected one row or more, an image or a target each"
+            )
     if len(x) != len(t) or not len(x):
         raise ValueError(
             f"{x_name} has {len(x)} images, {t_name} {len(t)} targets; expected the same number, 1 or more"
@@ -42,18 +49,24 @@ def pieces(N: int, size: int) -> list[slice]:
 
 
 def _placed(name: str, value: Any, mode: str, dtype: Any) -> Array:
-    array = put(_numbers(name, value), mode, dtype)
+    with np.errstate(over="ignore"):  # what the dtype cannot hold is told below
+        array = put(real_array(name, value), mode, dtype)
     if array.ndim < 2 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}; {_EXPECTED[name[0]]}")
     bad = int((~get_array_module(array).isfinite(array)).sum())
     if bad:
-        raise ValueError(f"{name} holds {bad} numbers that are NaN or infinite; remove or replace them first")
+        raise ValueError(
+            f"{name} holds {bad} numbers that are NaN or infinite (or too large for {array.dtype}); remove or replace "
+            "them first"
+        )
     return array
 
 
-def _numbers(name: str, value: Any) -> Array:
+def real_array(name: str, value: Any) -> Array:
     """`value` as an array where it is; TypeError unless it holds real numbers."""
     advice = "expected one, such as load_mnist() gives"
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; say what its masked numbers are, such as {name}.filled(0)")
     try:
         array = found(value)
     except (TypeError, ValueError) as error:

@@ -110,6 +110,8 @@ class LayerList:
 
     def extend(self, layers: Iterable[Layer]) -> None:
         """Add existing layers; of those of another model, copies: lm.extend(copy.deepcopy(other[1:3]))."""
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"expected layers to add, such as copy.deepcopy(other[1:3]); got {layers!r}")
         changed = list(self.layers)
         for layer in list(layers):
             _check_alone(layer)

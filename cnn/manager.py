@@ -10,14 +10,14 @@ from cnn.batches import Change
 from cnn.checks import generator, shown
 from cnn.classes import classes_of, misfit, truth_of
 from cnn.history import History
-from cnn.inputs import check_lengths, pieces, placed_pair
+from cnn.inputs import check_lengths, pieces, placed_pair, real_array
 from cnn.layerlist import LayerList
 from cnn.layers import Layer, Output
 from cnn.schedules import Span
 from cnn.stepping import Stepper
 from cnn.summary import Summary, summarised
 from cnn.training import train
-from cnn.xp import Array, array_module, float_dtype, found, put, to_cpu
+from cnn.xp import Array, array_module, float_dtype, put, to_cpu
 
 # What one piece of an evaluation may take, in bytes: small enough for any device, large enough that
 # the GPU has work; 128 MiB hold about 530 MNIST images in the article's net.
@@ -69,7 +69,7 @@ class LayerManager(LayerList):
         nothing for a backward, but the last layer's `get_error` still has all outputs.
         """
         self.check_layers()
-        x = found(x)
+        x = real_array("x", x)
         if not (x.ndim and len(x)):
             raise ValueError(f"the model expects inputs of shape {shown(self.I_shape)}, N 1 or more; got {x.shape}")
         whole = train or len(x) <= self._piece()
@@ -90,7 +90,7 @@ class LayerManager(LayerList):
     def backward(self, t: Array) -> Array:
         """The gradient by the last input, from the targets `t`; each layer then has its own gradients."""
         self.check_layers()
-        dy = put(t, self.mode, self.dtype)
+        dy = put(real_array("t", t), self.mode, self.dtype)
         self.batch = self.batch[0], dy
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
@@ -152,8 +152,8 @@ class LayerManager(LayerList):
 
         The last layer then has the outputs of all of them, for its `get_error`.
         """
+        x, t = real_array("x", x), put(real_array("t", t), self.mode, self.dtype)
         check_lengths("x", x, "t", t)
-        t = put(found(t), self.mode, self.dtype)
         self._check_chain(t)
         self.forward(x)
         output: Any = self.layers[-1]
@@ -174,7 +174,7 @@ class LayerManager(LayerList):
         proba = self.predict_proba(x)
         classes = classes_of(proba)
         if y is not None:
-            y = put(found(y), self.mode)
+            y = put(real_array("y", y), self.mode)
             check_lengths("x", proba, "y", y)
             truth = truth_of(y, proba.shape[1])
             print(f"correct: {to_cpu(truth[:16])}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,7 +112,9 @@ class StepDecay(Schedule):
 
     def at(self, i: int, total: int) -> float:  # noqa: ARG002
         """As the class says."""
-        return float(self.gamma ** (i // self.every))
+        with suppress(OverflowError):
+            return float(self.gamma ** (i // self.every))
+        return math.inf
 
 
 @dataclass(frozen=True)

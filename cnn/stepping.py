@@ -54,6 +54,8 @@ class Stepper:
         for key in ("clip_value", "clip_norm"):
             value = getattr(self, key)
             object.__setattr__(self, key, None if value is None else number(key, value))
+            if value == 0:
+                raise ValueError(f"{key} is 0, which leaves no gradient; expected a number above it, or None for none")
 
     def changed(self, **given: Any) -> Stepper:
         """This one with what is given, and is not None, in the place of its own."""

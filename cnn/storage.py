@@ -19,7 +19,7 @@ import numpy as np
 
 from cnn.layers import Layer
 from cnn.optimizers import Optimizer
-from cnn.xp import Array, Shape, get_array_module, to_cpu
+from cnn.xp import Array, Shape, get_array_module, is_array, to_cpu
 
 VERSION = 1  # of the keys and what they mean
 
@@ -40,8 +40,16 @@ def number_of(owner: Any, name: str) -> Place:
 
 
 def stream_of(rng: np.random.Generator) -> Place:
-    """The place of the state of `numpy.random.default_rng`'s PCG64: two numbers of 128 bits, and half a draw kept."""
+    """The place of the state of `numpy.random.default_rng`'s PCG64: two numbers of 128 bits, and half a draw kept.
+
+    ValueError for a generator of another kind, which somebody gave as a seed.
+    """
     bits: Any = rng.bit_generator
+    if type(bits).__name__ != "PCG64":
+        raise ValueError(
+            f"the model's seed is a generator of {type(bits).__name__}, whose state a file does not hold; make the "
+            "model with a number or with numpy.random.default_rng(number) as its seed"
+        )
     kept = bits.state
     wide = [part for key in ("state", "inc") for part in divmod(kept["state"][key], 2**64)]
 
@@ -149,6 +157,10 @@ def _check_content(path: str | Path, key: str, value: Array, place: Place) -> No
         raise ValueError(f"{path} is damaged: {key} is {value}; expected whole numbers of 0 or more")
     if value.dtype.kind not in "fiu":
         raise ValueError(f"{path} is damaged: {key} holds {value.dtype}; expected numbers")
+    if is_array(place.now):
+        with np.errstate(over="ignore"):
+            if not np.array_equal(np.isfinite(value), np.isfinite(value.astype(place.now.dtype))):
+                raise ValueError(f"{path} does not fit this model: {key} holds numbers too large for {place.now.dtype}")
 
 
 def _check_names(layers: Sequence[Layer]) -> None:
@@ -182,8 +194,12 @@ def _read(path: Path) -> dict[str, Array]:
         raise ValueError(f"{path} is a folder; expected a file that LayerManager.save wrote")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
+            content = {key: arrays[key] for key in arrays.files}
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever zipfile, zlib and NumPy make of bytes that are no such file
         raise ValueError(f"{path} is not a file that LayerManager.save wrote, or it is damaged: {error}") from error
+    for key, value in content.items():
+        if not isinstance(value, np.ndarray) or value.dtype.kind == "V":  # bytes are what else lies in a zip file
+            raise ValueError(f"{path} is not a file that LayerManager.save wrote: its {key} is no array of numbers")
+    return content

@@ -6,12 +6,13 @@ and Koltun, 2016); its `reach` is the side of the patch it spans, d (K - 1) + 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from cnn.checks import pair
+from cnn.checks import MOST, pair
 from cnn.xp import Array, get_array_module
 
 Pair: TypeAlias = tuple[int, int]  # (down, across), in pixels
@@ -92,6 +93,11 @@ def fit(size: Pair, window: Any, stride: Any = 1, pad: Any = 0, dilation: Any = 
     window, step, spread = pair("window", window), pair("stride", stride), pair("dilation", dilation)
     windows = Windows(size, window, step, ((0, 0), (0, 0)), spread)
     windows = Windows(size, window, step, pad_state(size, windows.reach, step, pad), spread)
+    if math.prod(windows.padded_size) > MOST:
+        raise ValueError(
+            f"the padded image would be {windows.padded_size} (pad {windows.pad}), more than {MOST:,} numbers: use "
+            "less padding or dilation"
+        )
     if min(windows.out) < 1:
         spans = f" with dilation {spread}, which spans {windows.reach}," if spread != (1, 1) else ""
         raise ValueError(

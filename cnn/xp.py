@@ -68,10 +68,11 @@ def put(x: Array, mode: str, dtype: Any = None) -> Array:
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:
     """The NumPy dtype of "float32" or "float64"; ValueError for another one."""
-    for known in (np.dtype("float32"), np.dtype("float64")):
-        with suppress(TypeError):  # NumPy's, for what it has never heard of
-            if dtype is not None and np.dtype(dtype) == known:
-                return known
+    if isinstance(dtype, (str, type, np.dtype)):  # of other things np.dtype makes what nobody meant: None is float64
+        for known in (np.dtype("float32"), np.dtype("float64")):
+            with suppress(TypeError, ValueError):  # NumPy's, for what it has never heard of
+                if np.dtype(dtype) == known:
+                    return known
     raise ValueError(f"dtype is {dtype!r}; expected 'float32' or 'float64'")
 
 

@@ -31,6 +31,7 @@ from cnn.checks import build
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "HardSigmoid",
     "Identity",
     "Learned",
     "LogSoftmax",
@@ -38,6 +39,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softmin",
+    "Step",
     "get_activation",
 ]
 

@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnn.checks import generator, naming, shown
+from cnn.checks import MOST, generator, naming, shown
 from cnn.initializers import get_initializer
 from cnn.optimizers import Optimizer, get_optimizer
 from cnn.xp import Array, Seed, Shape, array_module, float_dtype, get_array_module, is_array, put
 
-MOST = 2**29  # numbers in one array of parameters: 2 GiB of float32
 _FORWARD = ("forward", "evaluate", "recompute")  # forward under the names it has in a profile
 
 
@@ -45,15 +44,23 @@ class Layer:
     optimizer: Optimizer | None = None
 
     def __init__(self, I_shape: Shape, O_shape: Shape, *, name: str | None, mode: str, dtype: Any) -> None:
-        array_module(mode)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"a layer's name or label is {name!r}; expected a text, such as 'Conv1'")
+        if name is not None and not name.isprintable():
+            raise ValueError(f"a layer's name or label is {name!r}; expected a text that can be printed in one line")
         self.label = name
         self.name = name or self.role
+        with naming(self.name):
+            array_module(mode)
+            self.dtype = float_dtype(dtype)
         self.mode = mode
-        self.dtype = float_dtype(dtype)
         self.I_shape = I_shape
         self.O_shape = O_shape
+        for what, shape in (("input", I_shape), ("output", O_shape)):
+            if math.prod(shape) > MOST:
+                raise ValueError(
+                    f"{self.name}: one {what} {shape} would have more than {MOST:,} numbers: make it smaller"
+                )
         self.y_shape: Shape | None = None
         self.W: Array = None
         self.b: Array = None
@@ -195,6 +202,8 @@ class Layer:
             raise TypeError(f"{self.name}.{verb} expects {what} as an array; got a {type(x).__name__}")
         if x.dtype.kind not in "fbiu":
             raise TypeError(f"{self.name}.{verb} expects real numbers; got an array of {x.dtype}")
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{self.name}.{verb} expects plain numbers; got a masked array: take its filled(0), or so")
 
     def check_room(self, *shape: int) -> None:
         """Raise ValueError for an array of parameters that no machine has room for."""

@@ -26,13 +26,18 @@ def hooked(target: Any, hook: Any) -> Iterator[Any]:
             lm.training(1)
 
     Raises:
-        TypeError: `hook` has neither method.
+        TypeError: `hook` has neither method, or `target` is nothing to put it on.
     """
     before, after = getattr(hook, "before", _nothing), getattr(hook, "after", _nothing)
     if before is _nothing and after is _nothing:
         raise TypeError(f"{hook!r} is no hook: expected an object with before(layer, phase) or after(layer, phase)")
+    layers = getattr(target, "layers", target if isinstance(target, (list, tuple)) else [target])
+    if not all(hasattr(layer, phase) for layer in layers for phase in PHASES):
+        raise TypeError(
+            f"{target!r} is no layer, list of layers or model: expected {', '.join(PHASES)} to put a hook on"
+        )
     with ExitStack() as stack:
-        for layer in getattr(target, "layers", target if isinstance(target, (list, tuple)) else [target]):
+        for layer in layers:
             for phase in PHASES:
                 stack.enter_context(_shadowed(layer, phase, before, after))
         yield hook

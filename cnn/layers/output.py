@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnn.activations import Activation, Identity, Sigmoid, Softmax, Softmin
+from cnn.activations import Activation, HardSigmoid, Identity, Sigmoid, Softmax, Softmin, Step
 from cnn.checks import LARGEST, naming, whole
 from cnn.layers.activated import Activated
 from cnn.layers.dense import affine, affine_back, affine_work
 from cnn.losses import Binary, Cross, Loss, Square, get_loss
 from cnn.xp import Array, Seed, Shape
 
-# Each activation's partner, with which the derivative is y - t: Bishop (2006), section 5.2, "canonical link".
-CANONICAL: dict[type[Activation], type[Loss]] = {Softmax: Cross, Sigmoid: Binary, Identity: Square}
+# Each activation's partner, with which the derivative is y - t (softmin's, as the softmax of -z: t - y): Bishop (2006),
+# section 5.2, "canonical link".
+CANONICAL: dict[type[Activation], type[Loss]] = {Softmax: Cross, Softmin: Cross, Sigmoid: Binary, Identity: Square}
+# What the outputs have to be for a loss, and the activations that make them so.
+NEEDS: dict[type[Loss], tuple[str, tuple[type[Activation], ...]]] = {
+    Cross: ("a distribution", (Softmax, Softmin)),
+    Binary: ("between 0 and 1", (Sigmoid, Softmax, Softmin, HardSigmoid, Step)),
+}
 
 
 class Output(Activated):
@@ -24,7 +30,8 @@ class Output(Activated):
         n: numbers out, one a class.
         act: "softmax", "sigmoid", "identity", or another activation.
         err_func: the loss: by default the activation's partner, "Cross" for softmax (and softmin),
-            "Binary" for sigmoid, "Square" for all others. Cross entropy takes only those: others are no distribution.
+            "Binary" for sigmoid, "Square" for all others. Cross entropy takes only those, as others give no
+            distribution; "Binary" takes what lies between 0 and 1: also softmax, softmin, hard sigmoid, step.
         err_dic: the loss's keywords, such as {"smoothing": 0.1} for "Cross" and "Binary".
         name, wb_width, init, init_dic, act_dic, opt, opt_dic, mode, dtype, seed: as in Conv2d.
 
@@ -62,6 +69,7 @@ class Output(Activated):
         with naming(self.name):
             self.loss = _loss(self.activation, act, err_func, err_dic)
         self.canonical = CANONICAL.get(type(self.activation)) is type(self.loss)
+        self.turned = isinstance(self.activation, Softmin)
         self.x_shape: Shape | None = None
         self.x: Array = None  # the last input, flattened
         self.y: Array = None  # the last output, as `z` is the last sums; after an evaluation in pieces, of all pieces
@@ -74,20 +82,24 @@ class Output(Activated):
         """The gradient of the mean loss by x, in its shape, from the targets (N, n); sets dW and db."""
         t = self.check_gradient(t)
         if self.canonical:
-            return affine_back(self, (self.y - self.loss.targets(t)) / len(t))
+            dz = (self.y - self.loss.targets(t)) / len(t)
+            return affine_back(self, -dz if self.turned else dz)
         return affine_back(self, self.activate_back(self.loss.gradient(self.y, t)))
 
     def get_error(self, t: Array) -> Array:
         """The mean loss of the last forward against the targets `t`, as a scalar on the device: `float` waits."""
         if self.y is None:
             raise RuntimeError(f"{self.name}.get_error: there is no output yet; call forward(x) first")
+        self.check_array("get_error", "the targets", t)
         if t.shape != self.y.shape:
             raise ValueError(
                 f"{self.name}.get_error: the last forward gave {self.y.shape}, the targets are {tuple(t.shape)}; "
                 "call forward with the images that belong to these targets first, or use lm.error(x, t)"
             )
         t = self.own(t)
-        return self.loss.of_sums(self.z, t) if self.canonical else self.loss.value(self.y, t)
+        if not self.canonical:
+            return self.loss.value(self.y, t)
+        return self.loss.of_sums(-self.z if self.turned else self.z, t)
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
         """As for Dense; backward reads the targets in place of dy, and y - t and its 1/N count as 2·N·n."""
@@ -96,12 +108,14 @@ class Output(Activated):
 
 
 def _loss(activation: Activation, act: str, err_func: str | None, err_dic: Mapping[str, Any] | None) -> Loss:
-    """The loss asked for, or the partner of the activation; ValueError for cross entropy of no distribution."""
-    partner = Cross if isinstance(activation, Softmin) else CANONICAL.get(type(activation), Square)
+    """The loss asked for, or the partner of the activation; ValueError for one that its outputs are not made for."""
+    partner = CANONICAL.get(type(activation), Square)
     loss = get_loss(partner.__name__ if err_func is None else err_func, err_dic)
-    if isinstance(loss, Cross) and partner is not Cross:
+    what, takes = NEEDS.get(type(loss), ("", (object,)))
+    if not isinstance(activation, takes):
+        first = "softmax" if isinstance(loss, Cross) else "sigmoid"
         raise ValueError(
-            f"err_func={err_func!r} needs outputs that are a distribution, which act={act!r} does not give: use "
-            f"err_func={partner.__name__!r}, which is the default for it, or act='softmax'"
+            f"err_func={err_func!r} needs outputs that are {what}, which act={act!r} does not give: use "
+            f"err_func={partner.__name__!r}, which is the default for it, or act={first!r}"
         )
     return loss

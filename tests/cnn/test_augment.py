@@ -89,3 +89,5 @@ def test_bad_keywords_are_answered(keywords, error, text):
 def test_what_are_no_images_is_refused(xp):
     with pytest.raises(ValueError, match=r"images to augment have shape \(N, C, H, W\); got \(3, 4\)"):
         Augment(1)(xp.ones((3, 4)), rng(xp))
+    with pytest.raises(ValueError, match=r"images to augment have shape \(N, C, H, W\); got a list"):
+        Augment(1)([[1.0]], rng(xp))

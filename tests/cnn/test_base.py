@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn import hooked
-from cnn.layers import Conv2d, Dense, Dropout, Layer, MaxPool2d
+from cnn.layers import Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d
 from cnn.optimizers import get_optimizer
 
 
@@ -41,6 +41,39 @@ def test_a_hook_on_one_layer_sees_no_other(net):
     with hooked(lm["Pool1"], Record()) as hook:
         lm.forward(lm.x_train[:4])
     assert hook.calls == [("before", "Pool1", "forward"), ("after", "Pool1", "forward")]
+
+
+@pytest.mark.parametrize("target", [3, None, "Conv1", [1, 2]])
+def test_a_hook_on_no_layer_is_refused(target):
+    with pytest.raises(TypeError, match="is no layer, list of layers or model"), hooked(target, Record()):
+        pass
+
+
+@pytest.mark.parametrize(("keywords", "text"), [({"mode": "gpux"}, "mode is 'gpux'"), ({"dtype": 5}, "dtype is 5")])
+def test_a_mode_or_dtype_that_is_none_is_answered_with_the_layer_s_name(keywords, text):
+    with pytest.raises(ValueError, match=f"^Hidden: {text}; expected "):
+        Dense(3, 2, name="Hidden", **keywords)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "two\nlines", "\ud800"])
+def test_a_name_that_cannot_be_printed_is_refused(name):
+    with pytest.raises(ValueError, match=r"a layer's name or label is .*; expected a text that can be printed in one"):
+        Dense(3, 2, name=name)
+
+
+@pytest.mark.parametrize("x", [np.ma.ones((2, 3)), np.ones((2, 3), complex), np.full((2, 3), "1"), [[1.0, 2, 3]]])
+def test_a_layer_takes_plain_real_numbers_only(x):
+    with pytest.raises(TypeError, match=r"Middle\.forward expects "):
+        Dense(3, 2).forward(x)
+
+
+def test_an_image_that_no_machine_has_room_for_is_refused():
+    with pytest.raises(ValueError, match=r"Flatten: one input \(100000, 100000\) would have more than 536,870,912"):
+        Flatten((10**5, 10**5))
+    with pytest.raises(ValueError, match=r"Conv: one output \(600000000, 2, 2\) would have more than"):
+        Conv2d((2, 2), (600_000_000, 1, 1))
+    with pytest.raises(ValueError, match=r"Conv: the padded image would be \(200006, 200006\) .*use less padding"):
+        Conv2d((6, 6), (3, 3), pad=100_000)
 
 
 def test_a_hook_of_five_lines_counts_a_training(net):

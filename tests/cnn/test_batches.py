@@ -88,6 +88,8 @@ def test_training_on_moved_images_reproduces_to_the_last_bit(tiny, mode):
         ({"n_batch": 0}, ValueError, "n_batch is 0; expected 1 or more"),
         ({"t": np.arange(3)}, ValueError, "x has 10 images, t 3 targets; expected the same number"),
         ({"x": np.ones((0, 2)), "t": np.ones(0)}, ValueError, "x has 0 images"),
+        ({"x": None}, ValueError, r"x is array\(None, .*, without an axis; expected one row or more"),
+        ({"t": 3}, ValueError, r"t is array\(3\), without an axis; expected one row or more"),
         ({"seed": "a"}, TypeError, "seed is 'a'; expected a whole number"),
         ({"augment": 3}, TypeError, "augment is 3; expected something to call with x and rng, such as Augment"),
     ],

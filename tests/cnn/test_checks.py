@@ -27,7 +27,7 @@ def test_an_unknown_keyword_is_answered_with_the_known_ones():
         check_keywords("Adam", func, ["alfa"])
 
 
-@pytest.mark.parametrize("value", [1.5, "3", None])
+@pytest.mark.parametrize("value", [1.5, "3", None, True, np.True_])
 def test_a_size_has_to_be_a_whole_number(value):
     with pytest.raises(TypeError, match=r"n is .*; expected a whole number, 1 or more"):
         whole("n", value)
@@ -70,6 +70,11 @@ def test_a_number_has_to_be_within_its_bounds(value):
 def test_naming_says_who_an_error_is_about():
     with pytest.raises(ValueError, match=r"^Conv1: too wide$"), naming("Conv1"):
         raise ValueError("too wide")
+
+
+def test_an_error_that_takes_no_text_is_named_too():
+    with pytest.raises(ValueError, match=r"^Conv1: .*surrogates not allowed$"), naming("Conv1"):
+        "\ud800".encode()
 
 
 def test_a_whole_number_beyond_all_floats_is_refused_as_infinite():

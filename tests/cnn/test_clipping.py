@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cnn.clipping import clip_by_norm, clip_by_value, power_sum
+from cnn.stepping import Stepper
 from cnn.xp import to_cpu
 
 
@@ -56,6 +57,12 @@ def test_nan_stays_nan_so_that_a_training_ends(xp):
     mine = [xp.asarray([1.0, float("nan")])]
     clip_by_norm(mine, 1.0)
     assert bool(xp.isnan(mine[0]).all())
+
+
+@pytest.mark.parametrize("key", ["clip_value", "clip_norm"])
+def test_no_gradient_at_all_is_not_asked_for(key):
+    with pytest.raises(ValueError, match=f"{key} is 0, which leaves no gradient; expected a number above it, or None"):
+        Stepper(**{key: 0})
 
 
 @pytest.mark.parametrize("q", [2.0, 1.0, 3.5])

@@ -106,6 +106,8 @@ def test_without_one_the_width_is_wb_width():
         ({"init": "Glorot", "init_dic": {"gain": -1}}, ValueError, "Middle: gain is -1; expected a finite number"),
         ({"init_dic": {"width": "a"}}, TypeError, "Middle: width is 'a'; expected a finite number"),
         ({"wb_width": -1}, ValueError, "Middle: wb_width is -1; expected a finite number, 0 or more"),
+        ({"init_dic": "ab"}, TypeError, "Middle: the keywords of init Normal are 'ab'; expected a dictionary"),
+        ({"init_dic": 0}, TypeError, "Middle: the keywords of init Normal are 0; expected a dictionary"),
         ({"init": 3}, TypeError, "Middle: init is 3, a int; expected a name out of normal, He"),
     ],
 )

@@ -12,7 +12,24 @@ PAIRS = [
     ("softmax", "Square"),
     ("sigmoid", "Binary"),
     ("sigmoid", "Square"),
+    ("softmin", "Cross"),
+    ("softmin", "Square"),
+    ("hard sigmoid", "Binary"),
 ]
+
+
+@pytest.mark.parametrize("act", ["identity", "tanh", "ReLU", "log softmax"])
+def test_yes_or_no_of_what_is_not_between_0_and_1_is_refused(act):
+    with pytest.raises(ValueError, match=f"Output: err_func='Binary' needs .* between 0 and 1, .* act='{act}'"):
+        Output(2, 2, act, "Binary")
+
+
+@pytest.mark.parametrize("t", [None, 3, [[1, 0], [0, 1], [1, 0]], "abc"])
+def test_get_error_of_what_is_no_array_says_so(xp, mode, t):
+    layer = Output(2, 2, mode=mode)
+    layer.forward(xp.zeros((3, 2), dtype="float32"))
+    with pytest.raises(TypeError, match=r"Output\.get_error expects the targets as an array; got a "):
+        layer.get_error(t)
 
 
 @pytest.mark.parametrize(("act", "err_func"), [*PAIRS, ("identity", "Square"), ("tanh", "Square")])
@@ -47,12 +64,14 @@ def test_softmax_and_cross_entropy_are_those_of_pytorch(xp, mode):
     np.testing.assert_allclose(to_cpu(layer.dW), tW.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("act", "error"), [("softmax", 200.0), ("sigmoid", 200.0)])
-def test_the_error_of_sure_and_wrong_outputs_is_not_cut_off(xp, mode, act, error):
+@pytest.mark.parametrize(("act", "x"), [("softmax", 100.0), ("softmin", -100.0), ("sigmoid", 100.0)])
+def test_neither_the_error_nor_the_gradient_of_sure_and_wrong_outputs_is_cut_off(xp, mode, act, x):
     layer = Output(2, 2, act, mode=mode)
     layer.W, layer.b = xp.eye(2, dtype="float32"), xp.zeros(2, dtype="float32")
-    layer.forward(xp.asarray([[100.0, -100.0]]))
-    assert float(layer.get_error(xp.asarray([[0.0, 1.0]]))) == error
+    layer.forward(xp.asarray([[x, -x]]))
+    t = xp.asarray([[0.0, 1.0]])
+    assert float(layer.get_error(t)) == 200.0
+    assert to_cpu(layer.backward(t)).tolist() == [[1.0, -1.0] if act != "softmin" else [-1.0, 1.0]]
 
 
 def test_identity_and_square_are_linear_regression(xp, mode):
@@ -94,7 +113,7 @@ def test_cross_entropy_of_what_is_no_distribution_is_refused(act, partner):
         Output(2, 2, act, "Cross")
 
 
-@pytest.mark.parametrize(("act", "err_func"), [*PAIRS, ("softmin", "Cross"), ("identity", "Square")])
+@pytest.mark.parametrize(("act", "err_func"), [*PAIRS, ("identity", "Square")])
 def test_a_batch_twice_over_has_the_same_weight_gradients(xp, mode, act, err_func):
     layer = Output(4, 3, act, err_func, wb_width=0.5, dtype="float64", mode=mode, seed=2)
     x, t = xp.asarray(np.random.default_rng(1).standard_normal((3, 4))), xp.asarray(np.eye(3)[[0, 2, 1]])

@@ -19,6 +19,10 @@ def test_a_step_decay_goes_by_epochs_unless_told_otherwise():
     assert factors(StepDecay(every=2, gamma=0.5, by="step"), 6) == [1, 1, 0.5, 0.5, 0.25, 0.25]
 
 
+def test_a_rate_that_grows_beyond_all_numbers_is_infinite():
+    assert factors(StepDecay(gamma=10, by="step"), 400)[-1] == math.inf
+
+
 def test_a_cosine_goes_down_along_half_a_wave_and_stays_there():
     found = factors(Cosine(total=4, least=0.2), 7)
     assert found == pytest.approx(

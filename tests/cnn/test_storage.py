@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -238,6 +240,40 @@ def test_content_that_cannot_be_is_named_and_nothing_changes(net, tmp_path, key,
         other.load(tmp_path / "model.npz")
     assert all((before[key] == value).all() for key, value in everything(other).items())
     assert other.steps == 0
+
+
+def test_numbers_too_large_for_the_model_are_told_and_nothing_changes(net, tmp_path):
+    lm, other = trained(net), net(seed=9)
+    lm.save(tmp_path / "model.npz")
+    changed(tmp_path / "model.npz", "Middle1/b", np.full(5, 1e300))
+    before = everything(other)
+    with pytest.raises(ValueError, match="does not fit this model: Middle1/b holds numbers too large for float32"):
+        other.load(tmp_path / "model.npz")
+    assert all((before[key] == value).all() for key, value in everything(other).items())
+
+
+@pytest.mark.parametrize(("member", "content"), [("readme.txt", b"hello"), ("folder/", b""), ("version.npy", b"1")])
+def test_an_archive_with_something_else_in_it_is_told(net, tmp_path, member, content):
+    lm, path = net(), tmp_path / "model.npz"
+    lm.save(path)
+    with zipfile.ZipFile(path) as file:
+        kept = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, value in (kept | {member: content}).items():
+            file.writestr(name, value)
+    with pytest.raises(ValueError, match=r"is not a file that LayerManager\.save wrote: its .* is no array of numbers"):
+        lm.load(path)
+
+
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.Philox, np.random.SFC64, np.random.PCG64DXSM])
+def test_a_generator_that_a_file_has_no_place_for_is_named(tiny, tmp_path, kind):
+    lm = LayerManager(*tiny, seed=np.random.Generator(kind(0)))
+    lm.append(name="o", n=3)
+    with pytest.raises(
+        ValueError, match=f"the model's seed is a generator of {kind.__name__}, whose state a file does"
+    ):
+        lm.save(tmp_path / "model.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_any_numbers_for_the_order_of_images_are_a_state(net, tmp_path):

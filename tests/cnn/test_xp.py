@@ -56,10 +56,17 @@ def test_gpu_without_a_device_says_so(monkeypatch):
         array_module("gpu")
 
 
-def test_only_the_two_float_types_are_taken():
-    assert float_dtype("float64") == np.float64
-    with pytest.raises(ValueError, match="dtype is 'int32'; expected 'float32' or 'float64'"):
-        float_dtype("int32")
+@pytest.mark.parametrize("dtype", ["float64", "d", "<f8", np.float64, np.dtype("float64"), float])
+def test_a_float_type_goes_by_all_its_names(dtype):
+    assert float_dtype(dtype) == np.float64
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int32", "float16", ">f4", "\ud800", None, np.float64(2), (None, None), {"a": "b"}, 8]
+)
+def test_only_the_two_float_types_are_taken(dtype):
+    with pytest.raises(ValueError, match=r"dtype is .*; expected 'float32' or 'float64'"):
+        float_dtype(dtype)
 
 
 def test_the_front_door_is_sorted_and_complete():
