@@ -17,7 +17,8 @@ def placed_pair(what: str, value: Any, mode: str, dtype: Any) -> tuple[Array, Ar
         ValueError: an array is empty, has too few axes, or holds NaN; or the two differ in more than N.
     """
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        came = f"a {type(value).__name__}" + (f" of {len(value)}" if hasattr(value, "__len__") else "")
+        sized = hasattr(value, "__len__") and getattr(value, "ndim", 1)
+        came = f"a {type(value).__name__}" + (f" of {len(value)}" if sized else "")
         raise TypeError(f"expected a pair, ({what}_train, {what}_test); got {came}")
     train, test = (
         _placed(f"{what}_{name}", each, mode, dtype) for name, each in zip(("train", "test"), value, strict=True)

@@ -100,4 +100,4 @@ class BentIdentity(Activation):
 
     def backward(self, dy: Array, x: Array, y: Array) -> Array:
         """The derivative is x / (2 √(x² + 1)) + 1."""
-        return dy * (x / (2 * get_array_module(x).hypot(x, 1)) + 1)
+        return dy * (0.5 * (x / get_array_module(x).hypot(x, 1)) + 1)
