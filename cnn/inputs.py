@@ -17,7 +17,7 @@ def placed_pair(what: str, value: Any, mode: str, dtype: Any) -> tuple[Array, Ar
         ValueError: an array is empty, has too few axes, or holds NaN; or the two differ in more than N.
     """
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        sized = hasattr(value, "__len__") and getattr(value, "ndim", 1)
+        sized = hasattr(value, "__len__") and bool(getattr(value, "ndim", True))
         came = f"a {type(value).__name__}" + (f" of {len(value)}" if sized else "")
         raise TypeError(f"expected a pair, ({what}_train, {what}_test); got {came}")
     train, test = (

@@ -213,6 +213,13 @@ def test_nothing_overflows_for_the_largest_numbers(xp, name, dtype):
     assert bool(xp.isfinite(dx).all())
 
 
+@pytest.mark.parametrize(("dtype", "big"), [("float16", 6e4), ("float32", 3e38), ("float64", 1.5e308)])
+def test_the_bent_identity_s_slope_is_right_to_the_end(xp, dtype, big):
+    x = xp.asarray([[-big, big]], dtype=dtype)
+    slope = get_activation("bent identity").backward(xp.ones_like(x), x, x)
+    np.testing.assert_allclose(to_cpu(slope), [[0.5, 1.5]], rtol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_far_out_the_softmax_family_is_right_too(xp, dtype):
     x = xp.asarray([[-1e4, 1e4, 0], [1e4, 1e4, -1e4]], dtype=dtype)
