@@ -1,46 +1,57 @@
-"""`python -m gpuprof info`, `show FILE` and `compare OLD NEW`."""
+"""`python -m gpuprof info`, `selftest`, `show FILE` and `compare OLD NEW`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from gpuprof import device, saved
+from gpuprof import device, saved, selftest
 from gpuprof.results.profile import Profile
+from gpuprof.units import several
 
 _TO_STDOUT = Path("-")
-_REGRESSED, _REFUSED = 1, 2
+_FAILED, _REFUSED = 1, 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0; 1 where `compare` finds a regression; 2 with a sentence on standard error."""
+    """The exit code: 0; 1 for a regression, or a check that failed; 2 with a sentence on standard error."""
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # one that has been put in its place
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        if options.command == "compare":
-            return _compare(options)
-        if options.command == "show":
-            _show(options)
-        else:
-            print(device.info())
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return _REFUSED
+        commands = {"info": _info, "selftest": _selftest, "show": _show, "compare": _compare}
+        return commands[options.command](options)
+    except OSError as error:
+        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
+        print(f"gpuprof: {named}", file=sys.stderr)
+    except ValueError as error:
+        print(f"gpuprof: {error}", file=sys.stderr)
     except Exception as error:  # else Python would exit with 1, which says that something became slower
-        what = "a file that was read is damaged, or this is a fault of gpuprof"
+        what = "gpuprof: a file that was read is damaged, or this is a fault of gpuprof"
         print(f"{what}: {type(error).__name__}: {error}", file=sys.stderr)
-        return _REFUSED
-    return 0
+    return _REFUSED
+
+
+def _say(text: object, end: str = "\n") -> None:
+    """Print it; where the reader has gone (`| head`), nothing more, and the exit code stays what it is."""
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gpuprof", description="GPU time, told truthfully")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="this machine: GPU, driver, versions, clocks")
+    commands.add_parser(
+        "selftest",
+        help="clocks, events, kernel records and sums held against each other here: exit code 1 where they disagree",
+    )
     show = commands.add_parser("show", help="a saved result of any kind: as text, or written in other forms")
     show.add_argument("file", type=Path)
     compare = commands.add_parser(
@@ -69,22 +80,37 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _show(options: argparse.Namespace) -> None:
+def _info(options: argparse.Namespace) -> int:  # noqa: ARG001
+    _say(device.info())
+    return 0
+
+
+def _selftest(options: argparse.Namespace) -> int:  # noqa: ARG001
+    failed = 0
+    for check in selftest.checks():
+        _say(check)
+        failed += check.ok is False
+    _say(f"{several(failed, 'check')} FAILED: times taken here may be wrong" if failed else "Nothing disagrees.")
+    return _FAILED if failed else 0
+
+
+def _show(options: argparse.Namespace) -> int:
     result = saved.load(options.file)
     if options.trace and not isinstance(result, Profile):
         raise ValueError(f"{options.file} holds no profile, and only a profile has a trace")
     if not _written(result, options, str(options.file)):
-        print(result)
+        _say(result)
+    return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
     comparison = saved.compared(options.old, options.new)
     if not _written(comparison, options, f"{options.old} and {options.new}"):
-        print(comparison)
+        _say(comparison)
     slower = saved.regressed(comparison)
     for each in slower:
         print(f"REGRESSION: {each}", file=sys.stderr)
-    return _REGRESSED if slower else 0
+    return _FAILED if slower else 0
 
 
 def _written(result: saved.Saved, options: argparse.Namespace, title: str) -> bool:
@@ -94,18 +120,18 @@ def _written(result: saved.Saved, options: argparse.Namespace, title: str) -> bo
         options.html.write_text(saved.document(result, title), encoding="utf-8")
         files.append(options.html)
     if options.markdown == _TO_STDOUT:
-        print(result.to_markdown(), end="")
+        _say(result.to_markdown(), end="")
     elif options.markdown:
         options.markdown.write_text(result.to_markdown(), encoding="utf-8")
         files.append(options.markdown)
     if options.csv == _TO_STDOUT:
-        print(next(iter(result.tables().values())).to_csv(index=False), end="")
+        _say(next(iter(result.tables().values())).to_csv(index=False), end="")
     elif options.csv:
         files += result.to_csv(options.csv)
     if getattr(options, "trace", None) and isinstance(result, Profile):
         files.append(result.to_trace(options.trace))
     for file in files:
-        print(file)
+        _say(file)
     return bool(files or options.markdown or options.csv)
 
 

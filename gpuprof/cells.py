@@ -11,6 +11,7 @@ from typing import Any
 
 from gpuprof.latest import last_profile
 from gpuprof.results.profile import Profile
+from gpuprof.saved import name_of, profiles_in
 from gpuprof.statement import Timed, from_tree
 
 
@@ -62,26 +63,30 @@ class Cells:
             raise ValueError(f"{text}: {type(error).__name__}: {error}") from error
         return function, args, kwargs
 
-    def profiles(self, text: str) -> list[Profile]:
-        """The profiles that --vs names: a variable, which may hold a list of them, a saved one's path, or "last"."""
+    def profiles(self, text: str) -> tuple[list[Profile], str]:
+        """The profiles that --vs names, and what to call them.
+
+        A name or an expression, for one or a list of them; the path of a saved one, or of a folder of some; or "last".
+        """
         text = text.strip()
-        value = self.namespace.get(text)
-        if value is None and text == "last":
-            value = last_profile()
-            if value is None:
-                raise ValueError("--vs last: there is no profile yet; %%layertime lm takes one")
-        if value is None and Path(text).expanduser().is_file():
-            return [Profile.load(Path(text).expanduser())]
-        if value is None:
+        if text not in self.namespace:
+            if text == "last":
+                return [_newest()], text
+            path = Path(text).expanduser()
+            if path.exists():
+                return profiles_in(path), name_of(path)
+        try:
+            value = eval(text, self.namespace)  # noqa: S307 - the user's own words
+        except Exception as error:
             raise ValueError(
                 f"--vs expected the name of a profile, a saved one's path, or last; {text!r} is none of these "
-                "(%%layertime -v before lm keeps one as before)"
-            )
+                f"({type(error).__name__}: {error}). %%layertime -v before lm keeps one as before"
+            ) from None
         found = list(value) if isinstance(value, (list, tuple)) else [value]
         if not found or any(not isinstance(each, Profile) for each in found):
             kinds = ", ".join(dict.fromkeys(type(each).__name__ for each in found)) or "nothing"
             raise ValueError(f"--vs expected a Profile, or a list of them; {text} holds {kinds}")
-        return found
+        return found, text
 
     def named_in(self, cell: str) -> list[object]:
         """What the names in a cell stand for before it runs: where the model holds no arrays, these may."""
@@ -130,6 +135,13 @@ class Cells:
     def _number(self) -> int:
         """The number in the cell's own "In [n]": IPython 9 counts on before it runs the cell."""
         return max(0, len(self.namespace.get("In", ())) - 1)
+
+
+def _newest() -> Profile:
+    found = last_profile()
+    if found is None:
+        raise ValueError("--vs last: there is no profile yet; %%layertime lm takes one")
+    return found
 
 
 def _code(part: ast.expr) -> CodeType:

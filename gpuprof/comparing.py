@@ -69,28 +69,31 @@ def compare(first: Any, second: Any, step: Callable[[Any], Any] | None = None, *
     **Two profiles**, an old one and a new, or a list of profiles a side (`names` are what they are called): rows that
     launch the same kernels are what the others are held against; without such rows it takes three profiles a side.
 
-    Ctrl-C returns what there is. Raises TypeError for anything else.
+    Ctrl-C returns what there is; where a step raises, the rounds there were are in `gpuprof.last`. Raises TypeError
+    for anything else.
     """
+    given = [each if isinstance(each, (list, tuple)) else [each] for each in (first, second)]
+    if any(isinstance(each, Profile) for side in given for each in side) or not all(given):
+        return _compare_runs(given[0], given[1], {"step": step, **options} if step is not None else options)
     if step is not None:
         return compare_models(first, second, step, **options)
-    profiles = [_profiles(each) for each in (first, second)]
-    if any(profiles):
-        if not all(profiles) or options.keys() - {"names"}:
-            raise TypeError(
-                "profiles are compared with profiles, and no option but names; got "
-                f"{type(first).__name__} and {type(second).__name__}{''.join(f', {name}' for name in options)}"
-            )
-        result = compare_profiles(profiles[0], profiles[1], **options)
-        keep(result)
-        return result
     return _compare_statements(first, second, **options)
 
 
-def _profiles(given: object) -> list[Profile]:
-    """The profiles in what was given; none where it is anything else."""
-    found = list(given) if isinstance(given, (list, tuple)) else [given]
-    profiles = [each for each in found if isinstance(each, Profile)]
-    return profiles if len(profiles) == len(found) else []
+def _compare_runs(first: Sequence[Any], second: Sequence[Any], options: dict[str, Any]) -> ProfileComparison:
+    kinds = [", ".join(dict.fromkeys(type(each).__name__ for each in side)) or "none" for side in (first, second)]
+    if kinds != ["Profile", "Profile"] or options.keys() - {"names"}:
+        more = "".join(f", {name}" for name in options)
+        raise TypeError(
+            "profiles are compared with profiles, one or more a side, and no option but names; got "
+            f"{kinds[0]} and {kinds[1]}{more}"
+        )
+    names = options.get("names", ("old", "new"))
+    if len(names) != 2 or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"names must be two, of the old side and of the new; got {names!r}")
+    result = compare_profiles(first, second, names=tuple(names))
+    keep(result)
+    return result
 
 
 def _compare_statements(
@@ -104,6 +107,8 @@ def _compare_statements(
     clock: Clock | None = None,
 ) -> Comparison:
     given = f"got {type(first).__name__} and {type(second).__name__}"
+    if number is not None and number < 1:
+        raise ValueError(f"number must be at least 1; got {number}")
     if not all(isinstance(each, str) or callable(each) for each in (first, second)):
         raise TypeError(f"two models are compared by a step: compare(model_a, model_b, step); {given}")
     if callable(first) != callable(second):

@@ -150,9 +150,9 @@ class FakeClock:
 
     @contextmanager
     def recording(self) -> Iterator[FakeRecording]:
-        """Records of the launches inside, each named "fake kernel"; NoRecordsError without a device."""
-        if not self.on_device:
-            raise NoRecordsError("a fake clock without a device has no kernels")
+        """Records of the launches inside, each named "fake kernel"; NoRecordsError as `recorder`."""
+        if not self.on_device or self.no_records:
+            raise NoRecordsError(self.no_records or "a fake clock without a device has no kernels")
         self._recording = FakeRecording(self)
         try:
             yield self._recording
@@ -160,7 +160,7 @@ class FakeClock:
             self._recording = None
 
     def recorder(self, launches: bool) -> FakeRecorder:
-        """Records from now on, with marks among them; NoRecordsError without a device, or where `records` says why."""
+        """Records from now on, with marks among them; NoRecordsError without a device, or where `no_records` is set."""
         running = isinstance(self._recording, FakeRecorder) and not self._recording.stopped
         if running:
             raise NoRecordsError("records are being taken on this fake clock already")

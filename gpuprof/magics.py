@@ -102,9 +102,9 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         each launch; --graph measures afterwards, on copies of the layers, what a captured graph of a step would gain
         (`profile.graph`); --schedule 10,5,100,3 skips 10 steps, warms up for 5 and measures 100, three times (0: for
         ever); --nvtx puts an NVTX range around each call, for Nsight Systems; --vs holds the profile against an older
-        one: a name, a saved one's path, or last (`gpuprof.last` is the comparison then); --no-chart leaves the chart
-        out. Long options may stand after the model. As a line, %layertime --lines lm[0].backward(dy) makes that call
-        some times (-r 4) and shows its lines.
+        one: a name, a list of some, a saved one's path, a folder of them, or last (`gpuprof.last` is the comparison
+        then); --no-chart leaves the chart out. Long options may stand after the model. As a line, %layertime --lines
+        lm[0].backward(dy) makes that call some times (-r 4) and shows its lines.
         """
         __tracebackhide__ = True
         if cell is None:
@@ -112,7 +112,8 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
         with _usage():
             options, expression = layertime_words(line)
             models = self._cells.models(expression)
-            before = self._cells.profiles(options["vs"]) if "vs" in options else []
+            with _usage(ValueError, OSError):
+                before, named = self._cells.profiles(options["vs"]) if "vs" in options else ([], "")
             run = self._cells.body(f"%%layertime {line}", cell)
         with UsersFrames():
             for _ in range(options.get("w", 0)):
@@ -142,7 +143,7 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
                         value = run()
         finally:
             if profiling.ended:  # not where CUDA had failed before the cell began
-                self._show(profiling.profile, options, before)
+                self._show(profiling.profile, options, before, named)
         return profiling.profile if "o" in options else value
 
     def _lines_of(self, line: str) -> Result | None:
@@ -167,11 +168,14 @@ class GpuprofMagics(Magics):  # type: ignore[misc] # IPython is not typed
             raise UsageError(f"%gpu_info takes no arguments; got {line.strip()!r}")
         print(device.info())
 
-    def _show(self, profile: Profile, options: Mapping[str, Any], before: list[Profile]) -> None:
-        """Store and show a profile as the options say; trouble in showing it must not hide an error of the cell."""
+    def _show(self, profile: Profile, options: Mapping[str, Any], before: list[Profile], named: str) -> None:
+        """Store and show a profile as the options say; trouble in showing it must not hide an error of the cell.
+
+        Held against those `before`, if any, which are `named` so.
+        """
         self._store(profile, options)
         try:
-            compared = measure.compare(before, profile, names=(options["vs"], "now")) if before else None
+            compared = measure.compare(before, profile, names=(named, "now")) if before else None
             if "q" not in options and ("o" not in options or profile.ended_by):
                 display(profile)
             if "q" not in options and compared is not None:

@@ -42,18 +42,26 @@ def compare_models(
     clock: Clock | None = None,
 ) -> ProfileComparison:
     """`gpuprof.compare` of two models."""
+    if not callable(step):
+        raise TypeError(
+            f"step must be a function that makes a step of the model it is given; got {type(step).__name__}"
+        )
     if first is second:
         raise ValueError("expected two models; got the same object twice (copy.deepcopy makes another of it)")
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be 1 or more; got {steps}")
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
+        raise ValueError(f"steps must be a whole number from 1 up; got {steps!r}")
     pair = _Pair(first, second, "" if copies else "none were asked for")
     if copies:
         pair.try_copies(step)
     pair.refuse_shared(clock)
     a, b = pair.taken(np.random.default_rng(_SEED))
     agreed = agreements(a, b, step) if check else ()
-    result = compare_turns(_in_turns(pair, step, steps, clock), agreed, pair.no_copies)
+    taken = _in_turns(pair, step, steps, clock)
+    result = compare_turns(taken, agreed, pair.no_copies)
     keep(result)
+    if taken.ended_by is not None and not isinstance(taken.ended_by, KeyboardInterrupt):
+        taken.ended_by.add_note("What gpuprof had compared until then is in gpuprof.last.")
+        raise taken.ended_by
     return result
 
 
@@ -93,7 +101,7 @@ class _Pair:
 
 
 def _in_turns(pair: _Pair, step: Step, steps: int | None, clock: Clock | None) -> Taken:
-    """All rounds; Ctrl-C ends it with those there are, but not before the first."""
+    """All rounds; an interrupt or an error ends it with those there are, and rises where there is none."""
     random, about = np.random.default_rng(_SEED), machine()
     taken = Taken()
     for number, order in enumerate(orders(ROUNDS, random)):
@@ -104,13 +112,13 @@ def _in_turns(pair: _Pair, step: Step, steps: int | None, clock: Clock | None) -
                 for model in pair.taken(random)
             ]
             _round(members, order, steps, last)
-        except KeyboardInterrupt:
+            taken.add([member.times() for member in members], [member.run.profile for member in members])
+            keep(members[1].run.profile)
+        except BaseException as error:
             if not taken.rounds:
                 raise
-            taken.stopped = True
+            taken.ended_by = error
             break
-        taken.add([member.times() for member in members], [member.run.profile for member in members])
-        keep(members[1].run.profile)
     return taken
 
 

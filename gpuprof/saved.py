@@ -33,9 +33,12 @@ KINDS: dict[str, type[Any]] = {
 
 def load(path: Path) -> Saved:
     """The result in a file, of whatever kind it says it is. Raises ValueError for what holds none, OSError."""
+    if path.is_dir():
+        raise ValueError(f"expected one saved result; {path} is a folder, of which each file can be given")
     kind = kind_of(path)
     if kind not in KINDS:
-        raise ValueError(f"{path} should hold a gpuprof {', '.join(KINDS)}; it holds {kind!r}")
+        kinds = f"a gpuprof result ({', '.join(KINDS)})"
+        raise ValueError(f"{path} should hold {kinds}; it holds {kind or 'other JSON'}")
     found: Saved = KINDS[kind].load(path)
     return found
 
@@ -50,6 +53,30 @@ def load_all(path: Path) -> list[Saved]:
     return [load(each) for each in files]
 
 
+def profiles_in(path: Path) -> list[Profile]:
+    """The profile in a file, or all those in a folder. Raises ValueError for anything else, OSError."""
+    if not path.is_dir():
+        return [Profile.load(path)]
+    results = load_all(path)
+    if others := sorted({_kind(each) for each in results} - {"profile"}):
+        raise ValueError(f"{path} should hold profiles; it holds: {', '.join(others)}")
+    return _of(Profile, results)
+
+
+def names_of(old: Path, new: Path) -> tuple[str, str]:
+    """What to call two files or folders: by their names, without what all saved results end in."""
+    names = name_of(old), name_of(new)
+    if names[0] != names[1]:
+        return names
+    first, second = (f"{path.absolute().parent.name}/{name_of(path)}" for path in (old, new))
+    return first, second
+
+
+def name_of(path: Path) -> str:
+    """What to call a saved result: its file's name, without what all of them end in."""
+    return path.absolute().name.removesuffix(".gz").removesuffix(".json")
+
+
 def compared(old: Path, new: Path) -> Comparison | ProfileComparison:
     """New against old: two timings, or profiles, of which a folder may hold several runs of the same.
 
@@ -58,7 +85,7 @@ def compared(old: Path, new: Path) -> Comparison | ProfileComparison:
     before, after = load_all(old), load_all(new)
     kinds = sorted({_kind(each) for each in (*before, *after)})
     if kinds == ["profile"]:
-        return compare_profiles(_of(Profile, before), _of(Profile, after), names=(old.name, new.name))
+        return compare_profiles(_of(Profile, before), _of(Profile, after), names=names_of(old, new))
     if kinds == ["timing"] and len(before) == len(after) == 1:
         (first,), (second,) = _of(Timing, before), _of(Timing, after)
         return second.compare(first)

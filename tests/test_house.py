@@ -90,6 +90,7 @@ GPUPROF = [
     ["results.profile", "results.timing"],
     ["results.sweep"],
     ["results.stepsweep"],
+    ["saved"],
     ["workloads"],
     ["ceilings"],
     ["arrays"],
@@ -120,7 +121,7 @@ GPUPROF = [
     ["fakerecords"],
     ["fakeclock", "fixtures"],
     ["testing"],
-    ["saved"],
+    ["selftest"],
     ["__main__"],
 ]
 CNN = [

@@ -25,7 +25,7 @@ def test_the_options_of_the_magic_are_there() -> None:
 
 def test_the_commands_can_be_typed() -> None:
     commands = re.findall(r"^    python -m gpuprof ([^#\n]+)", TEXT, flags=re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 7
     for command in commands:
         _parser().parse_args(command.replace("[OUT]", "OUT").split())
 

@@ -25,23 +25,31 @@ class Judged(NamedTuple):
     estimates: Estimates
     floor: Floats
     note: str
+    figures: tuple[Floats, Floats] | None = None
+    """Seconds, old and new, where they are of more than two profiles; NaN for what they do not tell."""
 
 
-def change_rows(sides: Sides, judged: Judged | None, figures: tuple[Floats, Floats] | None) -> tuple[RowChange, ...]:
-    """A row for each of either side, the most telling first; "(outside)" and the step last.
-
-    `figures`: seconds of the common rows and the step, old and new, where they are known better than by the profiles.
-    """
-    known = figures or tuple(side.middle(sides.common, 1).value for side in (sides.old, sides.new))
+def change_rows(sides: Sides, judged: Judged | None) -> tuple[RowChange, ...]:
+    """A row for each of either side, the most telling first; "(outside)" and the step last."""
+    known = _figures(sides, judged)
     at = {row: i for i, row in enumerate([*sides.common, STEP])}
     found = [_row(sides, row) for row in sides.rows]
     if len(sides.old.times.times) and len(sides.new.times.times):
         found.append(_row(sides, STEP))
     timed = [
-        _timed(row, at[scope], (known[0], known[1]), judged) if scope in at else _alone(row, scope, sides)
+        _timed(row, at[scope], known, judged) if scope in at else _alone(row, scope, sides)
         for row, scope in zip(found, [*sides.rows, STEP], strict=False)
     ]
     return tuple(sorted(timed, key=_place))
+
+
+def _figures(sides: Sides, judged: Judged | None) -> tuple[Floats, Floats]:
+    """Seconds of the common rows and of the step, old and new."""
+    old, new = (side.middle(sides.common, 1).value for side in (sides.old, sides.new))
+    if judged is None or judged.figures is None:
+        return old, new
+    known = ~np.isnan(judged.figures[0] + judged.figures[1])
+    return np.where(known, judged.figures[0], old), np.where(known, judged.figures[1], new)
 
 
 def _row(sides: Sides, row: Scope) -> RowChange:
@@ -75,15 +83,17 @@ def _timed(change: RowChange, at: int, figures: tuple[Floats, Floats], judged: J
     change = change._replace(old_us=old * 1e6, new_us=new * 1e6)
     if judged is None or np.isnan(judged.estimates.value[at]):
         ratio = old / new if min(old, new) > 0 else math.nan
-        return change._replace(ratio=ratio, verdict=_unmeasured(old, new) if judged else UNJUDGED)
+        return change._replace(ratio=ratio, verdict=_unestimated(old, new) if judged else UNJUDGED)
     value, half, floor = (float(part[at]) for part in (judged.estimates.value, judged.estimates.half, judged.floor))
     low, ratio, high = (math.exp(end) for end in (value - half, value, value + half))
     verdict = word(value, half, floor, change.path == STEP_PATH)
     return change._replace(ratio=ratio, low=low, high=high, floor=floor, verdict=verdict)
 
 
-def _unmeasured(old: float, new: float) -> str:
-    """What is to be said of a row without an estimate: nothing twice is no difference."""
+def _unestimated(old: float, new: float) -> str:
+    """What is to be said of a row without an estimate: nothing twice is no difference; what has no time, no verdict."""
+    if math.isnan(old) or math.isnan(new):
+        return UNJUDGED
     return NOISE if old == new == 0 else UNCLEAR
 
 

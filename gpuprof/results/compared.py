@@ -53,16 +53,16 @@ def comparison(
     *,
     why: str = "",
     further: str = "",
-    figures: tuple[Floats, Floats] | None = None,
     agreement: Sequence[Agreement] = (),
     warnings: Sequence[str] = (),
 ) -> ProfileComparison:
     """The result: what `judged` says of the times, and what is known without any."""
     old, new = sides.old.profile, sides.new.profile
     steps = " and ".join(several(len(side.times.times), "step") for side in (sides.old, sides.new))
+    told = [judged.note] if judged and judged.figures else [steps, judged.note if judged else ""]
     return ProfileComparison(
         names=names,
-        rows=change_rows(sides, judged, figures),
+        rows=change_rows(sides, judged),
         how=judged.how if judged else "",
         why=why,
         next=further,
@@ -71,7 +71,7 @@ def comparison(
         agreement=tuple(agreement),
         clock=new.clock,
         warnings=tuple(warnings),
-        notes=tuple(filter(None, ["" if figures else steps, judged.note if judged else ""])),
+        notes=tuple(filter(None, told)),
         about=new.about,
     )
 
@@ -115,15 +115,29 @@ def _by_controls(sides: Sides) -> Judged | None:
 def _by_repeats(sides: Sides, old: Profiles, new: Profiles) -> Judged | None:
     """By what differs between the runs of a side; beside the rows that launch the same kernels, where there are any."""
     logs = [np.array([_logs(run, sides.common) for run in runs]) for runs in (old, new)]
+    figures = _geometric(logs[0]), _geometric(logs[1])
     known = ~np.isnan(np.concatenate(logs)).any(axis=0)
     if not known.any():
         return None
-    controls, note = sides.controls & known, f"{len(old)} and {len(new)} runs"
+    controls, note = sides.controls & known, f"{len(old)} and {len(new)} runs{_of_steps([*old, *new])}"
     if controls.sum() >= FEWEST_CONTROLS:
         logs = [runs - np.median(runs[:, controls], axis=1, keepdims=True) for runs in logs]
         note += f", each beside its {int(controls.sum())} rows that launch the same kernels"
     found = repeats(logs[0], logs[1], sides.layers)
-    return Judged("repeats", found, np.full(len(found.value), LEAST[sides.on_device]), note)
+    return Judged("repeats", found, np.full(len(found.value), LEAST[sides.on_device]), note, figures)
+
+
+def _of_steps(runs: Profiles) -> str:
+    """Such as " of 98 steps", " of 16 to 20 steps"."""
+    numbers = sorted({len(step_times(run.account).times) for run in runs})
+    return f" of {f'{numbers[0]} to ' if len(numbers) > 1 else ''}{several(numbers[-1], 'step')}"
+
+
+def _geometric(logs: Floats) -> Floats:
+    """The geometric mean over the runs that have a row, of whose logarithms the ratio is; NaN where none has it."""
+    there = ~np.isnan(logs)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.exp(np.where(there, logs, 0.0).sum(axis=0) / there.sum(axis=0)))
 
 
 def _logs(run: Measured, rows: Sequence[Scope]) -> Floats:

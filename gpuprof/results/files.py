@@ -73,9 +73,9 @@ def _without_nan(value: Any) -> Any:
 def read_json(path: Path, kind: str) -> dict[str, Any]:
     """What `write_json` wrote. ValueError says what the file is instead."""
     content = _parsed(path, kind)
-    if not isinstance(content, dict) or content.get("gpuprof") != kind:
-        found = content.get("gpuprof") if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path} should hold a gpuprof {kind}; it holds {found!r}")
+    if not isinstance(content, dict) or _kind(content) != kind:
+        found = _kind(content)
+        raise ValueError(f"{path} should hold a gpuprof {kind}; it holds {found or 'other JSON'}")
     if content.get("schema") not in (SCHEMA, _PACKED):
         raise ValueError(
             f"{path} has schema {content.get('schema')}; this gpuprof reads {SCHEMA} and {_PACKED}: update gpuprof"
@@ -84,9 +84,12 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
 
 
 def kind_of(path: Path) -> str:
-    """What the file at `path` says it holds: "profile", "timing"; ValueError where it is no result at all."""
-    content = _parsed(path, "result")
-    return str(content.get("gpuprof")) if isinstance(content, dict) else type(content).__name__
+    """What the file at `path` says it holds: "profile", "timing"; "" for other JSON. ValueError for no JSON at all."""
+    return _kind(_parsed(path, "result"))
+
+
+def _kind(content: Any) -> str:
+    return str(content.get("gpuprof", "")) if isinstance(content, dict) else ""
 
 
 def _parsed(path: Path, kind: str) -> Any:

@@ -158,7 +158,11 @@ class Profile(Exported, Measured):
 
     def compare(self, old: Profile | Sequence[Profile]) -> ProfileComparison:
         """This profile, the new one, against an older one or several: see `gpuprof.compare`."""
-        return compare_profiles([old] if isinstance(old, Profile) else list(old), [self])
+        given = list(old) if isinstance(old, (list, tuple)) else [old]
+        runs = [run for run in given if isinstance(run, Profile)]
+        if len(runs) != len(given):
+            raise TypeError(f"expected a Profile, or a list of them; got {type(old).__name__}")
+        return compare_profiles(runs, [self])
 
     def save(self, path: str | Path) -> Path:
         """The file written: JSON, compressed where the name ends in .gz. `Profile.load` reads it."""

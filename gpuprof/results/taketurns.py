@@ -28,19 +28,21 @@ class Taken:
 
     rounds: list[Sequence[StepTimes]] = field(default_factory=list)
     profiles: Sequence[Measured] = ()
-    stopped: bool = False
+    ended_by: BaseException | None = None
+    """What ended it before all rounds were done."""
 
     def add(self, times: Sequence[StepTimes], profiles: Sequence[Measured]) -> None:
-        """A round more."""
-        self.rounds.append(times)
+        """A round more; an interrupt may come between."""
         self.profiles = profiles
+        self.rounds.append(times)
 
 
 def compare_turns(taken: Taken, agreement: Sequence[Agreement], no_copies: str) -> ProfileComparison:
     """B against A; `no_copies` says why each round was not of fresh copies of both."""
     sides = Sides(*(Side(profile, _all(taken, i, profile)) for i, profile in enumerate(taken.profiles)))
     number = len(taken.rounds)
-    warnings = [f"Stopped early, after {several(number, 'round')}."] if taken.stopped else []
+    ended = type(taken.ended_by).__name__
+    warnings = [f"Ended early ({ended}), after {several(number, 'round')}."] if taken.ended_by else []
     if no_copies:
         warnings.append(f"Each round is of the same two objects ({no_copies}): their memory can pass for a difference.")
     if why := _refusal(sides):
@@ -52,8 +54,14 @@ def compare_turns(taken: Taken, agreement: Sequence[Agreement], no_copies: str) 
     steps = len(taken.rounds[-1][0].times)
     of = "both" if no_copies else "fresh copies of both"
     note = f"in turns: {several(number, 'round')} of {several(steps, 'step')} of {of}, as ABBA or BAAB"
-    judged, (old, new) = Judged("turns", estimates, floor, note), (middles(each, 1).value for each in seconds)
-    return comparison(sides, _NAMES, judged, figures=(old, new), agreement=agreement, warnings=warnings)
+    judged = Judged("turns", estimates, floor, note, _figures(logs, estimates.value))
+    return comparison(sides, _NAMES, judged, agreement=agreement, warnings=warnings)
+
+
+def _figures(logs: Sequence[Floats], value: Floats) -> tuple[Floats, Floats]:
+    """Seconds of A and B, so many times apart as the ratio says, about the rounds' geometric middle."""
+    about = middles((logs[0] + logs[1]) / 2, 1).value
+    return np.exp(about + value / 2), np.exp(about - value / 2)
 
 
 def _all(taken: Taken, which: int, profile: Measured) -> StepTimes:

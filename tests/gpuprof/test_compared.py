@@ -115,14 +115,46 @@ def test_three_runs_a_side_need_no_control_rows() -> None:
     found = gpuprof.compare(old, new)
     assert (found.how, found["B", "backward"].verdict) == ("repeats", "real")
     assert found["A", "forward"].verdict == "noise"
-    assert found.notes == ("158 steps and 158 steps", "3 and 3 runs")
+    assert found.notes == ("3 and 3 runs of 158 steps",)
     assert gpuprof.last is found
 
 
 def test_repeats_are_told_beside_the_rows_that_launch_the_same() -> None:
     found = gpuprof.compare([taken(s) for s in (1, 2, 3)], [taken(s, extra=1, fast=2.0) for s in (4, 5, 6)])
-    assert found.notes[1] == "3 and 3 runs, each beside its 11 rows that launch the same kernels"
+    assert found.notes == ("3 and 3 runs of 18 steps, each beside its 11 rows that launch the same kernels",)
     assert found["B", "backward"].verdict == "real"
+
+
+def test_the_times_of_several_runs_are_so_far_apart_as_the_ratio_says() -> None:
+    paces = (1.0, 2.0, 4.0)
+    old = [taken(s, "AB", device=False, kernels=None, pace=pace) for s, pace in enumerate(paces)]
+    new = [taken(s + 3, "AB", device=False, kernels=None, fast=2.0, pace=pace) for s, pace in enumerate(paces)]
+    row = gpuprof.compare(old, new)["B", "backward"]
+    assert row.old_us / row.new_us == pytest.approx(row.ratio)
+    assert row.old_us == pytest.approx(math.prod(20 + 100 / pace for pace in paces) ** (1 / 3), rel=0.01)
+
+
+def test_runs_of_unlike_length_are_told() -> None:
+    old = [taken(s, "AB", device=False, kernels=None, steps=n) for s, n in ((1, 30), (2, 40), (3, 50))]
+    new = [taken(s, "AB", device=False, kernels=None, steps=20) for s in (4, 5, 6)]
+    assert gpuprof.compare(old, new).notes == ("3 and 3 runs of 18 to 48 steps",)
+
+
+def test_a_row_without_a_time_has_no_verdict() -> None:
+    """Evaluations after the last step."""
+
+    def run(seed: int) -> Profile:
+        model = FakeModel(FakeClock())
+        with gpuprof.layertime(model, clock=model.clock) as found:
+            model.train(20)
+            model.clock.spend(seed * 1e-3)
+            for layer in model.layers:
+                layer.forward(0, train=False)
+        return found.profile
+
+    rows = verdicts(gpuprof.compare([run(s) for s in (1, 2, 3)], [run(s) for s in (4, 5, 6)]))
+    evaluated = {verdict for name, verdict in rows.items() if name.endswith("evaluate")}
+    assert evaluated == {"no verdict"}
 
 
 def test_what_differs_between_runs_is_in_the_interval() -> None:
@@ -234,8 +266,24 @@ def test_a_side_without_profiles_is_refused() -> None:
 
 
 def test_profiles_are_not_compared_with_anything_else() -> None:
-    with pytest.raises(TypeError, match="compared with profiles, and no option but names; got Profile and str"):
-        gpuprof.compare(taken(1, steps=3), "x + 1")
+    one = taken(1, steps=3)
+    with pytest.raises(TypeError, match=r"compared with profiles, .* and no option but names; got Profile and str"):
+        gpuprof.compare(one, "x + 1")
+    with pytest.raises(TypeError, match="got Profile and Profile, step"):
+        gpuprof.compare(one, one, lambda model: None)
+    with pytest.raises(TypeError, match="got none and Profile"):
+        gpuprof.compare([], [one])
+    with pytest.raises(TypeError, match="got Profile, int and Profile"):
+        gpuprof.compare([one, 3], one)
+    with pytest.raises(TypeError, match="expected a Profile, or a list of them; got int"):
+        one.compare(3)
+
+
+@pytest.mark.parametrize("names", [("a",), (1, 2)])
+def test_names_are_two(names: tuple[str, str]) -> None:
+    one = taken(1, steps=3)
+    with pytest.raises(ValueError, match="names must be two"):
+        gpuprof.compare(one, one, names=names)
 
 
 # Told first

@@ -38,7 +38,29 @@ def test_the_option_stands_before_the_model_or_after_it(ip, before) -> None:
 def test_a_saved_profile_is_read(ip, before, tmp_path) -> None:
     path = before.save(tmp_path / "old one.json")
     ip.run_cell(f'%%layertime lm --vs "{path}"{CELL}')
-    assert gpuprof.last.names == (str(path), "now")
+    assert gpuprof.last.names == ("old one", "now")
+
+
+def test_a_folder_of_profiles_is_one_side(ip, before, tmp_path) -> None:
+    for name in "ab":
+        before.save(tmp_path / f"{name}.json")
+    ip.run_cell(f"%%layertime lm --vs {tmp_path}{CELL}")
+    assert gpuprof.last.names == (tmp_path.name, "now")
+    assert gpuprof.last.why.startswith("one run a side")  # the same one, twice
+
+
+def test_a_folder_with_other_results_is_refused(ip, before, tmp_path) -> None:
+    before.compare(before).save(tmp_path / "a.json")
+    assert "should hold profiles; it holds: profile comparison" in str(
+        error_of(ip, f"%%layertime lm --vs {tmp_path}{CELL}")
+    )
+
+
+@pytest.mark.parametrize("text", ["[before, before]", "kept['one']", "gpuprof.runs[-1]"])
+def test_an_expression_may_stand_for_it(ip, before, text: str) -> None:
+    ip.user_ns |= {"kept": {"one": before}, "gpuprof": gpuprof}
+    ip.run_cell(f"%%layertime lm --vs {text}{CELL}")
+    assert gpuprof.last.names == (text, "now")
 
 
 def test_last_is_the_newest_profile_even_after_a_comparison(ip, before) -> None:

@@ -182,6 +182,11 @@ def test_what_is_no_model_is_refused_as_layertime_does(clock) -> None:
         gpuprof.compare(1, 2, step)
 
 
+def test_a_step_that_is_no_function_is_refused(clock) -> None:
+    with pytest.raises(TypeError, match=r"step must be a function .*; got str"):
+        gpuprof.compare(Net(clock), Net(clock), "step", clock=clock)
+
+
 def test_a_step_is_asked_for() -> None:
     with pytest.raises(TypeError, match=r"two models are compared by a step.*got Net and Net"):
         gpuprof.compare(Net(FakeClock()), Net(FakeClock()))
@@ -189,7 +194,7 @@ def test_a_step_is_asked_for() -> None:
 
 @pytest.mark.parametrize("steps", [0, -3])
 def test_the_number_of_steps_is_positive(steps: int) -> None:
-    with pytest.raises(ValueError, match=f"steps must be 1 or more; got {steps}"):
+    with pytest.raises(ValueError, match=f"steps must be a whole number from 1 up; got {steps}"):
         gpuprof.compare(Net(FakeClock()), Net(FakeClock()), step, steps=steps)
 
 
@@ -223,8 +228,33 @@ def stopping(after: int) -> Any:
 
 def test_an_interrupt_returns_the_rounds_there_are(clock) -> None:
     found = gpuprof.compare(Net(clock), Net(clock), stopping(600), clock=clock, steps=192)
-    assert found.warnings[0].startswith("Stopped early, after ")
+    assert found.warnings[0].startswith("Ended early (KeyboardInterrupt), after ")
     assert found["A", "forward"].verdict == "noise"
+
+
+def test_an_error_midway_rises_and_the_rounds_there_are_are_the_newest_result(clock) -> None:
+    calls = []
+
+    def failing(net: Net) -> None:
+        calls.append(net)
+        if len(calls) > 600:
+            raise RuntimeError("there")
+        net.train(1)
+
+    with pytest.raises(RuntimeError, match="there") as raised:
+        gpuprof.compare(Net(clock), Net(clock), failing, clock=clock, steps=192)
+    assert raised.value.__notes__ == ["What gpuprof had compared until then is in gpuprof.last."]
+    found = gpuprof.last
+    assert found.warnings[0].startswith("Ended early (RuntimeError), after ")
+    assert found["A", "forward"].verdict == "noise"
+    assert gpuprof.runs[-1] is found
+
+
+def test_times_are_so_far_apart_as_the_ratio_says(clock) -> None:
+    found = compared(Net(clock), Net(clock, backward=[3e-4]))
+    for row in found.rows:
+        if row.path != "(outside)":
+            assert row.old_us / row.new_us == pytest.approx(row.ratio)
 
 
 def test_an_interrupt_before_the_first_round_rises(clock) -> None:

@@ -70,7 +70,7 @@ def test_a_file_of_no_kind_is_refused_with_the_kinds(tmp_path: Path, capsys: pyt
     assert main(["show", str(tmp_path / "x.json")]) == 2
     said = capsys.readouterr()
     assert all(kind in said.err for kind in saved.KINDS)
-    assert "it holds 'cake'" in said.err
+    assert "it holds cake" in said.err
     assert said.out == ""
 
 
@@ -207,6 +207,43 @@ def test_what_cannot_be_compared_is_a_sentence_and_2(
     said = capsys.readouterr()
     assert re.search(says, said.err)
     assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+def test_files_are_called_by_their_names_and_those_that_are_alike_by_their_folders() -> None:
+    assert saved.names_of(Path("a/x.json.gz"), Path("y.v2.json")) == ("x", "y.v2")
+    assert saved.names_of(Path("a/x.json"), Path("b/x.json.gz")) == ("a/x", "b/x")
+    assert saved.names_of(Path("/runs/old"), Path("/runs/new")) == ("old", "new")
+
+
+def test_a_folder_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"gpuprof: expected one saved result; {tmp_path} is a folder")
+
+
+def test_a_missing_file_is_told_without_a_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(tmp_path / "none.json")]) == 2
+    assert capsys.readouterr().err == f"gpuprof: {tmp_path / 'none.json'}: No such file or directory\n"
+
+
+def test_json_of_something_else_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    assert main(["show", str(tmp_path / "x.json")]) == 2
+    assert "it holds other JSON" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_early_leaves_the_exit_code_as_it_is(tmp_path: Path) -> None:
+    """As `… | head -0` does."""
+    files = [str(timing(seconds).save(tmp_path / f"{seconds}.json")) for seconds in (1e-3, 3e-3)]
+    command = [sys.executable, "-m", "gpuprof", "compare", *files]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    ) as run:
+        assert run.stdout
+        assert run.stderr
+        run.stdout.close()
+        said = run.stderr.read().decode()
+    assert (run.returncode, said.count("\n")) == (1, 1)
+    assert said.startswith("REGRESSION: ")
 
 
 def test_it_is_a_command(one: str) -> None:
