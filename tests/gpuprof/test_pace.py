@@ -145,6 +145,31 @@ def test_on_the_host_clock_what_the_profiler_took_is_measured_too() -> None:
     assert found.own == pytest.approx(9 * 2e-6)
 
 
+def test_what_turns_cost_in_some_steps_makes_no_step_longer() -> None:
+    class Turning(FakeClock):
+        turn = 0.0
+
+        def tidy(self, most: int = 0) -> None:  # asked where a step begins
+            self.spend(self.turn)
+
+    clock = Turning()
+    model = FakeModel(clock, "A")
+    layer = model.layers[0]
+
+    def train(steps: int) -> None:
+        for i in range(steps):
+            clock.turn = 5e-3 if i % 3 == 0 else 0.0
+            layer.forward(0, train=True)
+            layer.backward(0)
+            layer.update()
+            clock.spend(5e-3 if i % 3 == 1 else 0.0)  # as long as a turn, in other steps
+
+    model.train = train
+    _, found = paced(model)
+    assert found.step == pytest.approx(8e-3)
+    assert found.plain == pytest.approx(3e-3)
+
+
 def test_layers_together_gain_by_the_longer_of_the_two_clocks() -> None:
     model = device_model(host=3e-4, device=1e-5)
     model.layers[0].device["backward"] = 1.6e-3
