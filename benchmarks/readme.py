@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pages, scenes, simulated
+from benchmarks import pages, scenes, shown, simulated
 from benchmarks.results import load
 from gpuprof.results.profile import Profile
 from gpuprof.units import percent, seconds_text
@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 TIMING = ROOT / "docs" / "timing.md"
 LAYERS = ROOT / "docs" / "layers.md"
+PAGES = (README, TIMING, LAYERS, *(ROOT / "docs" / f"{name}.md" for name in ("tutorial", "which-number", "compared")))
 PICTURE = ROOT / "docs" / "layertime.png"
 MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(?=<!-- /measured: \2 -->)", re.DOTALL)
 CELL = "%%layertime lm\nlm.training(1, n_batch=8, steps=300, show_error=False)"
@@ -138,6 +139,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
         pages.pairs,
         pages.runs,
         scenes.hostile,
+        shown.step_8,
+        shown.step_32,
+        shown.peers,
         pages.walls,
         simulated.coverage,
         simulated.stopping,
@@ -159,7 +163,7 @@ def updated(page: Path) -> str:
 
 def main() -> None:
     """Write the pages and the picture."""
-    for page in (README, TIMING, LAYERS):
+    for page in PAGES:
         page.write_text(updated(page), encoding="utf-8")
     PICTURE.parent.mkdir(exist_ok=True)
     draw(shown_profile(), PICTURE)

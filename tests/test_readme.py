@@ -1,4 +1,4 @@
-"""The README and docs/timing.md: their figures come from benchmarks/results, the code runs, what they name is there."""
+"""README and docs: the figures come from benchmarks/results, the code runs, what they name is there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-PAGES = pytest.mark.parametrize("page", [readme.README, readme.TIMING, readme.LAYERS], ids=lambda page: page.name)
+PAGES = pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.name)
 
 
 @PAGES
@@ -24,7 +24,7 @@ def test_the_tables_are_what_the_results_say(page: Path) -> None:
 
 
 def test_every_block_is_on_a_page() -> None:
-    text = "".join(page.read_text(encoding="utf-8") for page in (readme.README, readme.TIMING, readme.LAYERS))
+    text = "".join(page.read_text(encoding="utf-8") for page in readme.PAGES)
     assert {name for _, name in readme.MARKED.findall(text)} == readme.BLOCKS.keys()
 
 
@@ -42,13 +42,6 @@ def test_the_picture_is_drawn_from_the_kept_profile(tmp_path: Path) -> None:
     for file in (readme.PICTURE, tmp_path / "again.png"):
         with pil.open(file) as picture:
             assert picture.info["Description"] == readme.fingerprint(profile), "run python -m benchmarks.readme"
-
-
-@PAGES
-def test_every_file_it_links_to_is_there(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", page.read_text(encoding="utf-8"))
-    assert links
-    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_every_test_that_the_pitfalls_name_is_there() -> None:
