@@ -112,8 +112,8 @@ def pace(calls: Calls, account: Account, kernels: Kernels | None = None) -> Pace
     step = float(typical(_by_step(account, spans, used).sum(axis=1))) * 1e-9
     if not calls.on_device:
         host = typical(_by_step(account, hosts, used), axis=0) * 1e-9
-        # what turns at lines cost lies in some of the steps: the others must not be called longer for it
-        own = max(0.0, step - float(typical(_by_step(account, hosts, used).sum(axis=1))) * 1e-9)
+        # what turns at lines cost lies in some of the steps: a typical one must not be called longer for it
+        step = float(typical(_by_step(account, hosts, used).sum(axis=1))) * 1e-9 + own
         return Pace(len(used), first_included, step, own, host, np.zeros_like(host), 0.0, True, False)
     lag_begin, lag_end = _lags(calls, account)
     waits = _waits(account, used, hosts + logging, lag_begin, lag_end)

@@ -166,8 +166,9 @@ def test_what_turns_cost_in_some_steps_makes_no_step_longer() -> None:
 
     model.train = train
     _, found = paced(model)
-    assert found.step == pytest.approx(8e-3)
+    assert found.step == pytest.approx(3e-3)
     assert found.plain == pytest.approx(3e-3)
+    assert found.own == 0
 
 
 def test_layers_together_gain_by_the_longer_of_the_two_clocks() -> None:
