@@ -19,7 +19,7 @@ from gpuprof.record.schedule import Mode
 from gpuprof.results.seen import Seen
 
 SCHEMA = 1
-_PACKED = 2
+PACKED = 2
 """The schema of files with columns in them, long ones packed; before there was that, columns were lists."""
 _SHORT = 1000  # a column of so many numbers is a list, which people can read
 
@@ -76,9 +76,9 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     if not isinstance(content, dict) or _kind(content) != kind:
         found = _kind(content)
         raise ValueError(f"{path} should hold a gpuprof {kind}; it holds {found or 'other JSON'}")
-    if content.get("schema") not in (SCHEMA, _PACKED):
+    if content.get("schema") not in (SCHEMA, PACKED):
         raise ValueError(
-            f"{path} has schema {content.get('schema')}; this gpuprof reads {SCHEMA} and {_PACKED}: update gpuprof"
+            f"{path} has schema {content.get('schema')}; this gpuprof reads {SCHEMA} and {PACKED}: update gpuprof"
         )
     return content
 
@@ -100,10 +100,9 @@ def _parsed(path: Path, kind: str) -> Any:
         raise ValueError(f"{path} is not a gpuprof {kind}, or it is cut off: {error}") from None
 
 
-def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:
-    """`path`, holding a profile."""
-    content = {
-        **about,
+def calls_content(calls: Calls) -> dict[str, Any]:
+    """What a file can hold of a log; `calls_from` reads it."""
+    return {
         "columns": calls.columns,
         "scopes": calls.scopes,
         "shapes": calls.shapes,
@@ -115,7 +114,6 @@ def write_calls(path: Path, calls: Calls, about: dict[str, Any]) -> Path:
         "failure": calls.failure,
         "left_out": calls.left_out.to_dict(),
     }
-    return write_json(path, "profile", content, _PACKED)
 
 
 def _columns(stored: dict[str, Any]) -> dict[str, Ints]:
@@ -135,26 +133,25 @@ def _as_of_now(content: dict[str, Any]) -> dict[str, Any]:
     return content | {"columns": columns, "seen": Seen().to_dict(), "followed": []}
 
 
-def read_calls(path: Path) -> tuple[Calls, dict[str, Any]]:
-    """The log in the profile at `path`, and the rest of what the profile is made from."""
-    content = read_json(path, "profile")
-    try:
-        content = _as_of_now(content)
-        missing = set(COLUMNS) - content["columns"].keys()
-        if missing:
-            raise KeyError(", ".join(sorted(missing)))
-        calls = Calls(
-            columns=_columns(content["columns"]),
-            scopes=tuple(Scope(*scope) for scope in content["scopes"]),
-            shapes=tuple(tuple(shape) for shape in content["shapes"]),
-            window=tuple(content["window"]),
-            host_window=tuple(content["host_window"]),
-            bearings=tuple(Bearing(*bearing) for bearing in content["bearings"]),
-            **{name: content[name] for name in ("on_device", "lost", "failure")},
-            left_out=LeftOut.from_dict(content["left_out"]) if "left_out" in content else LeftOut(),
-        )
-        seen = content["seen"]
-        content["seen"] = seen | {name: _columns(seen[name]) for name in ("kernels", "memory")}
-        return calls, {name: content[name] for name in ("clock", "about", "ended_by", "seen", "followed")}
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None
+def calls_from(content: dict[str, Any]) -> tuple[Calls, dict[str, Any]]:
+    """The log in what a file has of a profile, and the rest of what the profile is made from.
+
+    Raises AttributeError, KeyError, TypeError, ValueError or OverflowError for anything else.
+    """
+    content = _as_of_now(content)
+    missing = set(COLUMNS) - content["columns"].keys()
+    if missing:
+        raise KeyError(", ".join(sorted(missing)))
+    calls = Calls(
+        columns=_columns(content["columns"]),
+        scopes=tuple(Scope(*scope) for scope in content["scopes"]),
+        shapes=tuple(tuple(shape) for shape in content["shapes"]),
+        window=tuple(content["window"]),
+        host_window=tuple(content["host_window"]),
+        bearings=tuple(Bearing(*bearing) for bearing in content["bearings"]),
+        **{name: content[name] for name in ("on_device", "lost", "failure")},
+        left_out=LeftOut.from_dict(content["left_out"]) if "left_out" in content else LeftOut(),
+    )
+    seen = content["seen"]
+    about = {name: content[name] for name in ("clock", "about", "ended_by", "followed")}
+    return calls, about | {"seen": seen | {name: _columns(seen[name]) for name in ("kernels", "memory")}}

@@ -16,7 +16,7 @@ from gpuprof.results import smallprint
 from gpuprof.results.besides import facts
 from gpuprof.results.compared import compare_profiles
 from gpuprof.results.export import Exported
-from gpuprof.results.files import read_calls, write_calls, write_plain
+from gpuprof.results.files import PACKED, calls_content, calls_from, read_json, write_json, write_plain
 from gpuprof.results.graphs import graph_sections, missing_graphs
 from gpuprof.results.layersteps import calls_a_step, layer_steps
 from gpuprof.results.linetimes import Followed
@@ -164,26 +164,39 @@ class Profile(Exported, Measured):
             raise TypeError(f"expected a Profile, or a list of them; got {type(old).__name__}")
         return compare_profiles(runs, [self])
 
-    def save(self, path: str | Path) -> Path:
-        """The file written: JSON, compressed where the name ends in .gz. `Profile.load` reads it."""
-        about = {
+    def content(self) -> dict[str, Any]:
+        """All of it in a file's terms."""
+        return {
+            **calls_content(self.log),
             "clock": self.clock,
             "about": self.about,
             "ended_by": self.ended_by,
             "seen": self.seen.to_dict(),
             "followed": [each.to_dict() for each in self.followed],
         }
-        return write_calls(Path(path), self.log, about)
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Profile:
+        """The profile of which a file has this. Raises ValueError for anything else."""
+        try:
+            log, about = calls_from(content)
+            seen, followed = Seen.from_dict(about.pop("seen")), map(Followed.from_dict, about.pop("followed"))
+            return cls(log=log, **about, seen=seen, followed=tuple(followed))
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"a part missing or damaged: {error}") from None
+
+    def save(self, path: str | Path) -> Path:
+        """The file written: JSON, compressed where the name ends in .gz. `Profile.load` reads it."""
+        return write_json(Path(path), "profile", self.content(), PACKED)
 
     @classmethod
     def load(cls, path: str | Path) -> Profile:
         """The profile saved at `path`. Raises ValueError for a file that is not a profile, or cut off."""
-        log, about = read_calls(Path(path))
+        content = read_json(Path(path), "profile")
         try:
-            seen, followed = Seen.from_dict(about.pop("seen")), map(Followed.from_dict, about.pop("followed"))
-            return cls(log=log, **about, seen=seen, followed=tuple(followed))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{path} is a gpuprof profile with a part missing or damaged: {error}") from None
+            return cls.of(content)
+        except ValueError as error:
+            raise ValueError(f"{path} is a gpuprof profile with {error}") from None
 
     def tables(self) -> dict[str, Any]:
         """All its DataFrames by name, and for each function that was followed "lines of NAME"."""

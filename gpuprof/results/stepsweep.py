@@ -14,7 +14,7 @@ from gpuprof.judge.figures import Sample
 from gpuprof.judge.findings import label
 from gpuprof.record.calls import Scope
 from gpuprof.results.export import Exported
-from gpuprof.results.files import read_json, write_json
+from gpuprof.results.files import PACKED, read_json, write_json
 from gpuprof.results.layersteps import layer_steps
 from gpuprof.results.profile import Profile
 from gpuprof.results.sweep import plain_value, where_bound
@@ -81,7 +81,7 @@ class StepSweep(Exported):
     about: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
     profiles: tuple[Profile, ...] = field(default=(), compare=False)
-    """The profile at each value; those of a loaded sweep are not there."""
+    """The profile at each value."""
 
     @property
     def on_device(self) -> bool:
@@ -159,7 +159,7 @@ class StepSweep(Exported):
         return steps(self.table, self.variable, small_print=self._notes, ax=ax)
 
     def save(self, path: str | Path) -> Path:
-        """The JSON file written; `StepSweep.load` reads it. Profiles are not in it: each can be saved by itself."""
+        """The JSON file written, its profiles too; compressed where the name ends in .gz. `StepSweep.load` reads it."""
         content = {
             "statement": self.statement,
             "variable": self.variable,
@@ -168,8 +168,9 @@ class StepSweep(Exported):
             "clock": self.clock,
             "about": self.about,
             "stopped": self.stopped,
+            "profiles": tuple(profile.content() for profile in self.profiles),
         }
-        return write_json(Path(path), "step sweep", content)
+        return write_json(Path(path), "step sweep", content, PACKED)
 
     @classmethod
     def load(cls, path: str | Path) -> StepSweep:
@@ -178,8 +179,9 @@ class StepSweep(Exported):
         try:
             points = tuple(_point(point) for point in content.pop("points"))
             values = tuple(content.pop("values"))
+            profiles = tuple(map(Profile.of, content.get("profiles", ())))  # an earlier gpuprof kept none
             names = ("statement", "variable", "clock", "about", "stopped")
-            return cls(values=values, points=points, **{name: content[name] for name in names})
+            return cls(values=values, points=points, profiles=profiles, **{name: content[name] for name in names})
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is a gpuprof step sweep with a part missing or damaged: {error}") from None
 

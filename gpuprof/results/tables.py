@@ -100,7 +100,7 @@ def _passes(calls: Calls, host_mode: int | None, kernels: bool) -> dict[str, str
 
 
 def call_table(calls: Calls, account: Account) -> Any:
-    """`Profile.calls`: a row a call in the order they began; times in µs from the log's opening."""
+    """`Profile.calls`: a row a call in the order they began; times in µs from the log's opening, by the host."""
     import pandas as pd
 
     rows = account.rows
@@ -121,7 +121,7 @@ def call_table(calls: Calls, account: Account) -> Any:
             "shape": [calls.shapes[shape] if shape >= 0 else () for shape in calls["shape"]],
             "host_start_us": (calls["host_start"] - calls.host_window[0]) * 1e-3,
             "host_us": np.where(calls["status"] == NOTED, math.nan, (calls["host_end"] - calls["host_start"]) * 1e-3),
-            "start_us": (start - calls.window[0]) * 1e-3 if calls.on_device else absent,
+            "start_us": (start - calls.host_window[0]) * 1e-3 if calls.on_device else absent,
             "span_us": (end - start) * 1e-3 if calls.on_device else absent,
             "own_us": own * 1e-3,
             "status": np.array(["returned", "raised", "noted"], dtype=object)[calls["status"]],

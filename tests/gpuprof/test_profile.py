@@ -476,8 +476,8 @@ def test_a_file_from_before_columns_were_packed_is_read(profile: Profile, tmp_pa
     [
         (b"", "not a gpuprof profile, or it is cut off"),
         (b"\x1f\x8b\x08", "cut off"),
-        (b"[1]", "holds 'list'"),
-        (b'{"gpuprof": "timing", "schema": 1}', "holds 'timing'"),
+        (b"[1]", "holds other JSON"),
+        (b'{"gpuprof": "timing", "schema": 1}', "holds timing"),
         (b'{"gpuprof": "profile", "schema": 99}', "update gpuprof"),
         (b'{"gpuprof": "profile", "schema": 1}', "part missing"),
     ],

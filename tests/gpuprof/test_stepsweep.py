@@ -283,6 +283,20 @@ def test_a_sweep_comes_back_from_its_file(tmp_path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.strip() == str(found)
 
 
+def test_its_profiles_come_back_too(tmp_path) -> None:
+    clock = FakeClock(device=True, launch_cost=1e-5)
+    model = FakeModel(clock)
+    found = gpuprof.sweep(model.train, {"n": [1, 2]}, model=model, number=3, repeat=3, clock=clock)
+    loaded = StepSweep.load(found.save(tmp_path / "s.json"))
+    assert [str(profile) for profile in loaded.profiles] == [str(profile) for profile in found.profiles]
+
+
+def test_a_sweep_of_before_there_were_profiles_in_it_is_read(tmp_path) -> None:
+    path = swept(IDLE).save(tmp_path / "s.json")
+    path.write_text(path.read_text().replace(', "profiles": []', ""))
+    assert StepSweep.load(path) == swept(IDLE)
+
+
 def test_what_was_not_measured_comes_back_as_that(tmp_path) -> None:
     loaded = StepSweep.load(swept(point(1e-3, 1e-3)).save(tmp_path / "s.json"))
     assert math.isnan(loaded.points[0].busy)

@@ -78,6 +78,16 @@ def test_an_arrow_leads_from_the_call_that_launched_to_each_kernel(recorded: Pro
         assert begun["ts"] <= kernel["ts"]
 
 
+def test_kernels_lie_within_the_events_around_their_calls(recorded: Profile) -> None:
+    """On an idle device, where the first mark of all comes as late as any."""
+    assert recorded.log.window[0] > recorded.log.host_window[0]
+    calls = recorded.calls.set_index("call")
+    for kernel in recorded.kernels.itertuples():
+        call = calls.loc[kernel.call]
+        assert call.start_us <= kernel.start_us
+        assert kernel.start_us + kernel.span_us <= call.start_us + call.span_us
+
+
 def test_names_come_back_as_they_are(recorded: Profile, tmp_path: Path) -> None:
     names = {event["name"].partition(".")[0] for event in of_kind(traced(recorded, tmp_path), "X") if event["pid"] == 1}
     assert names == set(recorded.calls["path"])
