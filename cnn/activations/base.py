@@ -43,7 +43,9 @@ class Activation(Keywords):
 class Learned(Keywords):
     """An activation with parameters that learn, one a channel: (C,), along axis 1 of x, or one for all.
 
-    Its keywords are their first values, by name; the arrays are the layer's, which hands them over.
+    Its keywords are their first values, by name; the arrays are the layer's, which hands them over. Weight decay
+    leaves them alone: He et al. (2015) do so with PReLU's alpha, as it would draw alpha to 0, which is a ReLU, and
+    a layer has one `opt_dic` for its weights and for them.
     """
 
     @property

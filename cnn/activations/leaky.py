@@ -34,8 +34,7 @@ class LeakyReLU(Activation):
 class PReLU(Learned):
     """x above 0, else alpha x with an alpha that is learned; the derivative at 0 is alpha.
 
-    He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", equations 1 and 8 to 11; alpha starts at 0.25,
-    and the paper keeps weight decay off it.
+    He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", equations 1 and 8 to 11; alpha starts at 0.25.
     """
 
     alpha: float = 0.25

@@ -41,7 +41,7 @@ class Activated(Layer):
                     first = self.first_values(np.full, self.O_shape[0], getattr(self.activation, name))
                 setattr(self, name, array_module(self.mode).asarray(first))
                 setattr(self, f"d{name}", None)
-            self.parameter_names = (*self.parameter_names, *names)
+            self.parameter_names, self.undecayed = (*self.parameter_names, *names), names
 
     def to(self, mode: str) -> None:
         """As for every layer."""

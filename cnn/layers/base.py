@@ -37,6 +37,7 @@ class Layer:
 
     role: ClassVar[str] = "Layer"
     parameter_names: tuple[str, ...] = ()
+    undecayed: tuple[str, ...] = ()  # those of them that weight decay leaves alone
     statistic_names: ClassVar[tuple[str, ...]] = ()
     seed_names: tuple[str, ...] = ()
     begun = 0  # the step at which the epoch began, as `begin_epoch` heard of it
@@ -112,7 +113,11 @@ class Layer:
     def update(self) -> None:
         """Step the layer's own optimizer; a layer that learns nothing has nothing to do."""
         if self.optimizer is not None:
-            self.optimizer.update(self.parameters(), self.gradients())
+            self.optimizer.update(self.parameters(), self.gradients(), self.spared())
+
+    def spared(self) -> tuple[int, ...]:
+        """The places in `parameter_names` of those that weight decay leaves alone."""
+        return tuple(i for i, name in enumerate(self.parameter_names) if name in self.undecayed)
 
     def begin_epoch(self, step: int) -> None:
         """Draw from here on what the layer's seed, and the number of this step of the model, alone determine.
@@ -255,8 +260,9 @@ class Layer:
     def _update_work(self) -> tuple[int, int]:
         if self.optimizer is None:
             return 0, 0
-        slots = len(self.optimizer.slots)
-        return self.optimizer.flops * self.n_parameters, (3 + 2 * slots) * self.n_parameters
+        slots, still = len(self.optimizer.slots), sum(getattr(self, name).size for name in self.undecayed)
+        flops = self.optimizer.flops * self.n_parameters - self.optimizer.stepper.decay_flops * still
+        return flops, (3 + 2 * slots) * self.n_parameters
 
     def __repr__(self) -> str:
         kind = type(self).__name__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias
 
@@ -44,7 +44,8 @@ class Optimizer:
     Args:
         weight_decay: λ. Added to the gradient as λ p (the L2 penalty λ/2 p²), or, if `decoupled`, taken
             off the parameter as (learning rate) λ p before the step: Loshchilov and Hutter (2019), so that
-            Adam becomes AdamW. All parameters of the layer decay, the biases too.
+            Adam becomes AdamW. All parameters of the layer decay, the biases too, but for those that its
+            activation learns, such as PReLU's alpha: see `Learned`.
         decoupled: see there.
         schedule: of this optimizer's learning rate, times the model's own; a `Schedule`, a name, or a
             name with keywords, as in `cnn.schedules`.
@@ -103,16 +104,23 @@ class Optimizer:
     @property
     def flops(self) -> int:
         """Arithmetic on one parameter in one step."""
-        decay = (1 if self.decoupled else 2) if self.weight_decay else 0
-        return self.operations + decay
+        return self.operations + self.decay_flops
+
+    @property
+    def decay_flops(self) -> int:
+        """What of it is weight decay."""
+        return (1 if self.decoupled else 2) if self.weight_decay else 0
 
     @property
     def listens(self) -> bool:
         """Whether it needs to be told about a step by a model."""
         return self.wants_loss or self.schedule is not None
 
-    def update(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
-        """One step: change each of `params` in place by its gradient; always the same ones in one order."""
+    def update(self, params: Sequence[Array], grads: Sequence[Array], spared: Collection[int] = ()) -> None:
+        """One step: change each of `params` in place by its gradient; always the same ones in one order.
+
+        The places in `params` that are in `spared` do not decay.
+        """
         told, self.told = self.told, ALONE
         self.hear(told)
         factor = told.factor
@@ -123,8 +131,9 @@ class Optimizer:
             self.state = {slot: [self.first(slot, p, g) for p, g in both] for slot in self.slots}
         self.t += 1
         rule, numbers = self.formula(), self.plan(factor)
-        for p, g, *beside in zip(params, grads, *(self.state[slot] for slot in self.slots), strict=True):
-            if self.weight_decay:
+        slots = [self.state[slot] for slot in self.slots]
+        for i, (p, g, *beside) in enumerate(zip(params, grads, *slots, strict=True)):
+            if self.weight_decay and i not in spared:
                 g = self._decay(p, g, factor)
             arrays = (p, g, *beside, *self.noise(p))
             if p.size > PIECE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -99,7 +99,7 @@ class SAM(Optimizer):
             p[...] = kept
         self.kept = []
 
-    def update(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
+    def update(self, params: Sequence[Array], grads: Sequence[Array], spared: Collection[int] = ()) -> None:
         """The base's step, with gradients from the climbed point."""
         told, self.told = self.told, ALONE
         if not told.climbed:
@@ -108,4 +108,4 @@ class SAM(Optimizer):
                 "take: call lm.forward(x), lm.backward(t) and lm.update(), or lm.training"
             )
         self.inner.told = told
-        self.inner.update(params, grads)
+        self.inner.update(params, grads, spared)

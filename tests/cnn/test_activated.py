@@ -101,6 +101,32 @@ def test_rrelu_s_gradient_in_training_is_that_of_its_draw(xp, mode):
     np.testing.assert_allclose(to_cpu(layer.db), to_cpu(slopes.sum(axis=0)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("decoupled", [False, True])
+@pytest.mark.parametrize("act", ["PReLU", "ACON-C"])
+@pytest.mark.parametrize("opt", ["SGD", "SAM"])
+def test_weight_decay_leaves_what_an_activation_learns_alone(tiny, mode, opt, act, decoupled):
+    decay = {"eta": 0.1, "weight_decay": 0.5, "decoupled": decoupled}
+    lm = LayerManager(*tiny, mode=mode, seed=1)
+    lm.append(name="m", n=4, act=act, opt=opt, opt_dic=decay if opt == "SGD" else {"base": "SGD", "base_dic": decay})
+    lm.append(name="o", n=3, wb_width=0)  # so that all gradients before it are 0
+    names = lm[0].parameter_names
+    before = {name: to_cpu(getattr(lm[0], name)).copy() for name in names}
+    lm.forward(lm.x_train, train=True)
+    lm.backward(lm.y_train)
+    lm.update()
+    for name in names:
+        share = 0.95 if name in ("W", "b") else 1
+        np.testing.assert_allclose(to_cpu(getattr(lm[0], name)), share * before[name], rtol=1e-6, err_msg=name)
+
+
+def test_what_does_not_decay_costs_no_decay():
+    plain, decaying = (
+        Dense(3, 4, act="PReLU", opt="SGD", opt_dic={"weight_decay": share}).cost("update", None)[0]
+        for share in (0, 0.1)
+    )
+    assert decaying - plain == 2 * (3 * 4 + 4)
+
+
 def test_an_unknown_activation_is_answered_with_the_layer_s_name():
     with pytest.raises(ValueError, match="edges: unknown activation 'relux'"):
         Dense(2, 2, name="edges", act="relux")
