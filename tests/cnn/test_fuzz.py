@@ -22,7 +22,7 @@ from cnn.layers import Layer
 from cnn.optimizers import OPTIMIZERS
 from tests.cnn.strategies import REPEATABLE, st
 
-MANY = settings(REPEATABLE, max_examples=400)
+MANY = settings(REPEATABLE, max_examples=250)
 KINDS = sorted(set(CODES.values()), key=lambda cls: cls.__name__)
 
 small = st.integers(-2, 6)
