@@ -7,9 +7,14 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-import matplotlib as mpl
-import numpy as np
-import pytest
+# One thread for the products of small matrices, here and in what tests start: several wait for each other, on a busy
+# machine so long that the tests of cnn take five times as long. Before NumPy, which reads this once.
+for _pool in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{_pool}_NUM_THREADS", "1")
+
+import matplotlib as mpl  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 mpl.use("Agg")
 
