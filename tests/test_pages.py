@@ -1,4 +1,4 @@
-"""Every page: links lead somewhere, headings included, and each magic on it can be typed. which-number.md's are run."""
+"""Every page: links lead somewhere, each magic can be typed; those of the README and of which-number.md are run."""
 
 from __future__ import annotations
 
@@ -62,11 +62,19 @@ def test_the_readme_leads_to_every_page() -> None:
     assert {page.name for page in PAGES[1:]} - linked == {"cnn-onnx.md"}  # of cnn.md
 
 
-@pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An IPython with what which-number.md's commands name."""
+class Coder:
+    def encode(self, x: Any) -> Any:
+        return x + 1
+
+    def decode(self, x: Any) -> Any:
+        return x - 1
+
+
+def _names() -> dict[str, Any]:
+    """What the pages' commands name."""
     (x_train, t_train), (x_test, t_test) = load_mnist(sample=True)
     lm = LayerManager((x_train[:64], x_test[:16]), (t_train[:64], t_test[:16]), mode="cpu", seed=0)
+    lm.append(name="c", F_shape=(2, 3, 3))
     lm.append(name="p", pool=2)
     lm.append(name="o", n=10)
 
@@ -75,20 +83,47 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         lm.backward(lm.y_train[:n])
         lm.update()
 
-    names = {"lm": lm, "step": step, "gpuprof": gpuprof, "x": np.ones(9), "f": np.cos, "g": lambda x: np.cos(x)}
+    step(8)
+    names = {"lm": lm, "step": step, "dy": np.ones((8, *lm[1].O_shape), dtype="float32"), "net": Coder()}
+    arrays = {"x": np.ones((9, 9)), "w": np.ones((9, 9)), "a": np.ones(9), "make": lambda: np.ones((9, 9))}
+    return {**names, **arrays, "f": np.cos, "g": lambda x: np.cos(x), "gpuprof": gpuprof}
+
+
+@pytest.fixture
+def shell() -> Iterator[Any]:
+    """An IPython in which the pages' commands can be typed."""
     with tutorial.shell() as ip:
-        ip.push(names)
+        ip.push(_names())
+        ip.ex("def augment(x): return x[::-1]")
         tutorial.played(ip, "%load_ext gpuprof")
         tutorial.played(ip, "%%layertime -v before lm\nfor _ in range(12): step(8)")
         yield ip
+
+
+def _run(ip: Any, command: str) -> str:
+    """What a command prints; a cell magic has a cell that does what it asks for."""
+    if command.startswith("%%gpu_timeit"):
+        return tutorial.played(ip, f"{command}\nx + 1")
+    if command.startswith("%%"):
+        work = "augment(net.decode(net.encode(x)))" if "net." in command else "step(8)"
+        return tutorial.played(ip, f"{command}\nfor _ in range(12): {work}")
+    return tutorial.played(ip, command)
 
 
 def test_every_command_of_which_number_runs(shell: Any) -> None:
     rows = re.findall(r"^\| [^|]*\? \|[^|]*\| `([^`]+)` \|$", NUMBERS.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(rows) == 20
     for command in dict.fromkeys(rows):
-        body = "\nfor _ in range(12): step(8)" if command.startswith("%%") else ""
-        assert tutorial.played(shell, command + body), command
+        assert _run(shell, command), command
+
+
+def test_every_command_of_the_readme_runs(shell: Any) -> None:
+    (block,) = re.findall(r"## In a notebook\n\n((?:    .*\n|\n)+)", PAGES[0].read_text(encoding="utf-8"))
+    commands = [line.split("  #")[0].strip() for line in block.split("\n") if line.strip()]
+    assert len(commands) == 16
+    for command in commands:
+        if command != "%load_ext gpuprof" and command != "%%layertime model":  # torch: in recipes.md
+            assert _run(shell, command.replace("2**24", "2**12")), command  # fewer sizes
 
 
 def test_which_number_explains_what_a_table_shows() -> None:
