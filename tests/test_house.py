@@ -85,6 +85,7 @@ GPUPROF = [
     ["results.measured"],
     ["results.alike", "results.sides"],
     ["results.changerows"],
+    ["results.busychange"],
     ["results.compared"],
     ["results.taketurns"],
     ["results.profile", "results.timing"],

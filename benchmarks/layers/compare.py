@@ -49,12 +49,14 @@ _SHARE_OF_PROFILES = 0.65  # of the time; then come turns, and what is left is f
 
 
 class SyntheticLayer:
-    """Small products and additions, a hundred times or so; a phase may take 3 % longer."""
+    """Small products and additions, a hundred times, on a GPU some; a phase may take 3 % longer."""
 
     def __init__(self, number: int, xp: Any) -> None:
         size = 16 * (1 + number % 3) if xp is np else 256 * (1 + number % 3)
         self.name = f"Layer{number}"
-        self.times = dict.fromkeys(("forward", "backward", "update"), 100 if xp is np else 33)
+        self.times = dict.fromkeys(("forward", "backward", "update"), 100 if xp is np else 8)
+        if number == _CHANGED[0]:
+            self.times[_CHANGED[1]] = 100 if xp is np else 33
         self.W = xp.full((size, size), 0.01, dtype=xp.float32)
         self.x = xp.full((size, size), 0.01, dtype=xp.float32)
 
@@ -108,9 +110,9 @@ def profiled(mode: str, changed: bool, steps: int) -> Profile:
     layers = net(changed, module(mode))
     for _ in range(20):
         step(layers)
-    blocks = [Block(Mode.EVENTS, steps + 2, 1e9), Block(KERNELS, 8, 1e9)]
+    blocks = [Block(Mode.EVENTS, steps + 2, 1e9), Block(KERNELS, 20, 1e9)]
     with LayerTime((layers,), kernels=mode != "cpu", blocks=blocks if mode != "cpu" else None) as run:
-        for _ in range(steps + 2 + (12 if mode != "cpu" else 0)):
+        for _ in range(steps + 2 + (24 if mode != "cpu" else 0)):
             step(layers)
     return run.profile
 
@@ -259,10 +261,9 @@ def _told(found: ProfileComparison, changed: bool) -> dict[str, Any]:
         "how": found.how,
         "why": found.why,
         "real": [each.name for each in found.rows if each.verdict == REAL],
-        "found": row.verdict == REAL and row.ratio < 1,
-        "ratio": row.ratio,
-        "high": row.high,
-        "floor": row.floor,
+        "busy": [each.name for each in found.rows if each.busy_verdict == REAL],
+        "found": (row.verdict == REAL and row.ratio < 1) or (row.busy_verdict == REAL and row.busy_ratio < 1),
+        **{name: getattr(row, name) for name in ("ratio", "high", "floor", "busy_ratio", "busy_high")},
     }
 
 
@@ -275,11 +276,13 @@ def counts(rows: list[dict[str, Any]], profiles: tuple[int, int], turns: tuple[i
         found[kind] = {
             "how": sorted({row["how"] for row in rows if row["kind"] == kind}),
             "same": len(same),
-            "called different": sum(bool(row["real"]) for row in same),
-            "rows called": sorted({name for row in same for name in row["real"]}),
+            "called different": sum(bool(row["real"] or row["busy"]) for row in same),
+            "by busy": sum(bool(row["busy"]) for row in same),
+            "rows called": sorted({name for row in same for name in row["real"] + row["busy"]}),
             "changed": len(changed),
             "found": sum(row["found"] for row in changed),
-            "another called": sum(bool(set(row["real"]) - {own, "(step)"}) for row in changed),
+            "by time": sum(own in row["real"] for row in changed),
+            "another called": sum(bool(set(row["real"] + row["busy"]) - {own, "(step)"}) for row in changed),
             "wanted": list(wanted),
         }
     return found

@@ -29,15 +29,18 @@ class Judged(NamedTuple):
     """Seconds, old and new, where they are of more than two profiles; NaN for what they do not tell."""
 
 
-def change_rows(sides: Sides, judged: Judged | None) -> tuple[RowChange, ...]:
-    """A row for each of either side, the most telling first; "(outside)" and the step last."""
+def change_rows(sides: Sides, judged: Judged | None, busy: Judged | None) -> tuple[RowChange, ...]:
+    """A row for each of either side, the most telling first; "(outside)" and the step last.
+
+    `judged` is of the times, `busy` of what the kernels run.
+    """
     known = _figures(sides, judged)
     at = {row: i for i, row in enumerate([*sides.common, STEP])}
     found = [_row(sides, row) for row in sides.rows]
     if len(sides.old.times.times) and len(sides.new.times.times):
         found.append(_row(sides, STEP))
     timed = [
-        _timed(row, at[scope], known, judged) if scope in at else _alone(row, scope, sides)
+        _worked(_timed(row, at[scope], known, judged), at[scope], busy) if scope in at else _alone(row, scope, sides)
         for row, scope in zip(found, [*sides.rows, STEP], strict=False)
     ]
     return tuple(sorted(timed, key=_place))
@@ -84,10 +87,22 @@ def _timed(change: RowChange, at: int, figures: tuple[Floats, Floats], judged: J
     if judged is None or np.isnan(judged.estimates.value[at]):
         ratio = old / new if min(old, new) > 0 else math.nan
         return change._replace(ratio=ratio, verdict=_unestimated(old, new) if judged else UNJUDGED)
+    ratio, low, high, verdict = _said(change, at, judged)
+    return change._replace(ratio=ratio, low=low, high=high, floor=float(judged.floor[at]), verdict=verdict)
+
+
+def _worked(change: RowChange, at: int, busy: Judged | None) -> RowChange:
+    if busy is None or np.isnan(busy.estimates.half[at]):
+        return change
+    ratio, low, high, verdict = _said(change, at, busy)
+    return change._replace(busy_ratio=ratio, busy_low=low, busy_high=high, busy_verdict=verdict)
+
+
+def _said(change: RowChange, at: int, judged: Judged) -> tuple[float, float, float, str]:
+    """The ratio with its interval, and the word for it."""
     value, half, floor = (float(part[at]) for part in (judged.estimates.value, judged.estimates.half, judged.floor))
-    low, ratio, high = (math.exp(end) for end in (value - half, value, value + half))
     verdict = word(value, half, floor, change.path == STEP_PATH)
-    return change._replace(ratio=ratio, low=low, high=high, floor=floor, verdict=verdict)
+    return math.exp(value), math.exp(value - half), math.exp(value + half), verdict
 
 
 def _unestimated(old: float, new: float) -> str:
@@ -100,5 +115,5 @@ def _unestimated(old: float, new: float) -> str:
 def _place(row: RowChange) -> tuple[int, int, float]:
     """The real differences by their size, what came and went, what changed for certain; the others in their order."""
     last = _LAST.index(row.path) + 1 if row.path in _LAST else 0
-    rank = _RANKS.get(row.verdict, 2 if row.changed else 3)
+    rank = 0 if row.busy_verdict == REAL else _RANKS.get(row.verdict, 2 if row.changed else 3)
     return last, rank, -abs(row.apart_us) if rank < 3 else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from gpuprof.results.rowchange import ADDED, NOISE, REAL, REMOVED, STEP_PATH, UNCLEAR, RowChange
@@ -17,7 +18,7 @@ def verdict(rows: Sequence[RowChange], unlike: Sequence[str], why: str, bottlene
     if why:
         sentences += [f"No verdict: {why}.", *_certain(rows)]
     else:
-        sentences += [*_real(rows), _whole(rows), _rest(rows)]
+        sentences += [*_real(rows), *_worked(rows), _whole(rows), _rest(rows)]
     return " ".join(filter(None, [*sentences, bottleneck]))
 
 
@@ -45,6 +46,17 @@ def _real(rows: Sequence[RowChange]) -> Iterator[str]:
             yield f"{word.capitalize()}: {_list(names)}."
 
 
+def _worked(rows: Sequence[RowChange]) -> Iterator[str]:
+    """What the kernels of a row run less or more, where its time does not tell."""
+    found = [row for row in rows if row.busy_verdict == REAL and row.verdict != REAL and row.path != STEP_PATH]
+    for row in found[:_TOLD]:
+        way = f"{seconds_text(row.old_busy_us * 1e-6)} → {seconds_text(row.new_busy_us * 1e-6)}"
+        verb = "are" if row.busy_ratio >= 1 else "take"
+        yield f"The kernels of {row.name} {verb} {row.busy_times}: {way} ({REAL}; its time: {row.verdict})."
+    if len(found) > _TOLD:
+        yield f"So it is with those of {several(len(found) - _TOLD, 'more row')} ({REAL})."
+
+
 def _way(row: RowChange) -> str:
     return f"{seconds_text(row.old_us * 1e-6)} → {seconds_text(row.new_us * 1e-6)}"
 
@@ -55,7 +67,7 @@ def _whole(rows: Sequence[RowChange]) -> str:
         return ""
     if step.verdict == NOISE:
         return f"The step: {NOISE} (within ±{percent(step.floor)})."
-    if not step.interval:
+    if math.isnan(step.low):
         return ""
     verb = "is" if step.ratio >= 1 else "takes"
     return f"The step {verb} {step.times}: {_way(step)} ({step.verdict})."

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gpuprof.judge.account import OUTSIDE
 from gpuprof.judge.floors import FEWEST_CONTROLS, LEAST, held_to_controls
 from gpuprof.judge.simultaneous import FEWEST, Floats, repeats, two_runs
 from gpuprof.judge.steptimes import step_times
 from gpuprof.record.calls import Scope
+from gpuprof.results import busychange
 from gpuprof.results.alike import other_machine, unlike
 from gpuprof.results.changerows import Judged, change_rows
 from gpuprof.results.changewords import bottleneck
@@ -32,9 +34,11 @@ def compare_profiles(old: Profiles, new: Profiles, names: tuple[str, str] = ("ol
         raise ValueError(f"expected a profile or more on each side; got {len(old)} and {len(new)}")
     old, new = _distinct(old), _distinct(new)
     sides = Sides.of(old[0], new[0])
-    why, judged = _refusal(old, new), None
+    why, judged, busy = _refusal(old, new), None, None
     if not why:
-        judged = _by_repeats(sides, old, new) if min(len(old), len(new)) >= _REPEATS else _by_controls(sides)
+        many = min(len(old), len(new)) >= _REPEATS
+        judged = _by_repeats(sides, old, new) if many else _by_controls(sides)
+        busy = busychange.by_repeats(sides, old, new) if many else busychange.by_controls(sides)
     further = "" if judged or why else _next(sides)
     why = why or ("" if judged else _unsure(sides, old, new))
     warnings = [
@@ -43,26 +47,27 @@ def compare_profiles(old: Profiles, new: Profiles, names: tuple[str, str] = ("ol
         for each in profiles
         if each.ended_by
     ]
-    return comparison(sides, names, judged, why=why, further=further, warnings=warnings)
+    return comparison(sides, names, judged, busy, why=why, further=further, warnings=warnings)
 
 
 def comparison(
     sides: Sides,
     names: tuple[str, str],
     judged: Judged | None,
+    busy: Judged | None = None,
     *,
     why: str = "",
     further: str = "",
     agreement: Sequence[Agreement] = (),
     warnings: Sequence[str] = (),
 ) -> ProfileComparison:
-    """The result: what `judged` says of the times, and what is known without any."""
+    """The result: what is said of the times and of what the kernels run, and what is known without either."""
     old, new = sides.old.profile, sides.new.profile
     steps = " and ".join(several(len(side.times.times), "step") for side in (sides.old, sides.new))
     told = [judged.note] if judged and judged.figures else [steps, judged.note if judged else ""]
     return ProfileComparison(
         names=names,
-        rows=change_rows(sides, judged),
+        rows=change_rows(sides, judged, busy),
         how=judged.how if judged else "",
         why=why,
         next=further,
@@ -109,7 +114,16 @@ def _by_controls(sides: Sides) -> Judged | None:
         f"held against {int(known.sum())} rows that launch the same kernels, which are {digits(math.exp(common), 4)}× "
         f"as fast (divided out), two thirds of them {spread}"
     )
-    return Judged("controls", found, held.floor, note)
+    return Judged("controls", found, _of_a_step(sides, old.value, held.floor), note)
+
+
+def _of_a_step(sides: Sides, old: Floats, floor: Floats) -> Floats:
+    """The floors, that of "(outside)" no less than the least one of a whole step: it is the gaps between layers."""
+    outside = sides.common.index(OUTSIDE)
+    share = LEAST[sides.on_device] * old[-1] / old[outside] if old[outside] > 0 else math.inf
+    floor = floor.copy()
+    floor[outside] = max(floor[outside], math.log1p(share))
+    return floor
 
 
 def _by_repeats(sides: Sides, old: Profiles, new: Profiles) -> Judged | None:
@@ -124,7 +138,8 @@ def _by_repeats(sides: Sides, old: Profiles, new: Profiles) -> Judged | None:
         logs = [runs - np.median(runs[:, controls], axis=1, keepdims=True) for runs in logs]
         note += f", each beside its {int(controls.sum())} rows that launch the same kernels"
     found = repeats(logs[0], logs[1], sides.layers)
-    return Judged("repeats", found, np.full(len(found.value), LEAST[sides.on_device]), note, figures)
+    floor = np.full(len(found.value), LEAST[sides.on_device])
+    return Judged("repeats", found, _of_a_step(sides, figures[0], floor), note, figures)
 
 
 def _of_steps(runs: Profiles) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuprof.judge.account import Account
 from gpuprof.judge.busy import Gaps, busy_ns, gaps
+from gpuprof.judge.steptimes import StepTimes
 from gpuprof.record.calls import Calls
 from gpuprof.record.clocks import Ints
 from gpuprof.record.launches import OUTSIDE, Kernels
@@ -90,6 +91,28 @@ def _outside(account: Account, kernels: Kernels, recorded: Any, idle: Gaps) -> K
         len(chosen) / len(steps),
         float(kernels["threads"][chosen].max(initial=0)),
     )
+
+
+def busy_times(calls: Calls, account: Account, kernels: Kernels) -> StepTimes:
+    """What the kernels of a call of each row ran in each step that was recorded; of "(outside)", those of no call.
+
+    The first step is left out, and the last, which may be without its end.
+    """
+    recorded = recorded_calls(calls, kernels)
+    steps = np.setdiff1d(account.call_step[recorded], [-1, 0, int(account.call_step.max(initial=0))])
+    place = np.full(int(account.call_step.max(initial=0)) + 2, -1)
+    place[steps] = np.arange(len(steps))
+    of_call = np.where(recorded, place[account.call_step], -1)
+    times, number = np.zeros((2, len(steps), len(account.rows)))
+    np.add.at(number, (of_call[of_call >= 0], account.call_row[of_call >= 0]), 1)
+    number[:, account.outside] = 1
+    launcher, after = kernels["call"], kernels["after"]
+    beside = (launcher == OUTSIDE) & (after >= 0)
+    for chosen, owner in ((launcher >= 0, launcher), (beside, after)):
+        step, row = of_call[owner[chosen]], account.call_row[owner[chosen]]
+        row = row if owner is launcher else np.full(len(step), account.outside)
+        np.add.at(times, (step[step >= 0], row[step >= 0]), busy_ns(kernels)[chosen][step >= 0] * 1e-9)
+    return StepTimes(account.rows, np.where(number > 0, times, np.nan) / np.maximum(1, number), number)
 
 
 def recorded_calls(calls: Calls, kernels: Kernels) -> Any:

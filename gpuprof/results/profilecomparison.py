@@ -18,12 +18,14 @@ from gpuprof.views.report import Advice, Report
 
 COLUMNS = (
     "path", "layer", "phase", "old_us", "new_us", "ratio", "low", "high", "floor", "verdict", "old_busy_us",
-    "new_busy_us", "old_launches", "new_launches", "old_bytes", "new_bytes", "old_steps", "new_steps", "changed",
+    "new_busy_us", "busy_ratio", "busy_low", "busy_high", "busy_verdict", "old_launches", "new_launches", "old_bytes",
+    "new_bytes", "old_steps", "new_steps", "changed",
 )  # fmt: skip
 _DRAWN = 40
 _NOTE = (
     "Times of a call, of (step) of a step. × as fast: old / new, with a 99 % interval that holds for all rows at once. "
-    "real: all of it is beyond the floor; noise: it is within, or within 5 % (of a step: 2 %); unclear: neither."
+    "real: all of it is beyond the floor; noise: it is within, or within 5 % (of a step: 2 %); unclear: neither. "
+    "GPU busy: what the call's own kernels run, whoever sets the pace."
 )
 
 
@@ -124,8 +126,8 @@ class ProfileComparison(Exported):
         old_us and new_us: of a call, of "(outside)" and "(step)" of a step; ratio (old / new, above 1 where the new is
         faster) with its interval from low to high, which holds for all rows at once 99 times in 100; floor (a share):
         below it no difference is claimed; verdict: real, noise, unclear, added, removed, no verdict. busy_us, launches
-        and bytes: of a call, as recorded and watched. steps: in which the row was timed. changed: what changed without
-        any noise.
+        and bytes: of a call, as recorded and watched; busy_ratio to busy_verdict: the same of busy_us, whose intervals
+        hold for all rows, too. steps: in which the row was timed. changed: what changed without any noise.
         """
         import pandas as pd
 

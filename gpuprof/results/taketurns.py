@@ -11,6 +11,7 @@ from gpuprof.judge.floors import LEAST
 from gpuprof.judge.simultaneous import Floats, in_turns, middles, whole
 from gpuprof.judge.steptimes import StepTimes
 from gpuprof.record.calls import Scope
+from gpuprof.results import busychange
 from gpuprof.results.alike import other_machine
 from gpuprof.results.changerows import Judged
 from gpuprof.results.compared import comparison
@@ -55,7 +56,9 @@ def compare_turns(taken: Taken, agreement: Sequence[Agreement], no_copies: str) 
     of = "both" if no_copies else "fresh copies of both"
     note = f"in turns: {several(number, 'round')} of {several(steps, 'step')} of {of}, as ABBA or BAAB"
     judged = Judged("turns", estimates, floor, note, _figures(logs, estimates.value))
-    return comparison(sides, _NAMES, judged, agreement=agreement, warnings=warnings)
+    return comparison(
+        sides, _NAMES, judged, busychange.by_controls(sides, alone=True), agreement=agreement, warnings=warnings
+    )
 
 
 def _figures(logs: Sequence[Floats], value: Floats) -> tuple[Floats, Floats]:

@@ -41,16 +41,20 @@ def taken(
     fast: float = 1.0,
     apart: float = 0.0,
     extra: int = 0,
+    host: float = 2e-5,
+    jitter: float = 0.0,
+    idle: float = 0.0,
     kernels: bool | None = True,
     **about: str,
 ) -> Profile:
     """Steps of layers whose phases take 100 µs each, with a little noise, so many times as fast: all, and B.backward.
 
-    `apart` is how far rows lie apart between runs; B.backward launches `extra` kernels more.
+    `apart` is how far rows lie apart between runs; B.backward launches `extra` kernels more. `host`: what each call
+    takes it, `jitter`: how that scatters, `idle`: what lies between two steps.
     """
-    rng = np.random.default_rng(seed)
+    rng, late = np.random.default_rng(seed), np.random.default_rng(seed)
     model = FakeModel(FakeClock(device=device, launch_cost=1e-5, latency=3e-6))
-    model.layers = [Launching(name, model.clock, host=2e-5) for name in names]
+    model.layers = [Launching(name, model.clock, host=host) for name in names]
     row = np.exp(rng.normal(0, apart, (len(names), 3)))
     with gpuprof.layertime(model, clock=model.clock, kernels=kernels) as run:
         for _ in range(steps):
@@ -58,8 +62,10 @@ def taken(
                 layer.extra = extra if layer.name == "B" else 0
                 for j, phase in enumerate(PHASES):
                     quick = fast * pace if (layer.name, phase) == ("B", "backward") else pace
+                    layer.host[phase] = host * np.exp(late.normal(0, jitter))
                     layer.device[phase] = 1e-4 * row[i, j] / quick * np.exp(rng.normal(0, 0.01))
             model.train(1)
+            model.clock.spend(idle)
     return dataclasses.replace(run.profile, about=MACHINE | about)
 
 
@@ -104,6 +110,47 @@ def test_where_a_row_is_faster_the_step_is_as_much_faster_as_its_share() -> None
     assert found.step.old_us == pytest.approx(1200, rel=0.01)
     assert found.ratio == pytest.approx(1200 / 1126, rel=0.01)
     assert found.word == "real"
+
+
+@pytest.mark.parametrize(("idle", "verdict"), [(1.12e-4, "unclear"), (1.4e-4, "real")])
+def test_what_is_between_steps_is_real_where_it_is_much_of_a_step(idle: float, verdict: str) -> None:
+    row = taken(2, host=3e-4, idle=idle).compare(taken(1, host=3e-4, idle=1.04e-4))["(outside)", ""]
+    assert (row.verdict, row.ratio < 0.5) == (verdict, True)
+
+
+# What kernels run
+
+
+def test_where_the_host_sets_the_pace_what_kernels_run_tells_a_change() -> None:
+    found = taken(2, host=3e-4, jitter=0.3, fast=0.97).compare(taken(1, host=3e-4, jitter=0.3))
+    row = found["B", "backward"]
+    assert (row.verdict, row.busy_verdict) == ("unclear", "real")
+    assert row.busy_low < 0.97 < row.busy_high
+    assert "The kernels of B.backward take 1.0" in found.verdict
+    assert found.rows[0] is row
+    others = {each.busy_verdict for each in found.rows if each is not row and each.path != "(outside)"}
+    assert others == {"noise"}
+    assert "busy × as fast" in str(found)
+
+
+def test_what_kernels_run_is_told_of_repeats() -> None:
+    old, new = (
+        [taken(seed, host=3e-4, jitter=0.3, fast=f) for seed in seeds]
+        for seeds, f in (((1, 2, 3), 1.0), ((4, 5, 6), 0.9))
+    )
+    row = gpuprof.compare(old, new)["B", "backward"]
+    assert (row.verdict, row.busy_verdict) == ("unclear", "real")
+
+
+def test_without_records_nothing_is_said_of_kernels() -> None:
+    found = taken(2, kernels=False, extra=1).compare(taken(1, kernels=False))
+    assert {row.busy_verdict for row in found.rows} == {"no verdict"}
+    assert "busy" not in str(found).splitlines()[2]
+
+
+def test_with_few_rows_to_hold_them_against_nothing_is_said_of_kernels() -> None:
+    found = taken(2, "A", host=3e-4).compare(taken(1, "A", host=3e-4))
+    assert {row.busy_verdict for row in found.rows} == {"no verdict"}
 
 
 # By repeats

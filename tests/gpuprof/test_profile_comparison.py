@@ -44,6 +44,17 @@ def test_what_got_slower_is_said_the_other_way_round() -> None:
     assert compared(slower).verdict == "Pool1.backward takes 2.00× as long [1.25, 2.50]: 100 µs → 200 µs (real)."
 
 
+def test_where_only_the_kernels_tell_that_is_said() -> None:
+    busy = {"busy_ratio": 0.5, "busy_low": 0.4, "busy_high": 0.8, "busy_verdict": "real"}
+    text = compared(row(**SAME, **busy, old_busy_us=50.0, new_busy_us=100.0)).verdict
+    assert text.startswith(
+        "The kernels of Pool1.backward take 2.00× as long [1.25, 2.50]: 50.0 µs → 100 µs (real; its time: noise)."
+    )
+    faster = row("C", **SAME, busy_ratio=2.0, busy_low=1.9, busy_high=2.1, busy_verdict="real")
+    assert "So it is with those of 1 more row (real)." in compared(*[faster] * 4).verdict
+    assert "The kernels of C.backward are 2.00× as fast [1.90, 2.10]" in compared(faster).verdict
+
+
 def test_near_1_there_is_a_digit_more() -> None:
     assert row(ratio=1.03, low=1.02, high=1.04).times == "1.030× as fast [1.020, 1.040]"
 

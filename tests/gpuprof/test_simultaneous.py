@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gpuprof.judge.floors import LEAST, held_to_controls
-from gpuprof.judge.simultaneous import FEWEST, Estimates, in_turns, middles, repeats, two_runs, whole
+from gpuprof.judge.simultaneous import FEWEST, Estimates, in_turns, middles, repeats, two_runs, two_samples, whole
 
 
 def noisy(rng: np.random.Generator, steps: int = 200, rows: int = 8, spread: float = 0.02) -> np.ndarray:
@@ -130,6 +130,27 @@ def test_500_steps_of_40_rows_take_less_than_a_second() -> None:
 
 
 # Floors
+
+
+def test_a_few_samples_have_students_intervals_that_hold_together() -> None:
+    rng = np.random.default_rng(3)
+    missed = 0
+    for _ in range(400):
+        old, new = (middles(np.exp(rng.normal(0, 0.01, (7, 12))), 4) for _ in range(2))
+        found = two_samples(old, new)
+        missed += bool((np.abs(found.value) > found.half).any())
+    assert missed <= 8
+
+
+def test_what_slows_all_samples_alike_is_not_in_what_they_are_beside_others() -> None:
+    old, new = (middles(pace * np.ones((7, 12)), 4) for pace in (1.0, 1.5))
+    found = two_samples(old, new, np.ones(12, dtype=bool))
+    assert found.value == pytest.approx(np.zeros(12))
+
+
+def test_of_two_samples_no_interval_is_made() -> None:
+    found = two_samples(middles(np.ones((2, 3)), 1), middles(np.ones((2, 3)), 1))
+    assert np.isnan(found.half).all()
 
 
 def estimates(values: list[float], error: float = 0.0) -> Estimates:
