@@ -13,7 +13,7 @@ from gpuprof.results.files import kind_of
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.profile import Profile
 from gpuprof.results.profilecomparison import ProfileComparison
-from gpuprof.results.rowchange import REAL
+from gpuprof.results.rowchange import REAL, RowChange
 from gpuprof.results.stepsweep import StepSweep
 from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
@@ -97,7 +97,8 @@ def compared(old: Path, new: Path) -> Comparison | ProfileComparison:
 def regressed(comparison: Comparison | ProfileComparison) -> list[str]:
     """What is slower now, and surely so; [] where nothing is, or nothing can be said.
 
-    Of two timings it is what decides. Of profiles the step, or where that did not become faster, each row.
+    Of two timings it is what decides. Of profiles the step, or where that did not become faster, each row: its time,
+    or what its kernels run.
     """
     if isinstance(comparison, Comparison):
         slower = comparison.word == "SLOWER"
@@ -105,7 +106,15 @@ def regressed(comparison: Comparison | ProfileComparison) -> list[str]:
     step = comparison.step
     if step.verdict == REAL:
         return [f"the step takes {step.times}"] if step.ratio < 1 else []
-    return [f"{row.name} takes {row.times}" for row in comparison.rows if row.verdict == REAL and row.ratio < 1]
+    rows = comparison.rows
+    return [
+        *(f"{row.name} takes {row.times}" for row in rows if row.verdict == REAL and row.ratio < 1),
+        *(f"the kernels of {row.name} take {row.busy_times}" for row in rows if row.verdict != REAL and _busier(row)),
+    ]
+
+
+def _busier(row: RowChange) -> bool:
+    return row.busy_verdict == REAL and row.busy_ratio < 1
 
 
 def document(result: Saved, title: str) -> str:

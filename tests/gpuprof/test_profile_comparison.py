@@ -10,6 +10,7 @@ from gpuprof.__main__ import main
 from gpuprof.results.changewords import bottleneck
 from gpuprof.results.profilecomparison import COLUMNS, Agreement, ProfileComparison
 from gpuprof.results.rowchange import RowChange, word
+from gpuprof.saved import regressed
 
 from .models import check_refused
 
@@ -53,6 +54,14 @@ def test_where_only_the_kernels_tell_that_is_said() -> None:
     faster = row("C", **SAME, busy_ratio=2.0, busy_low=1.9, busy_high=2.1, busy_verdict="real")
     assert "So it is with those of 1 more row (real)." in compared(*[faster] * 4).verdict
     assert "The kernels of C.backward are 2.00× as fast [1.90, 2.10]" in compared(faster).verdict
+
+
+def test_kernels_that_take_longer_are_a_regression_unless_the_step_became_faster() -> None:
+    busy = row(**SAME, busy_ratio=0.5, busy_low=0.4, busy_high=0.8, busy_verdict="real")
+    said = ["the kernels of Pool1.backward take 2.00× as long [1.25, 2.50]"]
+    assert regressed(compared(busy, STEP._replace(verdict="noise"))) == said
+    assert regressed(compared(busy, STEP)) == []
+    assert regressed(compared(busy._replace(busy_ratio=2.0))) == []
 
 
 def test_near_1_there_is_a_digit_more() -> None:
