@@ -1,6 +1,6 @@
 """An epoch of the article's net on whole MNIST with NumPy, beside PyTorch on the same CPU, in turns of a few steps.
 
-    CNN_DATA_DIR=... python -m benchmarks.cpu_epoch [ROUNDS [SHARE]]    # of the epoch, 1 by default
+    CNN_DATA_DIR=... python -m benchmarks.cpu_epoch [ROUNDS [SHARE [PAUSE]]]    # 50 rounds of the whole epoch, no pause
 
 Each round does the next part of the epoch in cnn and then in PyTorch, both with gathered batches and Adam, so that
 whatever else the machine does falls on both. Kept: wall and CPU seconds a step of every round, the test accuracies
@@ -23,18 +23,19 @@ from threadpoolctl import threadpool_info
 import gpuprof
 from benchmarks.net import article_net, data
 from benchmarks.results import keep
+from benchmarks.tables import Claim, word
 
 GOALS = {8: 0.7, 128: 3.0}  # cnn's time over PyTorch's
 QUIET = 0.2  # cores that other processes may take in a round that counts
 SETTLE = 2  # steps before the clock starts: the other's threads may still spin
 
 
-def main(rounds: float = 50, share: float = 1.0) -> None:
+def main(rounds: float = 50, share: float = 1.0, pause: float = 0.0) -> None:
     """Measure, print a short table, keep everything."""
     import torch
 
     images = data()
-    runs = [epoch(images, n_batch, int(rounds), share) for n_batch in GOALS]
+    runs = [epoch(images, n_batch, int(rounds), share, pause) for n_batch in GOALS]
     content = {
         "images": len(images[0][0]),
         "share": share,
@@ -44,12 +45,13 @@ def main(rounds: float = 50, share: float = 1.0) -> None:
         "runs": runs,
     }
     for run in runs:
-        print(line(run))
+        what, least, found, reached = claim(run)
+        print(f"{what}: asked {least}; {found}; reached: {reached}")
     print(f"wrote {keep('cpu_epoch', content)}")
 
 
-def epoch(images: Any, n_batch: int, rounds: int, share: float) -> dict[str, Any]:
-    """One epoch, or its first part, of both in turns."""
+def epoch(images: Any, n_batch: int, rounds: int, share: float, pause: float) -> dict[str, Any]:
+    """One epoch, or its first `share`, of both in turns; on a shared machine with a pause of seconds between rounds."""
     ours, theirs = Cnn(images), Torch(images)
     order = np.random.default_rng(0).permutation(len(images[0][0]))
     steps = int(share * len(order)) // n_batch
@@ -58,6 +60,7 @@ def epoch(images: Any, n_batch: int, rounds: int, share: float) -> dict[str, Any
     for part in parts:
         for name, net in (("cnn", ours), ("torch", theirs)):
             samples[name].append(timed(net.step, part))
+        time.sleep(pause)
     with gpuprof.layertime(ours.lm) as timing:
         ours.lm.training(1, n_batch=n_batch, steps=100, show_error=False)
     return {
@@ -90,22 +93,25 @@ def busy_seconds() -> float:
     return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
-def line(run: dict[str, Any]) -> str:
-    """Medians and their ratio, in words, over the rounds in which others took little; over all, if there were none."""
+def claim(run: dict[str, Any]) -> Claim:
+    """The ratio asked for and the one found: over the rounds in which others took little, or over all."""
     rounds = list(zip(run["samples"]["cnn"], run["samples"]["torch"], strict=True))
     quiet = [both for both in rounds if max(each["others"] for each in both) < QUIET]
     ours, theirs = zip(*(quiet or rounds), strict=True)
-    medians = [statistics.median(each["wall_s"] for each in side) * 1e3 for side in (ours, theirs)]
+    medians = [statistics.median(each["wall_s"] for each in side) for side in (ours, theirs)]
     ratios = {
         clock: statistics.median(a[clock] / b[clock] for a, b in zip(ours, theirs, strict=True))
         for clock in ("wall_s", "cpu_s")
     }
-    epochs = [run["epoch_steps"] * median / 1e3 for median in medians]
-    return (
-        f"n_batch {run['n_batch']:3d}, {len(quiet)} quiet rounds of {len(rounds)}: cnn {medians[0]:.2f} ms a step, "
-        f"PyTorch {medians[1]:.2f}; ratio {ratios['wall_s']:.2f} (wanted {GOALS[run['n_batch']]} or less), of CPU time "
-        f"{ratios['cpu_s']:.2f}; an epoch {epochs[0]:.0f} s and {epochs[1]:.0f} s; accuracy "
-        f"{run['accuracy']['cnn']:.4f} and {run['accuracy']['torch']:.4f}"
+    epochs = [run["epoch_steps"] * median for median in medians]
+    n_batch, accuracy = run["n_batch"], run["accuracy"]
+    return Claim(
+        f"a step at n_batch {n_batch}: cnn's time over PyTorch's",
+        f"≤ {GOALS[n_batch]:g}",
+        f"{ratios['wall_s']:.2f} ({medians[0] * 1e3:.2f} and {medians[1] * 1e3:.2f} ms; of CPU time "
+        f"{ratios['cpu_s']:.2f}; {len(quiet)} quiet rounds of {len(rounds)}; an epoch {epochs[0]:.0f} and "
+        f"{epochs[1]:.0f} s, then {accuracy['cnn']:.2%} and {accuracy['torch']:.2%} of the test images right)",
+        word(ratios["wall_s"] <= GOALS[n_batch]),
     )
 
 
