@@ -33,7 +33,8 @@ class AdaGrad(Optimizer):
 class RMSprop(Optimizer):
     """h = ρ h + (1 - ρ) g²; p -= η g / (√h + ε). Tieleman and Hinton (2012), lecture 6.5.
 
-    The author's ε is in the root.
+    The author's ε is in the root. η is the article's and PyTorch's, and large: h starts at 0 and is not freed from
+    its bias, so that the first step is 10 η, after which the article's net does not always learn. Keras has 0.001.
     """
 
     slots = ("h",)
