@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import NamedTuple
@@ -29,10 +28,10 @@ class Played(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("tutorial")
     with chdir(folder), tutorial.shell() as ip:
-        yield Played([tutorial.played(ip, cell.source) for cell in CELLS], folder)
+        return Played([tutorial.played(ip, cell.source) for cell in CELLS], folder)
 
 
 def _words(table: str) -> set[str]:
@@ -76,3 +75,8 @@ def test_what_is_typed_in_a_terminal_runs(command: list[str], played: Played) ->
 def test_a_cell_that_raises_fails_the_page() -> None:
     with tutorial.shell() as ip, pytest.raises(ZeroDivisionError):
         tutorial.played(ip, "1 / 0")
+
+
+def test_outputs_are_written_where_the_page_shows_some() -> None:
+    page = "```python\nx = 6\n```\n\nIt is:\n\n```python\nprint(7 * x)\n```\n\n```text\nold\n```\n\nThen.\n"
+    assert tutorial.written(page) == page.replace("old", "42")
