@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import random
 from collections.abc import Generator, Iterable, Iterator
 from enum import IntFlag
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 
 class Mode(IntFlag):
@@ -52,12 +53,15 @@ class Plan(NamedTuple):
     repeat: int = 0
 
     @classmethod
-    def of(cls, numbers: Iterable[object]) -> Plan:
-        """From three numbers or four. Raises ValueError, TypeError for what is no such plan."""
-        found = tuple(numbers)
-        if not 3 <= len(found) <= 4 or not all(isinstance(each, int) for each in found):
-            raise ValueError(f"schedule is (skip, warmup, active, repeat), whole numbers of steps; got {found!r}")
-        plan = cls(*found)  # type: ignore[arg-type] # they are, as was seen
+    def of(cls, numbers: Iterable[SupportsIndex]) -> Plan:
+        """From three whole numbers or four. Raises ValueError for what is no such plan."""
+        try:
+            found = [operator.index(each) for each in numbers]
+        except TypeError:
+            found = []
+        if not 3 <= len(found) <= 4:
+            raise ValueError(f"schedule is (skip, warmup, active, repeat), whole numbers of steps; got {numbers!r}")
+        plan = cls(*found)
         if min(plan) < 0 or not plan.active:
             raise ValueError(f"schedule needs an active step and no number below 0; got {tuple(plan)}")
         return plan

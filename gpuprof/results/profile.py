@@ -98,7 +98,7 @@ class Profile(Exported, Measured):
         found = [
             self.about.get("gpu" if device else "processor", ""),
             *smallprint.passes(self.clock, self.account.modes, device),
-            *smallprint.chosen(self.log, self.seen, self.account.steps),
+            *smallprint.chosen(self.log, self.seen, self.account.modes),
             smallprint.first_calls(self.table["first_ms"].sum()),
             "" if self.log.failure or not len(self.log) else f"closes to {percent(self.closure)}",
             f"profiler's own code {percent(self.own_share)}" if self.own_share == self.own_share else "",

@@ -83,16 +83,20 @@ def inactive(seen: Seen, modes: Ints) -> list[str]:
     if not seen.schedule or not bool(((modes >= 0) & (modes & int(Mode.TURNING) > 0)).all()):
         return []
     before = several(sum(seen.schedule[:2]), "step")
-    return [f"No active step came: the schedule skips and warms up for {before}, and there were {len(modes)}."]
+    return [
+        f"No active step came: the schedule skips and warms up for {before}, and there were {len(modes)}. The figures "
+        "are of these."
+    ]
 
 
-def chosen(log: Calls, seen: Seen, steps: int) -> list[str]:
-    """Which of the steps are measured, and which are kept, where that is not all of them."""
-    found = []
+def chosen(log: Calls, seen: Seen, modes: Ints) -> list[str]:
+    """Which of the steps are measured, and which are kept, where that is not all of them; `modes` are of all steps."""
+    found, steps = [], len(modes)
     if seen.schedule:
         skip, warmup, active, repeat = seen.schedule
         often = several(repeat, "time") if repeat else "again and again"
-        found.append(f"schedule: skip {skip}, warm up {warmup}, measure {active}, {often}")
+        measured = count(int(((modes >= 0) & (modes & int(Mode.TURNING) == 0)).sum()))
+        found.append(f"schedule: skip {skip}, warm up {warmup}, measure {active}, {often}: {measured} steps")
     if left := log.left_out.steps:
         kept = f"{count(steps - left)} of {several(steps, 'step')}"
         found.append(f"kept whole: {kept}, drawn at random; calls and totals are of all")

@@ -19,7 +19,7 @@ from gpuprof.record import log, longrun
 from gpuprof.record.cuda import _EventClock
 from gpuprof.record.interrupts import undisturbed
 from gpuprof.record.leftout import Gap, LeftOut, Unmarked
-from gpuprof.record.schedule import KERNELS
+from gpuprof.record.schedule import KERNELS, Plan
 from gpuprof.results.profile import Profile
 from gpuprof.testing import FakeClock
 
@@ -377,7 +377,7 @@ def test_a_schedule_measures_its_active_steps_alone(device: bool) -> None:
     assert profile["A", "forward"].total_ms == pytest.approx(sum(range(40)), rel=0.5 if device else 1e-9)
     assert profile["A", "forward"].mean_us == pytest.approx(1e3 * np.mean(active))
     assert profile.account.marked_steps().tolist() == active
-    assert "schedule: skip 5, warm up 2, measure 3, 2 times" in str(profile)
+    assert "schedule: skip 5, warm up 2, measure 3, 2 times: 6 steps" in str(profile)
 
 
 def test_a_run_shorter_than_what_is_skipped_says_so() -> None:
@@ -386,12 +386,22 @@ def test_a_run_shorter_than_what_is_skipped_says_so() -> None:
     with gpuprof.layertime(model, schedule=(10, 2, 3), clock=clock) as taken:
         model.train(6)
     assert "No active step came: the schedule skips and warms up for 12 steps, and there were 6." in str(taken.profile)
-    assert "measure 3, again and again" in str(taken.profile)
+    assert "measure 3, again and again: 0 steps" in str(taken.profile)
 
 
 def test_what_is_no_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="needs an active step"):
         gpuprof.layertime(FakeModel(FakeClock()), schedule=(1, 2, 0))
+
+
+@pytest.mark.parametrize("schedule", [5, "1,1,1", (1, 1), (1, 2, 3, 4, 5), (1.0, 1, 1), print])
+def test_what_are_no_three_or_four_whole_numbers_is_refused(schedule: Any) -> None:
+    with pytest.raises(ValueError, match=r"schedule is .skip, warmup, active, repeat., whole numbers of steps; got"):
+        gpuprof.layertime(FakeModel(FakeClock()), schedule=schedule)
+
+
+def test_numbers_of_numpy_are_whole_numbers_too() -> None:
+    assert Plan.of(np.array([1, 2, 3])) == Plan(1, 2, 3)
 
 
 # The clock of events
