@@ -16,9 +16,9 @@ def verdict(rows: Sequence[RowChange], unlike: Sequence[str], why: str, bottlene
     """First what was not alike, then what changed, then where most is to be gained now."""
     sentences = [f"Not alike: {'; '.join(unlike)}." if unlike else "", disagreement]
     if why:
-        sentences += [f"No verdict: {why}.", *_certain(rows)]
+        sentences += [f"No verdict: {why}.", *_certain(rows), *_came_and_went(rows)]
     else:
-        sentences += [*_real(rows), *_worked(rows), _whole(rows), _rest(rows)]
+        sentences += [*_real(rows), *_came_and_went(rows), *_worked(rows), _whole(rows), _rest(rows)]
     return " ".join(filter(None, [*sentences, bottleneck]))
 
 
@@ -40,6 +40,9 @@ def _real(rows: Sequence[RowChange]) -> Iterator[str]:
         yield f"{row.name} {verb} {row.times}: {_way(row)} ({REAL})."
     if len(found) > _TOLD:
         yield f"So it is with {several(len(found) - _TOLD, 'more row')} ({REAL})."
+
+
+def _came_and_went(rows: Sequence[RowChange]) -> Iterator[str]:
     for word in (ADDED, REMOVED):
         names = [row.name for row in rows if row.verdict == word]
         if names:
@@ -90,10 +93,6 @@ def _certain(rows: Sequence[RowChange]) -> Iterator[str]:
         yield f"{row.name} for certain: {', '.join(row.changed)}."
     if len(found) > _TOLD:
         yield f"{several(len(found) - _TOLD, 'more row')} changed, too."
-    for word in (ADDED, REMOVED):
-        names = [row.name for row in rows if row.verdict == word]
-        if names:
-            yield f"{word.capitalize()}: {_list(names)}."
 
 
 def _list(names: Sequence[str]) -> str:

@@ -121,16 +121,14 @@ class Comparison(Exported):
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is a gpuprof comparison with a part missing or damaged: {error}") from None
 
-    def __repr__(self) -> str:
-        return f"<Comparison: {str(self).splitlines()[0]}>"
+    @property
+    def _brief(self) -> str:
+        return str(self).splitlines()[0]
 
     def __str__(self) -> str:
         lines = [self.verdict, *(f"{letter}: {name}" for letter, name in zip("AB", self.names, strict=True))]
         notes = [*self.warnings, *([self.stopped] if self.stopped else [])]
         return "\n".join([*lines, *(f"note: {note}" for note in notes)])
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("Comparison(...)" if cycle else str(self))
 
     def _repr_html_(self) -> str:
         from gpuprof.views.html import comparison_report

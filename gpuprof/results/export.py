@@ -1,4 +1,4 @@
-"""Results as CSV files and as Markdown."""
+"""What all results have: they show themselves, as text and in a notebook, are pickled, and go to CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -9,12 +9,28 @@ from typing import Any
 
 
 class Exported:
-    """What a result has for other programs and other people: `to_csv`, `to_markdown`."""
+    """A result: `str()` and a notebook show it, `to_csv` and `to_markdown` write it."""
 
     table: Any
     """Its DataFrame."""
     shown: Any
     """The `Report` of it that people see."""
+
+    _brief: Any
+    """On one line."""
+
+    def __repr__(self) -> str:
+        """In the same class as `_repr_pretty_`, or IPython would take this one."""
+        return f"<{type(self).__name__}: {self._brief}>"
+
+    def __str__(self) -> str:
+        return str(self.shown.text())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(f"{type(self).__name__}(...)" if cycle else str(self))
+
+    def _repr_html_(self) -> str:
+        return str(self.shown.html())
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copies: what was measured, without what has been made of it."""

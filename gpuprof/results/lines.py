@@ -242,17 +242,9 @@ class LineProfile(Exported):
         notes, warnings = tuple(self.small_print), tuple(self.warnings)
         return Lines(self.verdict, self.listing, tuple(self._inside()), warnings, notes)
 
-    def __repr__(self) -> str:
-        return f"<LineProfile of {self.name}: {self.calls} calls, {len(self.rows)} lines>"
-
-    def __str__(self) -> str:
-        return self.shown.text()
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("LineProfile(...)" if cycle else str(self))
-
-    def _repr_html_(self) -> str:
-        return self.shown.html()
+    @property
+    def _brief(self) -> str:
+        return f"{self.name}, {self.calls} calls, {len(self.rows)} lines"
 
 
 _LATER = ("unit", "why")  # which a file of an earlier gpuprof has not

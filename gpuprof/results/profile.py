@@ -176,7 +176,7 @@ class Profile(Exported, Measured):
         }
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Profile:
+    def from_content(cls, content: dict[str, Any]) -> Profile:
         """The profile of which a file has this. Raises ValueError for anything else."""
         try:
             log, about = calls_from(content)
@@ -194,7 +194,7 @@ class Profile(Exported, Measured):
         """The profile saved at `path`. Raises ValueError for a file that is not a profile, or cut off."""
         content = read_json(Path(path), "profile")
         try:
-            return cls.of(content)
+            return cls.from_content(content)
         except ValueError as error:
             raise ValueError(f"{path} is a gpuprof profile with {error}") from None
 
@@ -217,14 +217,6 @@ class Profile(Exported, Measured):
         about = {**self.about, "clock": self.clock, "written by": f"gpuprof {__version__}"}
         return write_plain(Path(path), chrome_trace(self.calls, self.kernels, about, self.seen.memory, gaps))
 
-    def __repr__(self) -> str:
-        return f"<Profile: {several(len(self.log), 'call')}, {several(self.pace.steps, 'step')}, {self.clock}>"
-
-    def __str__(self) -> str:
-        return self.shown.text()
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("Profile(...)" if cycle else str(self))
-
-    def _repr_html_(self) -> str:
-        return self.shown.html()
+    @property
+    def _brief(self) -> str:
+        return f"{several(len(self.log), 'call')}, {several(self.pace.steps, 'step')}, {self.clock}"

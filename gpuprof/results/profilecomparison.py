@@ -22,11 +22,12 @@ COLUMNS = (
     "new_bytes", "old_steps", "new_steps", "changed",
 )  # fmt: skip
 _DRAWN = 40
-_NOTE = (
-    "Times of a call, of (step) of a step. × as fast: old / new, with a 99 % interval that holds for all rows at once. "
-    "real: all of it is beyond the floor; noise: it is within, or within 5 % (of a step: 2 %); unclear: neither. "
-    "GPU busy: what the call's own kernels run, whoever sets the pace."
+_TIMES = "Times are of a call; those of (outside) and (step), of a step."
+_JUDGED = (
+    "× as fast: old / new, with a 99 % interval that holds for all rows at once. real: all of it is beyond the floor; "
+    "noise: it is within, or within 5 % (of a step: 2 %); unclear: neither."
 )
+_BUSY = "GPU busy: what the call's own kernels run, whoever sets the pace."
 
 
 class Agreement(NamedTuple):
@@ -137,13 +138,18 @@ class ProfileComparison(Exported):
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     @property
+    def _recorded(self) -> bool:
+        """Whether there are kernels' times of both sides."""
+        return any(row.old_busy_us + row.new_busy_us >= 0 for row in self.rows)
+
+    @property
     def shown(self) -> Report:
         """What people see of it."""
         return Report(
             verdict=self.verdict,
             advice=(Advice("For a verdict on the times:", self.next),) if self.next else (),
             grid=change_grid(self.rows, self.names) if self.rows else None,
-            note=_NOTE if self.how else "Times of a call, of (step) of a step.",
+            note=" ".join([_TIMES, *([_JUDGED] if self.how else []), *([_BUSY] if self._recorded else [])]),
             warnings=self.warnings,
             notes=tuple(filter(None, [self.about.get("gpu") or self.about.get("processor"), self.clock, *self.notes])),
         )
@@ -186,17 +192,9 @@ class ProfileComparison(Exported):
             what = "is a gpuprof profile comparison with a part missing or damaged"
             raise ValueError(f"{path} {what}: {error}") from None
 
-    def __repr__(self) -> str:
-        return f"<ProfileComparison: {self.verdict}>"
-
-    def __str__(self) -> str:
-        return self.shown.text()
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("ProfileComparison(...)" if cycle else str(self))
-
-    def _repr_html_(self) -> str:
-        return self.shown.html()
+    @property
+    def _brief(self) -> str:
+        return self.verdict
 
 
 def _revived(row: list[Any]) -> RowChange:

@@ -179,7 +179,7 @@ class StepSweep(Exported):
         try:
             points = tuple(_point(point) for point in content.pop("points"))
             values = tuple(content.pop("values"))
-            profiles = tuple(map(Profile.of, content.get("profiles", ())))  # an earlier gpuprof kept none
+            profiles = tuple(map(Profile.from_content, content.get("profiles", ())))  # an earlier gpuprof kept none
             names = ("statement", "variable", "clock", "about", "stopped")
             return cls(values=values, points=points, profiles=profiles, **{name: content[name] for name in names})
         except (KeyError, TypeError, ValueError) as error:
@@ -198,17 +198,9 @@ class StepSweep(Exported):
         )
         return Report(self.verdict, grid=self._grid() if self.points else None, note=note, notes=tuple(self._notes))
 
-    def __repr__(self) -> str:
-        return f"<StepSweep: {self.statement} over {len(self.points)} values of {self.variable}>"
-
-    def __str__(self) -> str:
-        return self.shown.text()
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("StepSweep(...)" if cycle else str(self))
-
-    def _repr_html_(self) -> str:
-        return self.shown.html()
+    @property
+    def _brief(self) -> str:
+        return f"{self.statement} over {len(self.points)} values of {self.variable}"
 
     def _grid(self) -> Grid:
         """A row a value; what no point has is left out."""

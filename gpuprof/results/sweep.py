@@ -109,15 +109,13 @@ class Sweep(Exported):
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is a gpuprof sweep with a part missing or damaged: {error}") from None
 
-    def __repr__(self) -> str:
-        return f"<Sweep: {self.statement} over {len(self.values)} values of {self.variable}>"
+    @property
+    def _brief(self) -> str:
+        return f"{self.statement} over {len(self.values)} values of {self.variable}"
 
     def __str__(self) -> str:
         stopped = [f"note: {self.stopped}"] if self.stopped else []
         return "\n".join([self.statement, self._grid().text(), self.verdict, *stopped])
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("Sweep(...)" if cycle else str(self))
 
     def _repr_html_(self) -> str:
         from gpuprof.views.html import report

@@ -123,15 +123,13 @@ class Timing(Exported, Figures):
         """This result against an older one; they were not taken in turns, and the answer says so."""
         return compare_stored(self, old)
 
-    def __repr__(self) -> str:
-        return f"<Timing: {str(self).splitlines()[0]}>"
+    @property
+    def _brief(self) -> str:
+        return str(self).splitlines()[0]
 
     def __str__(self) -> str:
         lines = [f"{line(self)}      {spread(self)}", self.verdict]
         return "\n".join([*lines, *(f"note: {caution}" for caution in self.cautions)])
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("Timing(...)" if cycle else str(self))
 
     def _repr_html_(self) -> str:
         from gpuprof.views.html import timing_report

@@ -247,7 +247,7 @@ def test_ipython_is_given_the_text_too() -> None:
     printer = Printer()
     profile()._repr_pretty_(printer, False)
     assert printer.shown == str(profile())
-    assert repr(profile()) == "<LineProfile of MaxPool2d.backward: 2 calls, 4 lines>"
+    assert repr(profile()) == "<LineProfile: MaxPool2d.backward, 2 calls, 4 lines>"
 
 
 @pytest.mark.parametrize("name", ["lines.json", "lines.json.gz"])
