@@ -47,29 +47,33 @@ def _indent(line: str) -> str:
     return " " * (len(line) - len(stripped))
 
 
-COSTS = {
-    "article's net: ratio, as asked for / plain": "gpuprof, as asked for: the article's network in CuPy, a step",
-    "article's net in PyTorch: ratio, as asked for / plain": "gpuprof, as asked for: the same network in PyTorch",
-    "ResNet-18: ratio, as asked for / plain": "gpuprof, as asked for: ResNet-18",
-    "transformer: ratio, as asked for / plain": "gpuprof, as asked for: a small transformer",
-    "peer: torch.profiler, CUDA, ratio": "torch.profiler, CUDA alone: the network in PyTorch",
-    "peer: torch.profiler, CPU + CUDA, ratio": "torch.profiler, CPU and CUDA: the same",
-    "peer: the same, ratio": "module hooks with a pair of events: the same",
-    "peer: torch.profiler's table of 200 steps": "torch.profiler: making its table of 200 steps, once",
-    "records: added a launch": "gpuprof's kernel records: added to a launch",
-    "peer: cupti-python, added a launch": "cupti-python's: added to a launch",
-    "article's net: busy a layer against torch.profiler's, the worst": "busy time of a layer: most off torch's",
-}
+COSTS = (
+    ("article's net: ratio, as asked for / plain", "gpuprof, as asked for: the article's network in CuPy, a step"),
+    ("article's net in PyTorch: ratio, as asked for / plain", "gpuprof, as asked for: the same network in PyTorch"),
+    ("ResNet-18: ratio, as asked for / plain", "gpuprof, as asked for: ResNet-18"),
+    ("transformer: ratio, as asked for / plain", "gpuprof, as asked for: a small transformer"),
+    ("peer: torch.profiler, CUDA, ratio", "torch.profiler, CUDA alone: the network in PyTorch"),
+    ("peer: torch.profiler, CPU + CUDA, ratio", "torch.profiler, CPU and CUDA: the same"),
+    ("peer: the same, ratio", "module hooks with a pair of events: the same"),
+    ("peer: torch.profiler's table of 200 steps", "torch.profiler: making its table of 200 steps, once"),
+    ("records: added a launch", "gpuprof's kernel records: added to a launch"),
+    ("peer: cupti-python, added a launch", "cupti-python's: added to a launch"),
+    (
+        "article's net: busy a layer against torch.profiler's, the worst",
+        "a layer's busy time: the largest difference from torch.profiler's",
+    ),
+)
 """What is shown of `benchmarks/layers` beside other profilers, and in which words."""
 
 
 def peers() -> str:
     """What profiling costs, gpuprof's and others', from `benchmarks/layers`."""
     measured = load("layers")
-    claims = {
-        what: (text, part["commit"]) for part in measured["parts"].values() for what, _, text, _ in part["claims"]
-    }
-    rows = [(label, *claims[what]) for what, label in COSTS.items()]
+    claims = {}
+    for part in measured["parts"].values():
+        for what, asked, text, reached in part["claims"]:
+            claims[what] = (text, asked, reached.replace("?", ""), part["commit"])
+    rows = [(label, *claims[what]) for what, label in COSTS]
     machine = measured["machine"]
     about = f"[layers.json]({{results}}/layers.json): {machine['gpu']}, driver {machine['driver']}, {measured['date']}."
-    return f"{table(('', 'measured', 'commit'), rows)}\n\n{about}"
+    return f"{table(('', 'measured', 'asked', 'reached', 'commit'), rows)}\n\n{about}"
