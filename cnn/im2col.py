@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cnn.checks import whole
+from cnn.checks import whole_shape
 from cnn.windows import PadState, Pair, Windows, fit
-from cnn.xp import Array, Shape, get_array_module
+from cnn.xp import Array, Shape, get_array_module, is_array
 
 
 def im2col(
@@ -30,6 +30,7 @@ def im2col(
     Returns:
         cols of shape (C·KH·KW, N·OH·OW), (OH, OW), and ((above, below), (left, right)).
     """
+    _check_axes("x", x, 4, "images (N, C, H, W)")
     windows = fit(x.shape[2:], F_shape, stride, pad, dilation)
     return columns(x, windows, value), windows.out, windows.pad
 
@@ -48,7 +49,8 @@ def col2im(cols: Array, I_shape: Shape, F_shape: Pair, stride: Any = 1, pad: Any
         pad: as given to `im2col`, or the padding it returned.
         dilation: as given to `im2col`.
     """
-    N, C, H, W = (whole("I_shape", size) for size in I_shape)
+    _check_axes("cols", cols, 2, "columns (C·KH·KW, N·OH·OW)")
+    N, C, H, W = whole_shape("I_shape", I_shape, "N, C, H, W")
     windows = fit((H, W), F_shape, stride, pad, dilation)
     (KH, KW), (OH, OW) = windows.window, windows.out
     if cols.shape != (C * KH * KW, N * OH * OW):
@@ -76,3 +78,9 @@ def images(cols: Array, windows: Windows, N: int) -> Array:
     for i, j, seen in windows.seen(padded):
         seen += parts[:, i, j]  # of a view: CuPy's padded[...] += would write it back once more
     return windows.inside(padded).transpose(1, 0, 2, 3)
+
+
+def _check_axes(name: str, x: Any, axes: int, what: str) -> None:
+    if not is_array(x) or x.ndim != axes:
+        came = f"an array {tuple(x.shape)}" if is_array(x) else f"a {type(x).__name__}"
+        raise ValueError(f"{name} is {came}; expected an array of {what}")

@@ -91,7 +91,7 @@ class Stepper:
         grads = [g for layer in learning for g in layer.gradients()]
         if self.clip_value is not None:
             clip_by_value(grads, self.clip_value)
-        if self.clip_norm is not None:
+        if self.clip_norm is not None and grads:
             clip_by_norm(grads, self.clip_norm)
 
 

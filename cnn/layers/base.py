@@ -250,7 +250,7 @@ class Layer:
     def _batch(self, phase: str, shape: Shape | None) -> int:
         """N of an input's shape, or in backward of an output's; ValueError if it is neither."""
         backward = phase == "backward"
-        N, *sizes = shape or (0,)
+        N, *sizes = shape if isinstance(shape, (tuple, list)) and shape else (0,)
         taken = self.I_shape, *((self.O_shape,) if backward else ())
         if tuple(sizes) not in taken and not (self.flattens and sizes and math.prod(sizes) == self.prev):
             wanted = f"dy of shape {shown(self.O_shape)}" if backward else f"x of shape {shown(self.I_shape)}"

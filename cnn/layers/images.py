@@ -47,10 +47,12 @@ class Images(Layer):
         pad = self.pad_state if pad is None else pad
         window, dilation = self.windows.window, self.dilation
         if O_shape is not None:
-            follows = fit((I_shape[2], I_shape[3]), window, stride, pad, dilation).out
-            if tuple(O_shape[-2:]) != follows:
+            _, _, H, W = whole_shape(f"{self.name}.col2im: I_shape", I_shape, "N, C, H, W")
+            follows = fit((H, W), window, stride, pad, dilation).out
+            ends = tuple(O_shape[-2:]) if isinstance(O_shape, (tuple, list)) else None
+            if ends != follows:
                 raise ValueError(
-                    f"{self.name}.col2im: O_shape ends in {tuple(O_shape[-2:])}, but images {shown(I_shape[1:])}, "
+                    f"{self.name}.col2im: O_shape ends in {ends}, but images {shown(I_shape[1:])}, "
                     f"window {window}, stride {stride} and pad {pad} give {follows}"
                 )
         return col2im(cols, I_shape, window, stride, pad, dilation)

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnn.checks import naming, number
 from cnn.schedules import Moment, Schedule, get_schedule
-from cnn.xp import Array, get_array_module
+from cnn.xp import Array, get_array_module, is_array
 
 Rule: TypeAlias = Callable[..., None]
 
@@ -119,7 +119,7 @@ class Optimizer:
     def update(self, params: Sequence[Array], grads: Sequence[Array], spared: Collection[int] = ()) -> None:
         """One step: change each of `params` in place by its gradient; always the same ones in one order.
 
-        The places in `params` that are in `spared` do not decay.
+        The places in `params` that are in `spared` do not decay. ValueError where a gradient has another shape.
         """
         told, self.told = self.told, ALONE
         self.hear(told)
@@ -128,6 +128,8 @@ class Optimizer:
             factor *= self.schedule.factor(told.moment or Moment(self.t))
         if not self.state:
             both = list(zip(params, grads, strict=True))
+            for p, g in both:
+                _check_pair(self.title, p, g)
             self.state = {slot: [self.first(slot, p, g) for p, g in both] for slot in self.slots}
         self.t += 1
         rule, numbers = self.formula(), self.plan(factor)
@@ -170,6 +172,13 @@ class Optimizer:
         rate = 1.0 if self.rate is None else getattr(self, self.rate)
         p *= 1 - factor * rate * self.weight_decay
         return g
+
+
+def _check_pair(title: str, p: Any, g: Any) -> None:
+    """Raise ValueError unless a parameter and its gradient are arrays of one shape."""
+    came = [tuple(each.shape) if is_array(each) else f"a {type(each).__name__}" for each in (p, g)]
+    if not is_array(p) or came[0] != came[1]:
+        raise ValueError(f"{title}: a parameter is {came[0]}, its gradient {came[1]}; expected two arrays of one shape")
 
 
 def _in_pieces(rule: Rule, arrays: Sequence[Array], numbers: tuple[float, ...]) -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from cnn import LayerManager
 from cnn.clipping import clip_by_norm, clip_by_value, power_sum
 from cnn.stepping import Stepper
 from cnn.xp import to_cpu
@@ -63,6 +64,14 @@ def test_nan_stays_nan_so_that_a_training_ends(xp):
 def test_no_gradient_at_all_is_not_asked_for(key):
     with pytest.raises(ValueError, match=f"{key} is 0, which leaves no gradient; expected a number above it, or None"):
         Stepper(**{key: 0})
+
+
+def test_a_model_that_learns_nothing_has_nothing_to_clip(tiny, mode):
+    lm = LayerManager(*tiny, mode=mode)
+    lm.append(name="f")
+    lm.stepper = Stepper(clip_value=1, clip_norm=1)
+    lm.update()
+    assert lm.steps == 1
 
 
 @pytest.mark.parametrize("q", [2.0, 1.0, 3.5])

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from cnn import Conv2d
 from cnn.im2col import col2im, im2col
 from cnn.windows import out_size, pad_state
 from cnn.xp import to_cpu
@@ -97,3 +98,20 @@ def test_an_unknown_pad_is_answered_with_the_known_ones(xp):
 def test_columns_that_do_not_belong_to_the_images_are_refused(xp):
     with pytest.raises(ValueError, match=r"cols has shape \(4, 5\).*give \(4, 4\)"):
         col2im(xp.zeros((4, 5)), (1, 1, 3, 3), (2, 2))
+
+
+@pytest.mark.parametrize("x", [None, [[1.0]], np.ones((3, 3)), "abc"])
+def test_what_are_no_images_or_columns_is_refused(x):
+    with pytest.raises(ValueError, match=r"x is an? .*; expected an array of images \(N, C, H, W\)"):
+        im2col(x, (2, 2))
+    cols = np.ones(9) if isinstance(x, np.ndarray) else x
+    with pytest.raises(ValueError, match=r"cols is an? .*; expected an array of columns \(C·KH·KW, N·OH·OW\)"):
+        col2im(cols, (1, 1, 3, 3), (2, 2))
+
+
+@pytest.mark.parametrize("I_shape", [None, (3, 3), (1, 1, 3), [1, 1, 3, 3, 3]])
+def test_the_shape_of_images_has_four_sizes(I_shape):
+    with pytest.raises(ValueError, match=r"I_shape is .*; expected \(N, C, H, W\)"):
+        col2im(np.ones((4, 4)), I_shape, (2, 2))
+    with pytest.raises(ValueError, match=r"I_shape is .*; expected \(N, C, H, W\)"):
+        Conv2d((1, 3, 3), (1, 2, 2), pad=0).col2im(np.ones((4, 4)), I_shape, (1, 2, 2))

@@ -204,6 +204,17 @@ def test_a_gradient_in_another_layout_is_fine(xp):
     assert bool((p == q).all())
 
 
+@pytest.mark.parametrize(("g", "came"), [(np.ones(2), r"\(2,\)"), ([[1.0, 1.0]], "a list"), (None, "a NoneType")])
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_gradient_of_another_shape_is_refused_before_it_is_spread_over_the_parameter(name, g, came):
+    p = np.ones((3, 2))
+    with pytest.raises(
+        ValueError, match=rf"^{name}: a parameter is \(3, 2\), its gradient {came}; expected two arrays"
+    ):
+        get_optimizer(name).update([p], [g])
+    assert (p == 1).all()
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_steps_are_counted(xp, name):
     p, optimizer = xp.ones(2), made(name)
