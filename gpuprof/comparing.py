@@ -44,6 +44,7 @@ def compare(
     steps: int | None = None,
     check: bool = False,
     copies: bool = True,
+    progress: bool = False,
     clock: Clock | None = None,
 ) -> ProfileComparison: ...
 
@@ -60,11 +61,13 @@ def compare(first: Any, second: Any, step: Callable[[Any], Any] | None = None, *
     in a batch. `quantity` "host" or "device" compares that alone.
 
     **Two models and a `step`** that trains the one it is given, with the same data for both (options: steps, check,
-    copies, clock): 48 rounds, each with fresh deep copies of both and blocks of their steps as ABBA or BAAB. Each
-    (layer, phase) and the whole step is real, noise or unclear, with intervals that hold for all at once. `steps` of
-    each model, by default as many as fill some 10 s, 500 at most; `check=True` compares outputs and gradients of one
-    step first. The models stay as they are; with `copies=False`, or where copies cannot be had, they are trained
-    themselves, and where their memory lies can pass for a difference.
+    copies, progress, clock): 48 rounds, each with fresh deep copies of both and blocks of their steps as ABBA or BAAB.
+    Each (layer, phase) and the whole step is real, noise or unclear, with intervals that hold for all at once. `steps`
+    of each model, by default as many as fill some 10 s, 500 at most; but a round has six of each at least, and seven
+    that do not count, so all of it takes the time of 1250 steps or more. `progress` tells on a line of stderr how far
+    it is. `check=True` compares outputs and gradients of one step first. The models stay as they are; with
+    `copies=False`, or where copies cannot be had, they are trained themselves, and where their memory lies can pass for
+    a difference.
 
     **Two profiles**, an old one and a new, or a list of profiles a side (`names` are what they are called): rows that
     launch the same kernels are what the others are held against; without such rows it takes three profiles a side.

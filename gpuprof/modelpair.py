@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from gpuprof.judge.ratio import orders
 from gpuprof.judge.steptimes import StepTimes, step_times
 from gpuprof.latest import keep, one_run
 from gpuprof.profiling import LayerTime
+from gpuprof.progressline import ProgressLine
 from gpuprof.record.clocks import Clock, Ints
 from gpuprof.record.schedule import KERNELS, Mode
 from gpuprof.results.profilecomparison import ProfileComparison
@@ -39,6 +40,7 @@ def compare_models(
     steps: int | None = None,
     check: bool = False,
     copies: bool = True,
+    progress: bool = False,
     clock: Clock | None = None,
 ) -> ProfileComparison:
     """`gpuprof.compare` of two models."""
@@ -56,7 +58,8 @@ def compare_models(
     pair.refuse_shared(clock)
     a, b = pair.taken(np.random.default_rng(_SEED))
     agreed = agreements(a, b, step) if check else ()
-    taken = _in_turns(pair, step, steps, clock)
+    with ProgressLine("stderr") if progress else nullcontext() as line:
+        taken = _in_turns(pair, step, steps, clock, line)
     result = compare_turns(taken, agreed, pair.no_copies)
     keep(result)
     if taken.ended_by is not None and not isinstance(taken.ended_by, KeyboardInterrupt):
@@ -100,13 +103,15 @@ class _Pair:
             raise ValueError(f"both models hold the very same layer, {shared}; give models that share none")
 
 
-def _in_turns(pair: _Pair, step: Step, steps: int | None, clock: Clock | None) -> Taken:
+def _in_turns(pair: _Pair, step: Step, steps: int | None, clock: Clock | None, line: ProgressLine | None) -> Taken:
     """All rounds; an interrupt or an error ends it with those there are, and rises where there is none."""
     random, about = np.random.default_rng(_SEED), machine()
     taken = Taken()
     for number, order in enumerate(orders(ROUNDS, random)):
         last = number == ROUNDS - 1
         try:
+            if line:
+                line.tell(f"round {number + 1} of {ROUNDS}")
             members = [
                 _Member(LayerTime((model,), clock, blocks=(), about=None if last else about), model, step)
                 for model in pair.taken(random)

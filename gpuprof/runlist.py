@@ -117,11 +117,14 @@ class Runs:
     def __getitem__(self, number: int | slice) -> Result | list[Result]:
         """The result of a run: by its number, or counted from the newest. Of a slice, those that are still there.
 
-        Raises IndexError for a run that there is not, LookupError for one whose result nobody holds any more.
+        Raises IndexError for a run that there is not, LookupError for one whose result nobody holds any more, TypeError
+        for what is no number.
         """
         if isinstance(number, slice):
             chosen = range(self._next)[number]
             return [run.result for run in self._runs if run.number in chosen and run.result is not None]
+        if not isinstance(number, int):
+            raise TypeError(f"a run is had by its number, or a slice of them; got {number!r}")
         wanted = number + self._next if number < 0 else number
         run = next((run for run in self._runs if run.number == wanted), None)
         if run is None:

@@ -250,6 +250,15 @@ def test_an_error_midway_rises_and_the_rounds_there_are_are_the_newest_result(cl
     assert gpuprof.runs[-1] is found
 
 
+def test_how_far_it_is_is_told_where_that_is_asked_for(clock, capsys: pytest.CaptureFixture[str]) -> None:
+    compared(Net(clock), Net(clock))
+    assert capsys.readouterr().err == ""
+    compared(Net(clock), Net(clock), progress=True)
+    told = capsys.readouterr().err
+    assert "\rmeasuring: round 1 of 48" in told
+    assert told.endswith(" \r")
+
+
 def test_times_are_so_far_apart_as_the_ratio_says(clock) -> None:
     found = compared(Net(clock), Net(clock, backward=[3e-4]))
     for row in found.rows:

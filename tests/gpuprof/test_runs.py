@@ -53,6 +53,11 @@ def test_a_run_that_there_is_not_is_told_with_those_there_are(number: int) -> No
         gpuprof.runs[number]
 
 
+def test_what_is_no_number_of_a_run_is_refused() -> None:
+    with pytest.raises(TypeError, match="a run is had by its number, or a slice of them; got 'a'"):
+        gpuprof.runs["a"]  # type: ignore[call-overload]
+
+
 def test_each_kind_has_its_figure_and_its_verdict() -> None:
     clock = FakeClock()
     model = FakeModel(clock, "A")
