@@ -61,7 +61,7 @@ GPUPROF = [
     ["judge.advice"],
     ["judge.figures"],
     ["judge.verdict"],
-    ["views.colours"],
+    ["views.colours", "views.names"],
     ["views.axes", "views.grid", "views.svg"],
     ["views.parts"],
     ["views.mirror"],

@@ -9,7 +9,7 @@ from gpuprof.judge.cost import bytes_text
 from gpuprof.results.rowchange import REAL, UNJUDGED, RowChange, interval_text, ratio_text
 from gpuprof.units import column_unit, count, digits
 from gpuprof.views.grid import Cell, Grid
-from gpuprof.views.parts import shortened
+from gpuprof.views.names import shortened
 
 _NAME, _CHANGED = 48, 72
 

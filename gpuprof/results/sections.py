@@ -13,7 +13,7 @@ from gpuprof.judge.kernelnames import function
 from gpuprof.units import column_unit, count, digits, percent
 from gpuprof.views.colours import GPU
 from gpuprof.views.grid import Cell, Grid
-from gpuprof.views.parts import shortened
+from gpuprof.views.names import shortened
 from gpuprof.views.report import Advice, Section
 
 _MOST = 10

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from gpuprof.units import bar, column_unit, count, digits, percent
 from gpuprof.views.colours import GPU, HOST, PHASES, SKY
+from gpuprof.views.names import distinct
 
+_LONG = 48  # characters of a layer's name
 _PHASES = ("forward", "backward", "update", "recompute", "evaluate", "region")
 
 
@@ -40,6 +42,15 @@ class Grid:
     """The columns that hold code or a kernel's name."""
     barred: frozenset[int] = frozenset()
     """The columns whose bars are drawn in plain text, too."""
+    weights: tuple[float, ...] = ()
+    """How much each row matters where there is no room for all; () where all are shown."""
+
+    def heaviest(self, most: int) -> Grid:
+        """The rows of the greatest weights, in their order; all, where there are no more or weights are not known."""
+        if len(self.rows) <= most or not self.weights:
+            return self
+        kept = sorted(sorted(range(len(self.rows)), key=lambda i: -self.weights[i])[:most])
+        return replace(self, rows=tuple(self.rows[i] for i in kept), weights=tuple(self.weights[i] for i in kept))
 
     def text(self, rows: int | None = None) -> str:
         """The grid, or its first rows, in aligned plain text."""
@@ -84,28 +95,32 @@ class LayerStep(NamedTuple):
 def layer_grid(table: Any, order: Sequence[str], steps: Mapping[str, LayerStep]) -> Grid:
     """The profile's table with a row a layer, in the order given, and a column a phase: time a call.
 
-    What follows ± is the wider side of the interval, whose sides differ. The hottest phase of the step is marked ◀; "of
-    the cell" is a sum over the layer's phases of the step; `steps` has what a step of each layer takes. What was not
-    measured for any has no column.
+    What follows ± is the wider side of the interval, whose sides differ. The hottest phase of the step is marked ◀: its
+    calls, each as long as the median, take longest. "of the cell" is a sum over the layer's phases of the step; `steps`
+    has what a step of each layer takes. What was not measured for any has no column.
     """
     phases = _phases(table, order)
     cells = {(row.path, row.phase): row for row in table.itertuples()}
     units = {phase: column_unit(table.loc[table["phase"] == phase, "median_us"].dropna() * 1e-6) for phase in phases}
-    warmest = table.loc[~table["phase"].isin(["", "evaluate"]), "share"].max()
+    warmest = max((_usual(row) for row in table.itertuples()), default=0.0)
     share = table[table["phase"] != "evaluate"].groupby("path", sort=False)["share"].sum(min_count=1)
     figures = [steps.get(path, LayerStep()) for path in order]
     columns = _step_columns(figures)
     rows = tuple(
         (
-            Cell(_short(path), whole=path if _short(path) != path else ""),
+            Cell(name, whole=path if name != path else ""),
             *(_time(cells.get((path, phase)), units[phase][0], warmest) for phase in phases),
             Cell(percent(share.get(path, math.nan)), share=share.get(path, math.nan)),
             *(column[1][i] for column in columns),
         )
-        for i, path in enumerate(order)
+        for i, (path, name) in enumerate(zip(order, distinct(order, _LONG), strict=True))
     )
     head = ("layer", *(f"{phase} ({units[phase][1]})" for phase in phases), "of the cell")
-    return Grid((*head, *(name for name, _ in columns)), rows, barred=frozenset({len(head) - 1}))
+    weights = dict.fromkeys(order, 0.0)
+    for (path, phase), row in cells.items():
+        weights[path] += _usual(row) if phase else math.inf  # what is no layer's is always told
+    heads = (*head, *(name for name, _ in columns))
+    return Grid(heads, rows, barred=frozenset({len(head) - 1}), weights=tuple(weights.values()))
 
 
 def _phases(table: Any, order: Sequence[str]) -> list[str]:
@@ -125,7 +140,7 @@ def _step_columns(figures: Sequence[LayerStep]) -> list[tuple[str, list[Cell]]]:
         _times("GPU busy", [f.busy for f in figures], GPU),
         ("GPU idle", [Cell(text) for text in idle]),
         ("launches", [Cell(count(f.launches)) for f in figures]),
-        ("gain", [Cell(percent(f.gain)) for f in figures]),
+        ("gain", [Cell(percent(f.gain), share=f.gain) for f in figures]),
     ]
     return [(name, cells) for name, cells in columns if name == "gain" or any(cell.text for cell in cells)]
 
@@ -137,9 +152,10 @@ def _times(name: str, seconds: Sequence[float], colour: str) -> tuple[str, list[
     return f"{name} ({unit})", [Cell(digits(t / size), share=t / longest, colour=colour) for t in seconds]
 
 
-def _short(path: str, most: int = 48) -> str:
-    """`path`, its middle left out where it is long."""
-    return path if len(path) <= most else f"{path[: most // 2 - 1]}…{path[-most // 2 :]}"
+def _usual(row: Any) -> float:
+    """What its calls take, each as long as the median: one slow call is not heat. 0 for what is no phase of a step."""
+    usual = row.median_us * row.calls
+    return float(usual) if usual > 0 and row.phase not in ("", "evaluate") else 0.0
 
 
 def _time(row: Any, size: float, warmest: float) -> Cell:
@@ -147,6 +163,6 @@ def _time(row: Any, size: float, warmest: float) -> Cell:
         return Cell("–")
     wider = max(row.high_us - row.median_us, row.median_us - row.low_us) * 1e-6 / size
     after = [f"±{digits(wider, 1)}"] if wider == wider else []  # not NaN: there were samples enough for an interval
-    heat = row.share / warmest if warmest > 0 and row.share > 0 and row.phase != "evaluate" else 0.0
+    heat = _usual(row) / warmest if warmest > 0 else 0.0
     marks = " ".join([*after, "◀"] if heat == 1 else after)
     return Cell(digits(row.median_us * 1e-6 / size), heat, marks, colour=PHASES.get(row.phase, SKY))

@@ -8,6 +8,7 @@ from html import escape
 from gpuprof.units import seconds_text, several
 from gpuprof.views.colours import OTHER, QUANTITIES
 from gpuprof.views.grid import Grid
+from gpuprof.views.names import shortened
 from gpuprof.views.parts import (
     CELL,
     FAINT,
@@ -19,7 +20,6 @@ from gpuprof.views.parts import (
     headline,
     page,
     scrolled,
-    shortened,
     small_print,
     warned,
 )

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from gpuprof.units import seconds_text
 from gpuprof.views.colours import PHASES
-from gpuprof.views.parts import shortened
+from gpuprof.views.names import shortened
 
 _MIRRORED = {"forward": -1, "backward": 1, "recompute": 1}
 _LONG = 32  # characters of a method's name
 _GAP = 0.12  # inches before what stands apart
-_FURTHEST = 1.3  # times the longest bar: an interval that reaches further is cut off there
+_FURTHEST = 1.3  # times the longest bar of its part: an interval that reaches further is cut off there
+_APART = 0.42  # inches at least between two ticks
 _LEAST = 0.3  # inches for the longest bar, whatever else needs room
 
 
@@ -65,7 +66,7 @@ class Scale:
             first, last = round(math.log10(self.shortest)), round(math.log10(self.longest))
             every = max(1, math.ceil(0.5 * (last - first) / self.inches))
             return [10.0**power for power in range(first, last + 1, every)]
-        about = self.longest * min(1.0, 0.6 / self.inches)
+        about = self.longest * min(1.0, _APART / self.inches)
         size = 10.0 ** math.floor(math.log10(about)) if about > 0 else 1.0
         step = next(size * times for times in (1, 2, 5, 10) if size * times >= about * (1 - 1e-9))
         return [step * i for i in range(int(self.longest / step * (1 + 1e-9)) + 1)]
@@ -81,6 +82,8 @@ class Zones:
     right: float
     beyond: float
     """From the second line."""
+    furthest: Mapping[int, float]
+    """How far anything is drawn on each side, in seconds."""
 
     @property
     def apart(self) -> float:
@@ -115,9 +118,9 @@ def zones(bars: Sequence[Bar], wide: float, log: bool) -> Zones:
     sides = _sides([bar.phase for bar in bars])
     parts = [[bar for bar in bars if sides[bar.phase] == side] for side in (-1, 1, 0)]
     rooms = [0.17 + 0.065 * max(len(bar.text) for bar in part) if part else 0.0 for part in parts]
-    most = _FURTHEST * max((bar.median for bar in bars if bar.median == bar.median), default=0.0)
-    longest = [min(most, max((bar.reach for bar in part), default=0.0)) for part in parts]
+    longest = [_furthest(part) for part in parts]
     room = max(1.0, wide - _GAP - sum(rooms))
+    furthest = dict(zip((-1, 1, 0), longest, strict=True))
     if log and max(longest) > 0:
         scale = _decades(bars, max(longest), max(_LEAST, room / sum(map(bool, parts))))
         lengths = [scale.inches if part else 0.0 for part in parts]
@@ -126,7 +129,13 @@ def zones(bars: Sequence[Bar], wide: float, log: bool) -> Zones:
         scale = Scale(max(longest), 0.0, max(_LEAST, room * max(longest) / whole), False)
         lengths = [scale(each) for each in longest]
     left, right, beyond = (length + room for length, room in zip(lengths, rooms, strict=True))
-    return Zones(sides, scale, left, right, beyond)
+    return Zones(sides, scale, left, right, beyond, furthest)
+
+
+def _furthest(part: Sequence[Bar]) -> float:
+    """How far one part is drawn: to its furthest interval, but not far beyond its longest bar."""
+    most = _FURTHEST * max((bar.median for bar in part if bar.median == bar.median), default=0.0)
+    return min(most, max((bar.reach for bar in part), default=0.0))
 
 
 def _sides(phases: Sequence[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gpuprof.units import seconds_text, unit_for
 from gpuprof.views.axes import axes, ink, paper, plain, print_small, time_text
 from gpuprof.views.colours import GPU, HOST, OTHER, mixed
-from gpuprof.views.parts import shortened
+from gpuprof.views.names import distinct, shortened
 
 _LONG = 32  # characters of a name that leave room for the bars
 _WIDE, _ROW = 7.5, 0.5  # inches: the figure, a pair
@@ -56,7 +56,7 @@ def paired(
     low = 10.0 ** math.floor(math.log10(min((t for t in times if t > 0), default=1e-6)) - 0.1) if log else 0.0
     for y, pair in enumerate(pairs):
         _draw(ax, y, pair, low, size)
-    ax.set_yticks(range(len(pairs)), [plain(shortened(pair.name, _LONG)) for pair in pairs])
+    ax.set_yticks(range(len(pairs)), [plain(name) for name in distinct([pair.name for pair in pairs], _LONG)])
     ax.set_ylim(len(pairs) - 0.4, -0.6)
     _measure(ax, max(times, default=0.0) or 1e-6, low, size)
     ax.set_xlabel(f"{plain(label)}, logarithmic" if log else f"{plain(label)} ({unit})")
@@ -105,7 +105,7 @@ def _measure(ax: Any, longest: float, low: float, size: float) -> None:
 
     if low:
         ax.set_xscale("log")
-        ax.set_xlim(low / size, (longest / low) ** (_ROOM + 0.05) * low / size)
+        ax.set_xlim(low / size, (longest / low) ** _ROOM * low / size)
         ax.xaxis.set_major_locator(LogLocator(numticks=9))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: time_text(value * size)))
         ax.xaxis.set_minor_locator(NullLocator())

@@ -10,7 +10,7 @@ from gpuprof.units import digits
 from gpuprof.views.colours import rgb
 from gpuprof.views.grid import Cell, Grid
 
-CELL = "text-align:right;padding:2px clamp(4px,1vw,10px);white-space:nowrap;font-variant-numeric:tabular-nums"
+CELL = "text-align:right;padding:2px clamp(3px,.6vw,10px);white-space:nowrap;font-variant-numeric:tabular-nums"
 NAME = CELL.replace("right", "left")
 PRE = "margin:.3em 0;padding:.5em .7em;overflow-x:auto;background:rgba(128,128,128,.12);color:inherit;line-height:1.35"
 MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
@@ -18,6 +18,9 @@ FAINT = "opacity:.75"  # of small print: still read on all grounds, though not o
 # the first column stays in sight where the table is scrolled, and leaves the figures room there
 _FIRST = "overflow-wrap:anywhere;position:sticky;left:0;z-index:1;backdrop-filter:blur(12px)"
 _HEADED = re.compile(r"(.*) \((.{1,3})\)")  # a heading and its unit
+_JOINT = re.compile(r"(?<=[./])(?=[^\W\d])")  # where a layer's long name may break
+_SHORT = 12  # characters of a name that need not
+_SENTENCE = 24  # characters of words that may go on for several lines
 _BEHIND = "display:inline-block;text-align:left;font-size:90%"
 _WARM = "#E67800"
 _TINT = 0.36  # of a bar behind text: the most through which the text of all themes is read
@@ -25,7 +28,6 @@ _COOL = 0.05  # of the coolest phase
 _CODE = f"{MONO};font-size:92%"
 _UNIT = re.compile(r"(?<=\d) (?=%|×|[µmn]?s\b|[kMGT]?B\b|\d{3}\b)")  # a number and its unit stay on one line
 _SMALL = f"font-size:85%;{FAINT};margin:.3em 0"
-_LONG = 64
 
 
 def page(*parts: str) -> str:
@@ -63,12 +65,7 @@ def folded(summary: str, body: str) -> str:
 def scrolled(head: str, body: str) -> str:
     """A table of these rows, which scrolls where it is wider than the page."""
     table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
-    return f'<div style="overflow-x:auto">{table}</div>'
-
-
-def shortened(name: str, most: int = _LONG) -> str:
-    """A long name without its middle."""
-    return name if len(name) <= most else f"{name[: most // 2]}…{name[-most // 2 + 1 :]}"
+    return f'<div style="overflow-x:auto;margin-top:.5em">{table}</div>'
 
 
 def shade(share: float, colour: str = "") -> str:
@@ -107,18 +104,21 @@ def grid_table(grid: Grid) -> str:
 def _style(column: int, grid: Grid) -> str:
     """How a column's cells are set."""
     style = NAME if column in grid.words else CELL
+    longest = max([len(grid.head[column]), *(len(row[column].text) for row in grid.rows)])
     if column == 0:
-        longest = max([len(grid.head[0]), *(len(row[0].text) for row in grid.rows)])
         style = f"{style.replace('nowrap', 'normal')};{_FIRST};min-width:min({longest + 2}ch,30vw)"
+    elif column in grid.words - grid.code and longest > _SENTENCE:
+        style = f"{style.replace('nowrap', 'normal')};overflow-wrap:anywhere;min-width:{_SENTENCE // 2}em"
     return f"{style};{MONO}" if column in grid.code else style
 
 
 def _heading(name: str, style: str) -> str:
-    """A column's name; its unit stands below, so that columns of figures are narrow."""
+    """A column's name; its unit, or its last word, stands below, so that columns of figures are narrow."""
     found = _HEADED.fullmatch(name)
     unit = f'<br><span style="{FAINT};font-weight:normal">{escape(found[2])}</span>' if found else ""
+    text = escape(found[1]) if found else "<br>".join(escape(name).rsplit(" ", 1))
     style = style.replace(f";{MONO}", "")
-    return f'<th style="{style};vertical-align:bottom">{escape(found[1] if found else name)}{unit}</th>'
+    return f'<th style="{style};vertical-align:bottom">{text}{unit}</th>'
 
 
 def cell(text: str, column: int) -> str:
@@ -134,4 +134,6 @@ def _cell(cell: Cell, column: int, grid: Grid, style: str, behind: int) -> str:
     tint += ";min-width:4.5em" if cell.share == cell.share else ""
     room = f"{_BEHIND};min-width:{behind}ch"
     after = f' <span style="{room}">{escape(cell.after)}</span>' if behind else ""
-    return f'<{tag} style="{style}{tint}"{title}>{escape(cell.text)}{after}</{tag}>'
+    text = escape(cell.text)
+    text = _JOINT.sub("<wbr>", text) if tag == "th" and len(cell.text) > _SHORT else text
+    return f'<{tag} style="{style}{tint}"{title}>{text}{after}</{tag}>'

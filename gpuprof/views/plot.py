@@ -9,11 +9,11 @@ from typing import Any
 from gpuprof.units import unit_for
 from gpuprof.views.axes import axes, ink, paper, plain, print_small, time_text, width_of
 from gpuprof.views.colours import PHASES, SKY, mixed
-from gpuprof.views.mirror import Bar, Scale, Zones, ordered, ways, zones
-from gpuprof.views.parts import shortened
+from gpuprof.views.mirror import Bar, Zones, ordered, ways, zones
+from gpuprof.views.names import distinct
 
 _LONG = 32  # characters of a layer's name that leave room for the bars
-_NAMED = 40  # layers; of more than twice as many, only some have room for a name
+_MOST = 40  # layers that are drawn; of more those that take longest
 _WIDE, _ROW = 7.5, 0.27  # inches: the figure, a bar
 _THICK = 0.72  # of that
 _PALE = 0.45  # of its colour has the part of a bar in which the GPU does not work
@@ -33,26 +33,39 @@ def bars(
 
     The update, regions and what lies outside stand apart, at the same scale. Without both a forward and a backward
     nothing is mirrored. Where kernels were recorded a bar is solid as far as the GPU works. Evaluations are left out:
-    their calls take many more images. `clock` is named in the title, so that host-clock bars are never taken for GPU
-    time. `log` draws powers of ten, for times that lie far apart; lengths are then no proportions.
+    their calls take many more images; of more than 40 layers those that take longest are drawn. `clock` is named in
+    the title, so that host-clock bars are never taken for GPU time. `log` draws powers of ten, for times that lie far
+    apart; lengths are then no proportions.
     """
     stepping = table[table["phase"] != "evaluate"]
-    paths = [path for path in order if (stepping["path"] == path).any()]
+    there = [path for path in order if (stepping["path"] == path).any()]
+    paths = _longest(stepping, there)
     found, places = _bars(stepping, paths)
     height = max([bar.y + 1 for bar in found], default=1.0)
-    names = 0.085 * max([len(shortened(path, _LONG)) for path in paths], default=0)
+    named = distinct(paths, _LONG)
+    names = 0.085 * max(map(len, named), default=0)
     wide = _WIDE - 0.2 - names if ax is None else width_of(ax)
     ax = axes(ax, (_WIDE, 1.05 + _ROW * height))
     parts = zones(found, wide, log)
     for bar in found:
-        _draw(ax, bar, *parts.place(bar.phase), parts.scale)
-    _name(ax, paths, places, height)
+        _draw(ax, bar, parts)
+    _name(ax, named, places, height)
     _measure(ax, parts, log)
     works = "; solid: the GPU works" if stepping["busy_us"].notna().any() else ""
     ax.set_title(f"A call of each layer, {clock}{works}", fontsize="medium", loc="left", pad=22)
-    left_out = "evaluations are left out" if (table["phase"] == "evaluate").any() else ""
-    print_small(ax, ["" if found else "nothing was measured", *small_print, left_out])
+    left_out = [
+        "evaluations are left out" if (table["phase"] == "evaluate").any() else "",
+        f"the {len(paths)} of {len(there)} rows that take longest" if len(paths) < len(there) else "",
+    ]
+    print_small(ax, ["" if found else "nothing was measured", *small_print, *left_out])
     return ax
+
+
+def _longest(table: Any, paths: Sequence[str]) -> list[str]:
+    """As many of the paths as there is room for, in their order."""
+    takes = (table["median_us"] * table["calls"]).groupby(table["path"]).sum()
+    kept = set(takes.sort_values(ascending=False, kind="stable").index[:_MOST])
+    return [path for path in paths if path in kept]
 
 
 def _bars(table: Any, paths: Sequence[str]) -> tuple[list[Bar], list[float]]:
@@ -76,16 +89,17 @@ def _colour(phase: str) -> str:
     return PHASES.get(phase, SKY)
 
 
-def _draw(ax: Any, bar: Bar, line: float, way: int, scale: Scale) -> None:
+def _draw(ax: Any, bar: Bar, parts: Zones) -> None:
     """A bar, its solid part, its interval, and what it amounts to behind it."""
     if math.isnan(bar.median):
         return
+    scale, (line, way) = parts.scale, parts.place(bar.phase)
     colour, y, known = _colour(bar.phase), bar.y, not math.isnan(bar.busy)
     solid = {"height": _THICK, "left": line, "lw": 0}
     ax.barh(y, way * scale(bar.median), color=mixed(colour, paper(ax), _PALE if known else 1.0), **solid)
     if known:
         ax.barh(y, way * scale(min(bar.busy, bar.median)), color=colour, **solid)
-    reach = min(bar.reach, scale.longest)
+    reach = min(bar.reach, parts.furthest[parts.sides[bar.phase]])
     if bar.low == bar.low and bar.high == bar.high:
         ends = [line + way * scale(bar.low), line + way * scale(reach)]
         cut = {"marker": ">" if way > 0 else "<", "ms": 4, "markevery": [1]} if bar.reach > reach else {}
@@ -94,10 +108,9 @@ def _draw(ax: Any, bar: Bar, line: float, way: int, scale: Scale) -> None:
     ax.text(end, y, plain(bar.text), ha=side, va="center", fontsize=8, color=ink(ax))
 
 
-def _name(ax: Any, paths: Sequence[str], places: Sequence[float], height: float) -> None:
+def _name(ax: Any, names: Sequence[str], places: Sequence[float], height: float) -> None:
     """The layers, from the top."""
-    every = -(-len(paths) // _NAMED) if len(paths) > 2 * _NAMED else 1
-    ax.set_yticks(places[::every], [plain(shortened(path, _LONG)) for path in paths[::every]])
+    ax.set_yticks(places, [plain(name) for name in names])
     ax.set_ylim(height - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left", "bottom"]].set_visible(False)

@@ -12,6 +12,7 @@ from gpuprof.views.source import Listing
 
 _MOST = 3  # pieces of advice that are shown; the others are folded away, in text left out
 _FIRST_ROWS = 3  # of a section in plain text
+_ROWS = 40  # of the grid that are shown at once; those of the greatest weights
 _COMMAND = f"{MONO};padding:.1em .4em;background:rgba(128,128,128,.15);user-select:all;overflow-wrap:anywhere"
 
 
@@ -110,7 +111,7 @@ class Report:
         blocks = [
             self.verdict,
             "\n".join(advice),
-            f"{self.grid.text()}\n{self.note}".rstrip() if self.grid else "",
+            _table_text(self.grid, self.note) if self.grid else "",
             *(each.text(alone=False) for each in self.lines),
             *(each.text() for each in self.sections),
             "\n".join([*end, " · ".join(self.notes)]),
@@ -124,7 +125,7 @@ class Report:
             _verdict(self.verdict),
             _listed(self.advice[:_MOST]),
             folded(f"{more} more", _listed(self.advice[_MOST:])) if more > 0 else "",
-            grid_table(self.grid) + small_print([self.note]) if self.grid else "",
+            _table_html(self.grid, self.note) if self.grid else "",
             *warned(self.warnings),
         )
         rest = page(
@@ -140,6 +141,24 @@ def _verdict(text: str) -> str:
     first, dot, rest = text.partition(". ")
     body = f"<b>{prose(first + dot.rstrip())}</b> {prose(rest)}".rstrip()
     return f'<p style="margin:.3em 0">{body}</p>'
+
+
+def _table_text(grid: Grid, note: str) -> str:
+    """The grid, of a long one the rows that matter most, and what its figures are of."""
+    shown = grid.heaviest(_ROWS)
+    rest = f"The {_part(shown, grid)}; all: .table." if shown is not grid else ""
+    return "\n".join(filter(None, [shown.text(), rest, note]))
+
+
+def _table_html(grid: Grid, note: str) -> str:
+    """The same; all rows of a long grid can be unfolded."""
+    shown = grid.heaviest(_ROWS)
+    whole = folded(f"The {_part(shown, grid)}; all of them", grid_table(grid)) if shown is not grid else ""
+    return grid_table(shown) + whole + small_print([note])
+
+
+def _part(shown: Grid, grid: Grid) -> str:
+    return f"{len(shown.rows)} of {len(grid.rows)} rows that take longest"
 
 
 def _listed(advice: tuple[Advice, ...]) -> str:

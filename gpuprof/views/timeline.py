@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gpuprof.units import percent, seconds_text, unit_for
 from gpuprof.views.axes import axes, ink, paper, plain, print_small
 from gpuprof.views.colours import GREY, LAYERS, PHASES, mixed, text_on
-from gpuprof.views.parts import shortened
+from gpuprof.views.names import distinct
 
 _LONG = 32  # characters of a name in the legend
 _LEGEND = 12  # layers; more are not told apart by colour, and their phases are
@@ -139,9 +139,8 @@ def _idle(ax: Any) -> dict[str, Any]:
 
 def _explain(ax: Any, colours: _Colours, idle: bool) -> None:
     """The legend, above: the colours, and what is hatched."""
-    for name, colour in colours.of.items():
-        label = (name or "(outside)") if colours.by_phase else plain(shortened(name, _LONG))
-        ax.bar(0, 0, color=colour, label=label)
+    for name, colour in zip(distinct(list(colours.of), _LONG), colours.of.values(), strict=True):
+        ax.bar(0, 0, color=colour, label=plain(name) or "(outside)")
     if idle:
         ax.bar(0, 0, label="GPU idle", **_idle(ax))
     longest = max([len(label) for label in ax.get_legend_handles_labels()[1]], default=0)

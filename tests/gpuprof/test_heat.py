@@ -46,7 +46,7 @@ class Styles(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
-        if tag == "br":
+        if tag in ("br", "wbr"):
             return
         self.open.append(tag)
         if tag in ("td", "th"):
@@ -63,7 +63,7 @@ class Styles(HTMLParser):
 
 def table(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=["path", "phase", "median_us", "share"])
-    return found.assign(low_us=found["median_us"] - 1, high_us=found["median_us"] + 2)
+    return found.assign(low_us=found["median_us"] - 1, high_us=found["median_us"] + 2, calls=1)
 
 
 def heat(steps: dict[str, LayerStep] | None = None, *rows: tuple[str, str, float, float]) -> Styles:
@@ -104,12 +104,12 @@ def test_all_that_is_faint_is_so_alike() -> None:
     assert set(re.findall(r"opacity:[.\d]+", whole)) == {parts.FAINT}
 
 
-def test_a_phase_is_tinted_by_its_share_and_has_a_bar_in_its_colour() -> None:
+def test_a_phase_is_tinted_by_its_usual_calls_and_has_a_bar_in_its_colour() -> None:
     found = heat()
     hot, warm, cool = (style_of(found, text) for text in ("60.0", "40.0", "20.0"))
     assert f"{PHASES['backward']} 100.0%" in hot
-    assert f"{PHASES['forward']} 50.0%" in warm
-    assert f"{PHASES['forward']} 25.0%" in cool
+    assert f"{PHASES['forward']} 66.7%" in warm
+    assert f"{PHASES['forward']} 33.3%" in cool
     tints = [float(re.findall(r"rgba\(230,120,0,([.\d]+)\)", style)[0]) for style in (hot, warm, cool)]
     assert tints == sorted(tints, reverse=True)
     assert tints[0] == parts._TINT
@@ -117,6 +117,12 @@ def test_a_phase_is_tinted_by_its_share_and_has_a_bar_in_its_colour() -> None:
 
 def test_the_hottest_phase_is_marked_without_colour_too() -> None:
     assert [text for _, text in heat().cells if "◀" in text] == ["60.0 ±2 ◀"]
+
+
+def test_a_phase_of_many_calls_is_warmer_than_one_of_a_single_slow_call() -> None:
+    made = table(("A", "forward", 20.0, 0.9), ("B", "forward", 30.0, 0.1)).assign(calls=[1, 5])
+    found = Styles(grid_table(layer_grid(made, ["A", "B"], {})))
+    assert [text for _, text in found.cells if "◀" in text] == ["30.0 ±2 ◀"]
 
 
 def test_host_and_busy_have_bars_as_long_as_they_are_beside_the_longest() -> None:
@@ -139,6 +145,18 @@ def test_names_stay_in_sight_and_may_break_and_figures_may_not() -> None:
     assert "white-space:normal" in name
     assert "30vw" in name
     assert "white-space:nowrap" in figure
+
+
+def test_a_name_breaks_at_its_joints_and_not_within_a_number() -> None:
+    assert "encoder.<wbr>layer.0.<wbr>attention" in grid_table(Grid(("a",), ((Cell("encoder.layer.0.attention"),),)))
+    assert "<wbr>" not in grid_table(Grid(("n",), ((Cell("0.25"),),)))
+
+
+def test_sentences_in_a_table_go_on_for_several_lines() -> None:
+    row = (Cell("A"), Cell("real"), Cell("+cupy_add__float32, −cupy_take, threads 3 → 2"))
+    found = Styles(grid_table(Grid(("layer", "is", "changed"), (row,), frozenset({0, 1, 2}))))
+    assert "white-space:nowrap" in style_of(found, "real")
+    assert "white-space:normal" in style_of(found, "+cupy_add")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def table(layers: dict[str, dict[str, float]], **columns: Any) -> pd.DataFrame:
     """`Profile.table` of these layers, their phases and medians in µs."""
     rows = [(path, phase, median) for path, phases in layers.items() for phase, median in phases.items()]
     found = pd.DataFrame(rows, columns=["path", "phase", "median_us"])
-    return found.assign(low_us=math.nan, high_us=math.nan, busy_us=math.nan, **columns)
+    return found.assign(low_us=math.nan, high_us=math.nan, busy_us=math.nan, calls=1, **columns)
 
 
 def drawn(layers: dict[str, dict[str, float]], log: bool = False, **columns: Any) -> Axes:
@@ -198,6 +198,25 @@ def test_bars_are_seen_and_texts_are_read_on_their_paper(style: str) -> None:
         ground = mpl.colors.to_hex(ax.get_facecolor())
         assert min(contrast(mpl.colors.to_hex(bar.get_facecolor()), ground) for bar in ax.patches) >= 3
         assert least_contrast(ax) >= 4.5
+
+
+def test_of_many_layers_those_that_take_longest_are_drawn_in_their_order_and_it_says_so() -> None:
+    ax = drawn({f"Block{i}": {"forward": 100.0 + i % 50} for i in range(100)})
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == [f"Block{i}" for i in range(100) if i % 50 >= 30]
+    assert "the 40 of 100 rows that take longest" in ax.texts[-1].get_text().replace("\n", " ")
+
+
+def test_long_names_that_differ_in_the_middle_are_told_apart() -> None:
+    ax = drawn({f"model.encoder.layers.{i}.attention.output.projection": STEP for i in range(3)})
+    assert len({label.get_text() for label in ax.get_yticklabels()}) == 3
+
+
+def test_an_interval_of_one_part_takes_no_room_from_the_others() -> None:
+    ax = drawn({"A": {"forward": 10.0, "backward": 12.0}, "B": {"update": 100.0}}, low_us=9.0, high_us=1e5)
+    (arrow,) = (line for line in ax.lines if line.get_marker() == "<")
+    (bar,) = pieces(ax, BLUE)
+    assert arrow.get_xdata()[1] / bar.get_width() == pytest.approx(1.3)
 
 
 def test_it_is_drawn_where_it_is_told() -> None:

@@ -22,7 +22,7 @@ from gpuprof.views.svg import binned, histogram
 SPREAD = tuple(1e-6 * (10 + 0.1 * (i % 7)) for i in range(60))
 EVIL = "<script>alert('&\"')</script>"
 WHITE = "#ffffff"
-VOID = {"br", "hr", "img", "meta"}
+VOID = {"br", "wbr", "hr", "img", "meta"}
 
 
 @pytest.fixture(autouse=True)
@@ -399,6 +399,20 @@ def test_a_report_shows_three_pieces_of_advice_and_folds_the_rest() -> None:
     assert "advice 3" not in shown
     assert "2 more" in folded
     assert "advice 4" in folded
+
+
+def test_a_report_of_many_rows_shows_those_that_matter_most_and_folds_all() -> None:
+    rows = tuple((Cell(f"Block{i}"),) for i in range(100))
+    grid = Grid(("layer",), rows, weights=tuple(float(i % 50) for i in range(100)))
+    shown = report(grid=grid)
+    page, _, folded = shown.html().partition("<details")
+    assert page.count("<tr>") == 41
+    assert "The 40 of 100 rows that take longest; all of them" in folded
+    assert folded.partition("</details>")[0].count("<tr>") == 101
+    text = shown.text()
+    assert "Block30\n" in text
+    assert "Block29\n" not in text
+    assert "The 40 of 100 rows that take longest; all: .table." in text
 
 
 def test_a_reports_html_folds_its_details_and_has_no_script() -> None:
