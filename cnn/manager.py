@@ -7,21 +7,18 @@ from typing import Any
 
 from cnn import storage
 from cnn.batches import Change
-from cnn.checks import generator, shown
-from cnn.classes import classes_of, misfit, truth_of
+from cnn.checks import generator
+from cnn.classes import misfit
+from cnn.evaluation import check_images, in_pieces, piece_size, told
 from cnn.history import History
-from cnn.inputs import check_lengths, pieces, placed_pair, real_array
+from cnn.inputs import check_lengths, placed_pair, real_array
 from cnn.layerlist import LayerList
 from cnn.layers import Layer, Output
 from cnn.schedules import Span
 from cnn.stepping import Stepper
 from cnn.summary import Summary, summarised
 from cnn.training import train
-from cnn.xp import Array, array_module, float_dtype, put, to_cpu
-
-# What one piece of an evaluation may take, in bytes: small enough for any device, large enough that
-# the GPU has work; 128 MiB hold about 530 MNIST images in the article's net.
-PIECE = 128 * 2**20
+from cnn.xp import Array, array_module, float_dtype, put
 
 
 class LayerManager(LayerList):
@@ -70,22 +67,11 @@ class LayerManager(LayerList):
         """
         self.check_layers()
         x = real_array("x", x)
-        if not (x.ndim and len(x)):
-            raise ValueError(f"the model expects inputs of shape {shown(self.I_shape)}, N 1 or more; got {x.shape}")
-        whole = train or len(x) <= self._piece()
+        check_images(x, self.I_shape)
+        size = piece_size(self.layers, self.dtype.itemsize)
+        whole = train or len(x) <= size
         self.batch = (x if whole else None), None
-        if whole:
-            return self._through(x, train)
-        parts, sums, last = [], [], self.layers[-1]
-        for piece in pieces(len(x), self._piece()):
-            parts.append(self._through(x[piece], train))
-            sums.append(getattr(last, "z", None))
-        y = array_module(self.mode).concatenate(parts)
-        for layer in self.layers:
-            layer.y_shape = None
-        if isinstance(last, Output):
-            last.y, last.z = y, array_module(self.mode).concatenate(sums)
-        return y
+        return self._through(x, train) if whole else in_pieces(self.layers, x, size, self._through)
 
     def backward(self, t: Array) -> Array:
         """The gradient by the last input, from the targets `t`; each layer then has its own gradients."""
@@ -171,18 +157,7 @@ class LayerManager(LayerList):
             x, y = self.x_test, self.y_test
         elif x is None:
             raise ValueError("predict got y without x: the targets of which images? give both or none")
-        proba = self.predict_proba(x)
-        classes = classes_of(proba)
-        if y is not None:
-            y = put(real_array("y", y), self.mode)
-            check_lengths("x", proba, "y", y)
-            truth = truth_of(y, proba.shape[1])
-            print(f"correct: {to_cpu(truth[:16])}")
-        print(f"predict: {to_cpu(classes[:16])}")
-        if y is not None:
-            hits = int((truth == classes).sum())
-            print(f"accuracy rate: {100 * hits / len(classes):.2f} % ({hits}/{len(classes)})")
-        return classes
+        return told(self.predict_proba(x), None if y is None else put(real_array("y", y), self.mode))
 
     def predict_proba(self, x: Array = None) -> Array:
         """The outputs (N, n) for `x` (the test images by default), in bounded memory."""
@@ -260,12 +235,8 @@ class LayerManager(LayerList):
             raise ValueError(misfit(layer, t))
         return layer
 
-    def _through(self, x: Array, train: bool) -> Array:
+    def _through(self, x: Array, train: bool = False) -> Array:
         x = put(x, self.mode, self.dtype)
         for layer in self.layers:
             x = layer.forward(x, train=train)
         return x
-
-    def _piece(self) -> int:
-        """How many images of an evaluation fit into `PIECE` bytes: each layer keeps its arrays until the next."""
-        return max(1, PIECE // (self.dtype.itemsize * sum(layer.kept() for layer in self.layers)))

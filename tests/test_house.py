@@ -147,7 +147,7 @@ CNN = [
     ["layers.output"],
     ["kinds"],
     ["layerlist", "augment", "inputs", "classes", "history", "progress", "stepping", "summary"],
-    ["batches"],
+    ["batches", "evaluation"],
     ["training"],
     ["storage"],
     ["manager"],

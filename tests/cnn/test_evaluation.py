@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import pytest
 
-from cnn import LayerManager, manager
+from cnn import LayerManager, evaluation, manager
 from cnn.xp import get_array_module, to_cpu
 
 
@@ -67,12 +67,12 @@ def test_an_error_waits_for_its_number_alone(xp, net, monkeypatch):
 
 def test_the_pieces_hold_what_all_layers_keep(net):
     lm = net()
-    assert lm._piece() == manager.PIECE // (4 * sum(layer.kept() for layer in lm))
+    assert evaluation.piece_size(lm.layers, 4) == evaluation.PIECE // (4 * sum(layer.kept() for layer in lm))
 
 
 def test_host_data_is_converted_a_piece_at_a_time(xp, net, monkeypatch):
     lm = net()
-    monkeypatch.setattr(manager, "PIECE", 5 * 4 * sum(layer.kept() for layer in lm))
+    monkeypatch.setattr(evaluation, "PIECE", 5 * 4 * sum(layer.kept() for layer in lm))
     converted, put = [], manager.put
     monkeypatch.setattr(manager, "put", lambda x, *where: (converted.append(len(x)), put(x, *where))[1])
     proba = lm.predict_proba((to_cpu(lm.x_train) * 255).astype("uint8"))

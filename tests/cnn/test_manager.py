@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from cnn import Dense, LayerManager, manager
+from cnn import Dense, LayerManager, evaluation
 from cnn.xp import is_array, to_cpu
 
 
@@ -35,7 +35,7 @@ def test_many_images_run_in_pieces_with_the_same_result(xp, net, monkeypatch):
     lm = net()
     whole = lm.forward(lm.x_train)
     error = float(lm[-1].get_error(lm.y_train))
-    monkeypatch.setattr(manager, "PIECE", 5 * 4 * sum(layer.kept() for layer in lm))
+    monkeypatch.setattr(evaluation, "PIECE", 5 * 4 * sum(layer.kept() for layer in lm))
     sizes = []
     forward = lm[0].forward
     monkeypatch.setattr(lm[0], "forward", lambda x, train=False: (sizes.append(len(x)), forward(x, train))[1])
@@ -48,7 +48,7 @@ def test_many_images_run_in_pieces_with_the_same_result(xp, net, monkeypatch):
 
 def test_after_pieces_there_is_nothing_to_go_back_from(net, monkeypatch):
     lm = net()
-    monkeypatch.setattr(manager, "PIECE", 1)
+    monkeypatch.setattr(evaluation, "PIECE", 1)
     lm.forward(lm.x_train)
     with pytest.raises(RuntimeError, match=r"Output1\.backward: there is no forward to go back from.*in pieces"):
         lm.backward(lm.y_train)

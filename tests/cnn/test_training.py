@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from cnn import LayerManager, manager
+from cnn import LayerManager, evaluation
 from cnn.xp import to_cpu
 
 
@@ -193,8 +193,8 @@ def test_the_targets_content_is_checked_once_a_training(net, monkeypatch):
 
 
 def test_get_error_after_a_training_is_of_the_test_images_in_pieces_or_not(net, monkeypatch):
-    for size in (manager.PIECE, 1):
-        monkeypatch.setattr(manager, "PIECE", size)
+    for size in (evaluation.PIECE, 1):
+        monkeypatch.setattr(evaluation, "PIECE", size)
         lm = net()
         history = lm.training(1, show_error=False, show_train_error=True)
         assert float(lm[-1].get_error(lm.y_test)) == history.epochs[-1].test_error
