@@ -172,11 +172,11 @@ class LayerList:
         comes, source = self._shape_after(before)
         if layer.I_shape == comes or (layer.flattens and layer.prev == math.prod(comes)):
             return ""
-        return (
-            f"{layer.name} expects inputs of shape {layer.I_shape}, but {source} gives {comes}: give it "
-            f"{f'prev={math.prod(comes)}' if layer.flattens else f'I_shape={comes}'}, leave that out, or "
-            "change what comes before"
-        )
+        what = f"{layer.name} expects inputs of shape {layer.I_shape}, but {source} gives {comes}"
+        if layer.I_shape == (1, *comes):
+            return f"{what}: give images an axis for their channel, as x[:, None] does"
+        own = f"prev={math.prod(comes)}" if layer.flattens else f"I_shape={comes}"
+        return f"{what}: give it {own}, leave that out, or change what comes before"
 
     def _shape_after(self, before: list[Layer]) -> tuple[Shape, str]:
         return (before[-1].O_shape, before[-1].name) if before else (self.I_shape, "the data")

@@ -1,8 +1,9 @@
 """What `append` and `insert` answer to a call that cannot be meant."""
 
+import numpy as np
 import pytest
 
-from cnn import Dropout
+from cnn import Dropout, LayerManager
 from cnn.layers import Layer
 
 
@@ -41,6 +42,15 @@ def test_an_unknown_word_is_answered_with_the_layer_s_name(net, keywords, text):
     del lm[-1]
     with pytest.raises(ValueError, match=f"^{text}"):
         lm.append(**keywords)
+
+
+def test_images_without_an_axis_for_their_channel_are_told_how_to_get_one():
+    lm = LayerManager((np.zeros((4, 6, 6)),) * 2, (np.eye(4),) * 2)
+    text = (
+        r"Conv1 expects inputs of shape \(1, 6, 6\), but the data gives \(6, 6\): give images an axis .* x\[:, None\]"
+    )
+    with pytest.raises(ValueError, match=text):
+        lm.append(name="c", F_shape=(2, 3, 3))
 
 
 def test_a_custom_layer_of_one_axis_is_not_given_images_to_flatten(net):
