@@ -202,13 +202,20 @@ class Layer:
         return self.own(dy)
 
     def check_array(self, verb: str, what: str, x: Any) -> None:
-        """Raise TypeError unless `x` is an array of real numbers, of this layer's device; NaN and inf are passed on."""
+        """Raise TypeError unless `x` is an array of real numbers where the parameters are; NaN and inf pass."""
         if not is_array(x):
             raise TypeError(f"{self.name}.{verb} expects {what} as an array; got a {type(x).__name__}")
         if x.dtype.kind not in "fbiu":
             raise TypeError(f"{self.name}.{verb} expects real numbers; got an array of {x.dtype}")
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{self.name}.{verb} expects plain numbers; got a masked array: take its filled(0), or so")
+        home = get_array_module(getattr(self, self.parameter_names[0])) if self.parameter_names else get_array_module(x)
+        if get_array_module(x) is not home:
+            where = ("on the GPU", "to_gpu") if home is not np else ("on the host", "to_cpu")
+            raise TypeError(
+                f"{self.name}.{verb} expects {what} {where[0]}, where its parameters are; got one that is not: take "
+                f"cnn.xp.{where[1]} of it"
+            )
 
     def check_room(self, *shape: int) -> None:
         """Raise ValueError for an array of parameters that no machine has room for."""

@@ -1,10 +1,12 @@
 import collections
+import sys
+import types
 
 import numpy as np
 import pytest
 
 from cnn import hooked
-from cnn.layers import Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d
+from cnn.layers import Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d, Output
 from cnn.optimizers import get_optimizer
 
 
@@ -65,6 +67,30 @@ def test_a_name_that_cannot_be_printed_is_refused(name):
 def test_a_layer_takes_plain_real_numbers_only(x):
     with pytest.raises(TypeError, match=r"Middle\.forward expects "):
         Dense(3, 2).forward(x)
+
+
+class Elsewhere(np.ndarray):
+    """Stands for an array on the other device."""
+
+
+@pytest.mark.parametrize("verb", ["forward", "backward", "get_error"])
+def test_an_array_of_the_other_device_is_told_where_to_go(monkeypatch, verb):
+    layer = Output(3, 2, name="Last")
+    layer.forward(np.ones((4, 3)))
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(ndarray=Elsewhere))
+    with pytest.raises(
+        TypeError, match=rf"Last\.{verb} expects .* on the host, where its .* take cnn\.xp\.to_cpu of it"
+    ):
+        getattr(layer, verb)(np.ones((4, 3 if verb == "forward" else 2)).view(Elsewhere))
+
+
+@pytest.mark.gpu
+def test_an_array_of_the_host_is_told_to_go_to_the_gpu():
+    layer = Dense(3, 2, mode="gpu")
+    with pytest.raises(
+        TypeError, match=r"Middle\.forward expects x on the GPU, where its .* take cnn\.xp\.to_gpu of it"
+    ):
+        layer.forward(np.ones((4, 3)))
 
 
 def test_an_image_that_no_machine_has_room_for_is_refused():
