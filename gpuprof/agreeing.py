@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from gpuprof.arrays import array_library, arrays_in
 from gpuprof.hooks.methods import find_layers
 from gpuprof.results.profilecomparison import Agreement
@@ -38,8 +40,9 @@ def _compared(first: Arrays, second: Arrays) -> Iterator[Agreement]:
 
 
 def _outputs(value: object) -> Arrays:
-    """Copies, for the next step may write into the same arrays."""
-    return {("output", str(i) if i else ""): _copy(array) for i, array in enumerate(arrays_in(value))}
+    """Copies, for the next step may write into the same arrays; a number, such as a loss, is an array of one."""
+    found = [np.asarray(value)] if isinstance(value, (int, float, np.generic)) else list(map(_copy, arrays_in(value)))
+    return {("output", str(i) if i else ""): array for i, array in enumerate(found)}
 
 
 def _parameters(model: object) -> Arrays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from gpuprof.profiling import LayerTime
 from gpuprof.progressline import ProgressLine
 from gpuprof.record.clocks import Clock, Ints
 from gpuprof.record.schedule import KERNELS, Mode
-from gpuprof.results.profilecomparison import ProfileComparison
+from gpuprof.results.profilecomparison import Agreement, ProfileComparison
 from gpuprof.results.taketurns import Taken, compare_turns
 
 Step = Callable[[Any], Any]
@@ -29,6 +29,9 @@ _SECONDS = 10.0  # of steps, where their number is not given
 _STEPS = (96, 500)
 _WARM, _RECORDED, _WATCHED = 3, 6, 3
 _SEED = 20_303
+_UNCHECKED = (
+    "Nothing was checked: the step returns no array, and no layer has a gradient (dW beside W, or PyTorch's grad)."
+)
 
 
 @one_run
@@ -56,11 +59,15 @@ def compare_models(
     if copies:
         pair.try_copies(step)
     pair.refuse_shared(clock)
-    a, b = pair.taken(np.random.default_rng(_SEED))
-    agreed = agreements(a, b, step) if check else ()
+    agreed: tuple[Agreement, ...] = ()
+    if check:
+        a, b = pair.taken(np.random.default_rng(_SEED))
+        agreed = agreements(a, b, step)
     with ProgressLine("stderr") if progress else nullcontext() as line:
         taken = _in_turns(pair, step, steps, clock, line)
     result = compare_turns(taken, agreed, pair.no_copies)
+    if check and not agreed:
+        result = replace(result, warnings=(*result.warnings, _UNCHECKED))
     keep(result)
     if taken.ended_by is not None and not isinstance(taken.ended_by, KeyboardInterrupt):
         taken.ended_by.add_note("What gpuprof had compared until then is in gpuprof.last.")

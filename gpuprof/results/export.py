@@ -48,7 +48,7 @@ class Exported:
         """
         path, tables = Path(path), self.tables()
         main = next(iter(tables))
-        if path.name.endswith((".csv", ".csv.gz")):
+        if path.name.lower().endswith((".csv", ".csv.gz")):
             return [_written(tables[main], path)]
         path.mkdir(parents=True, exist_ok=True)
         names = {name: table for name, table in tables.items() if name == main or len(table)}

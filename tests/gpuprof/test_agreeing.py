@@ -40,6 +40,17 @@ def test_outputs_and_gradients_of_a_step_are_compared() -> None:
     assert found([Dense()], [Dense()]) == {"output": (0.0, True), "Dense0 dW": (0.0, True)}
 
 
+@pytest.mark.parametrize(("loss", "agrees"), [(2.5, True), (2.6, False), (np.float32(2.5), True)])
+def test_a_number_that_the_step_returns_is_compared(loss: float, agrees: bool) -> None:
+    first, second = [Dense()], [Dense()]
+    (output,) = (
+        each
+        for each in agreements(first, second, lambda model: 2.5 if model is first else loss)
+        if each.path == "output"
+    )
+    assert output.agrees is agrees
+
+
 def test_a_gradient_that_is_wrong_is_found_with_its_layer() -> None:
     result = agreements([Dense()], [Dense(scale=1.1)], step)
     (wrong,) = (each for each in result if not each.agrees)

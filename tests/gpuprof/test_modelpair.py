@@ -250,6 +250,13 @@ def test_an_error_midway_rises_and_the_rounds_there_are_are_the_newest_result(cl
     assert gpuprof.runs[-1] is found
 
 
+def test_where_nothing_can_be_checked_that_is_said(clock) -> None:
+    found = compared(Net(clock), Net(clock), check=True)
+    assert found.warnings == (
+        "Nothing was checked: the step returns no array, and no layer has a gradient (dW beside W, or PyTorch's grad).",
+    )
+
+
 def test_how_far_it_is_is_told_where_that_is_asked_for(clock, capsys: pytest.CaptureFixture[str]) -> None:
     compared(Net(clock), Net(clock))
     assert capsys.readouterr().err == ""
