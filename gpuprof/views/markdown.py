@@ -59,11 +59,16 @@ def listing(code: Listing) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
+def _next(text: str) -> str:
+    """What to do next: a command as code, a sentence as one."""
+    return f" Next: {f'`{text}`' if text[:1] == '%' else prose(text)}" if text else ""
+
+
 def report(shown: Report) -> str:
     """A profile, all of it."""
     return joined(
         f"**{prose(shown.verdict)}**",
-        "\n".join(f"- {prose(a.sentence)}{f' Next: `{a.next}`' if a.next else ''}" for a in shown.advice),
+        "\n".join(f"- {prose(each.sentence)}{_next(each.next)}" for each in shown.advice),
         grid(shown.grid) if shown.grid else "",
         prose(shown.note) if shown.grid else "",
         *(lines(each, alone=False).rstrip() for each in shown.lines),

@@ -23,6 +23,7 @@ from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
 from gpuprof.testing import FakeClock
 from gpuprof.views import markdown
+from gpuprof.views.report import Advice, Report
 
 from .models import FakeModel
 
@@ -195,6 +196,11 @@ def test_numbers_stand_right_and_have_four_digits_and_what_is_missing_is_empty()
         "| 1 | 0.1235 | a |",
         "| 20 |  | b |",
     ]
+
+
+def test_what_to_type_next_is_code_and_what_to_do_next_a_sentence() -> None:
+    text = markdown.report(Report("V", advice=(Advice("A.", "%%layertime lm"), Advice("B.", "three runs a side"))))
+    assert "- A. Next: `%%layertime lm`\n- B. Next: three runs a side" in text
 
 
 def test_code_in_sentences_stays_code() -> None:
