@@ -13,6 +13,7 @@ from benchmarks import accuracy
 from benchmarks.accuracy import kept, recipes, runs, series
 from benchmarks.accuracy.recipes import OTHERS, RECIPES, images_of
 from benchmarks.accuracy.runs import Job
+from cnn import Augment
 from cnn.schedules import Moment, Span
 
 
@@ -140,5 +141,10 @@ def test_too_few_seeds_are_not_enough() -> None:
 def test_the_choices_are_told_with_their_settings_and_their_mean() -> None:
     lines = [line("keras: one-cycle", seed, share, held_out=True) for seed, share in enumerate((0.99, 0.992))]
     ((what, share, seeds),) = kept.choices(lines)
-    assert what.startswith("keras: one-cycle (epoch 12, n_batch 128, schedule OneCycle(")
+    assert what == "keras: one-cycle (epoch 12, n_batch 128, schedule OneCycle())"
     assert (share, seeds) == ("99.10 %", "2")
+
+
+def test_a_setting_is_told_by_what_is_not_by_default() -> None:
+    assert recipes.brief(Augment(shift=1)) == "Augment(shift=(1, 1))"
+    assert recipes.brief(None) == "None"

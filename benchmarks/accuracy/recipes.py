@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 from benchmarks.net import article_net
@@ -47,7 +47,17 @@ class Recipe:
 
     def settings(self) -> dict[str, str]:
         """How it is trained, as text."""
-        return {key: str(value) for key, value in {**self.training, **self.given}.items()}
+        return {key: brief(value) for key, value in {**self.training, **self.given}.items()}
+
+
+def brief(value: Any) -> str:
+    """A setting as text; of a dataclass what is not by default."""
+    if not is_dataclass(value):
+        return str(value)
+    plain = type(value)()
+    changed = {each.name: getattr(value, each.name) for each in fields(value)}
+    changed = {name: each for name, each in changed.items() if each != getattr(plain, name)}
+    return f"{type(value).__name__}({', '.join(f'{name}={each}' for name, each in changed.items())})"
 
 
 def keras_net(images: Images, mode: str, seed: int) -> LayerManager:
