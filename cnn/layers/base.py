@@ -11,13 +11,12 @@ import numpy as np
 
 from cnn.checks import MOST, generator, naming, shown
 from cnn.initializers import get_initializer
+from cnn.layers.costs import Costs
 from cnn.optimizers import Optimizer, get_optimizer
 from cnn.xp import Array, Seed, Shape, array_module, float_dtype, get_array_module, is_array, put
 
-_FORWARD = ("forward", "evaluate", "recompute")  # forward under the names it has in a profile
 
-
-class Layer:
+class Layer(Costs):
     """A step of the network: `forward(x, train)`, `backward(dy)`, and `update()` for what it learns.
 
     The contract: `forward` takes (N, *I_shape) and gives (N, *O_shape); `backward` takes the
@@ -67,26 +66,6 @@ class Layer:
         self.b: Array = None
         self.dW: Array = None
         self.db: Array = None
-
-    @property
-    def prev(self) -> int:
-        """How many numbers come in for one image."""
-        return math.prod(self.I_shape)
-
-    @property
-    def n(self) -> int:
-        """How many numbers go out for one image."""
-        return math.prod(self.O_shape)
-
-    @property
-    def n_parameters(self) -> int:
-        """How many numbers the layer learns."""
-        return sum(getattr(self, name).size for name in self.parameter_names)
-
-    @property
-    def multiply_adds(self) -> int:
-        """How many multiply-adds the forward of one image takes, in products with W alone: one a weight."""
-        return 0 if self.W is None else int(self.W.size)
 
     def to(self, mode: str) -> None:
         """Move everything to "cpu" or "gpu"; the next random numbers are new ones, from the layer's seed.
@@ -141,40 +120,6 @@ class Layer:
         if any(gradient is None for gradient in gradients):
             raise RuntimeError(f"{self.name}.update: there are no gradients yet; call forward and backward first")
         return gradients
-
-    def cost(self, phase: str, x_shape: Shape | None) -> tuple[int, int]:
-        """What `phase` needs at the least, as (flops, bytes).
-
-        A multiply-add counts as 2 flops, any other arithmetic on one number as 1: an activation too, and
-        its derivative with the product as 2 (none for the identity). Bytes: each operand read once, each
-        result written once, nothing in between (the layer's own formulas are in its `work`). An update
-        reads a parameter, its gradient and the optimizer's slots, and writes all but the gradient.
-
-        Args:
-            phase: "forward", "backward" or "update"; "evaluate" and "recompute" count as "forward".
-            x_shape: of the call's first argument: of x; for "backward" of dy (or of x, as N is what counts),
-                for the output layer of the targets; for "update" anything.
-
-        Raises:
-            ValueError: another phase, or a shape that the call would not take.
-        """
-        if phase not in (*_FORWARD, "backward", "update"):
-            raise ValueError(
-                f"{self.name}.cost: unknown phase {phase!r}; known: {', '.join(_FORWARD)}, backward, update"
-            )
-        if phase == "update":
-            flops, values = self._update_work()
-        else:
-            flops, values = self.work("forward" if phase in _FORWARD else phase, self._batch(phase, x_shape))
-        return flops, values * self.dtype.itemsize
-
-    def work(self, phase: str, N: int) -> tuple[int, int]:
-        """(flops, numbers read and written) of "forward" or "backward" with `N` images."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it costs")
-
-    def kept(self) -> int:
-        """How many numbers one image takes while the layer works, roughly; it bounds an evaluation's pieces."""
-        return self.prev + self.n
 
     def own(self, x: Array) -> Array:
         """`x` in this layer's dtype, so that a float64 or integer array widens nothing; `x` itself if it is."""
@@ -253,23 +198,6 @@ class Layer:
             self.W = xp.asarray(self.first_values(first.weights, W_shape, rng))
             self.b = xp.asarray(self.first_values(first.biases, n_bias, rng))
             self.optimizer = get_optimizer(opt, opt_dic, rng)
-
-    def _batch(self, phase: str, shape: Shape | None) -> int:
-        """N of an input's shape, or in backward of an output's; ValueError if it is neither."""
-        backward = phase == "backward"
-        N, *sizes = shape if isinstance(shape, (tuple, list)) and shape else (0,)
-        taken = self.I_shape, *((self.O_shape,) if backward else ())
-        if tuple(sizes) not in taken and not (self.flattens and sizes and math.prod(sizes) == self.prev):
-            wanted = f"dy of shape {shown(self.O_shape)}" if backward else f"x of shape {shown(self.I_shape)}"
-            raise ValueError(f"{self.name}.cost: {phase} expects {wanted}; got {shape}")
-        return int(N)
-
-    def _update_work(self) -> tuple[int, int]:
-        if self.optimizer is None:
-            return 0, 0
-        slots, still = len(self.optimizer.slots), sum(getattr(self, name).size for name in self.undecayed)
-        flops = self.optimizer.flops * self.n_parameters - self.optimizer.stepper.decay_flops * still
-        return flops, (3 + 2 * slots) * self.n_parameters
 
     def __repr__(self) -> str:
         kind = type(self).__name__
