@@ -258,6 +258,7 @@ def theirs(step: Any, steps: int) -> dict[str, float]:
     if 2 * each != len(owner) or len(records) != each * steps:
         raise ValueError(f"{len(owner)} kernels in two steps with the host watched, {len(records)} in {steps} without")
     _alike("one step and another", owner[:each], owner[each:])
+    owner = owner[each:]
     _alike("the passes", [owner[i % each][1] for i in range(len(records))], [record.name() for record in records])
     took = ((owner[i % each][0], i // each, record.duration_ns() * 1e-3) for i, record in enumerate(records))
     return _medians(took, range(steps))
@@ -361,14 +362,14 @@ def _ranged(forward: Callable[..., Any], range_of: Callable[[str], Any], name: s
 def claims(name: str, found: dict[str, Any]) -> list[Any]:
     """What it costs; the row that is furthest off, and all together."""
     times, calls = found["cost"]["step_s"], found["cost"]["calls"]
-    plain = statistics.median(times["plain"])
+    plain, asked = statistics.median(times["plain"]), name == next(iter(NETS))
     share = ratio(times, "as asked for")
     lines = [
         claim(
             f"{name}: ratio, as asked for / plain",
-            f"≤ {RATIO} at 1 ms a step",
+            f"≤ {RATIO}" if asked else "",
             f"{share:.3f} of {plain * 1e3:.2f} ms ({calls:.0f} calls), over {LONGER * found['cost']['steps']} steps",
-            share <= RATIO if plain >= 0.9e-3 else None,
+            share <= RATIO if asked else None,
         )
     ]
     for way in times:
@@ -377,15 +378,15 @@ def claims(name: str, found: dict[str, Any]) -> list[Any]:
             lines.append(claim(f"{name}: {way}, ratio", "", f"{ratio(times, way):.3f}, {each:.1f} µs a call", None))
     medians = found["busy"]["medians"]
     off = {row: us["ours"] / us["theirs"] - 1 for row, us in medians.items() if us["theirs"] >= LEAST_US}
-    asked, what = f"± {WITHIN:.0%}", f"{name}: busy a module against torch.profiler's, the worst"
+    wanted, what = f"± {WITHIN:.0%}", f"{name}: busy a module against torch.profiler's, the worst"
     if not off:
         why = next(iter(found["busy"]["trouble"]), "no records")
-        return [*lines, claim(what, asked, why, None)]
+        return [*lines, claim(what, wanted, why, None)]
     worst = max(off, key=lambda row: abs(off[row]))
     text = f"{worst} {off[worst]:+.2%} ({medians[worst]['ours']:.1f} µs); {len(off)} rows"
     whole = sum(us["ours"] for us in medians.values()) / sum(us["theirs"] for us in medians.values()) - 1
     return [
         *lines,
-        claim(what, asked, text, abs(off[worst]) <= WITHIN),
-        claim(f"{name}: all rows together", asked, f"{whole:+.2%}", abs(whole) <= WITHIN),
+        claim(what, wanted, text, abs(off[worst]) <= WITHIN),
+        claim(f"{name}: all rows together", wanted, f"{whole:+.2%}", abs(whole) <= WITHIN),
     ]
