@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from gpuprof.results.rowchange import ADDED, NOISE, REAL, REMOVED, STEP_PATH, UNCLEAR, RowChange
+from gpuprof.results.rowchange import ADDED, NOISE, REAL, REMOVED, STEP_PATH, UNCLEAR, UNJUDGED, RowChange
 from gpuprof.units import percent, seconds_text, several
 
 _TOLD = 3  # rows that are named
@@ -16,7 +16,8 @@ def verdict(rows: Sequence[RowChange], unlike: Sequence[str], why: str, bottlene
     """First what was not alike, then what changed, then where most is to be gained now."""
     sentences = [f"Not alike: {'; '.join(unlike)}." if unlike else "", disagreement]
     if why:
-        sentences += [f"No verdict: {why}.", *_certain(rows), *_came_and_went(rows)]
+        times = " on the times" if any(row.busy_verdict != UNJUDGED for row in rows) else ""
+        sentences += [f"No verdict{times}: {why}.", *_worked(rows), *_certain(rows), *_came_and_went(rows)]
     else:
         sentences += [*_real(rows), *_came_and_went(rows), *_worked(rows), _whole(rows), _rest(rows)]
     return " ".join(filter(None, [*sentences, bottleneck]))

@@ -104,7 +104,7 @@ def _by_controls(sides: Sides) -> Judged | None:
     """By the rows that launch the same kernels, where there are enough of them."""
     old, new = sides.middles()
     known = sides.controls & (old.value > 0) & (new.value > 0)
-    if known.sum() < FEWEST_CONTROLS:
+    if known.sum() < FEWEST_CONTROLS or sides.paced_by_host:
         return None
     common = float(np.median(np.log(old.value[known] / new.value[known])))
     found = two_runs(old, new, known)
@@ -134,7 +134,7 @@ def _by_repeats(sides: Sides, old: Profiles, new: Profiles) -> Judged | None:
     if not known.any():
         return None
     controls, note = sides.controls & known, f"{len(old)} and {len(new)} runs{_of_steps([*old, *new])}"
-    if controls.sum() >= FEWEST_CONTROLS:
+    if controls.sum() >= FEWEST_CONTROLS and not sides.paced_by_host:
         logs = [runs - np.median(runs[:, controls], axis=1, keepdims=True) for runs in logs]
         note += f", each beside its {int(controls.sum())} rows that launch the same kernels"
     found = repeats(logs[0], logs[1], sides.layers)
@@ -174,6 +174,11 @@ def _unsure(sides: Sides, old: Profiles, new: Profiles) -> str:
         return f"{runs}, and on the host clock nothing tells which layers did not change"
     if not sides.recorded:
         return f"{runs}, and without kernel records of both nothing tells which layers did not change"
+    if sides.paced_by_host:
+        return (
+            f"{runs}, and the host sets the pace (the GPU is busy for {percent(sides.busy)} of a step), "
+            "by which rows differ from run to run, not all alike"
+        )
     same = several(int(sides.controls.sum()), "row")
     return f"{runs}, and {same} with the same kernels to hold them against, where it takes {FEWEST_CONTROLS}"
 

@@ -21,6 +21,8 @@ from gpuprof.results.rowchange import STEP_PATH
 from gpuprof.results.traits import traits
 
 STEP = Scope(STEP_PATH, "")
+_BUSY = 0.9
+"""Of a step: where a device is busy for less, the host sets the pace here and there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,12 @@ class Side:
     def busy(self, row: Scope) -> float:
         """Seconds that the kernels of a call run."""
         return float(self._figures[row].busy_us) * 1e-6 if row in self._figures else math.nan
+
+    @property
+    def kept_busy(self) -> float:
+        """The share of a typical step in which kernels ran, as recorded."""
+        pace = self.profile.pace
+        return float(pace.work.sum()) / pace.step if pace.step > 0 else math.nan
 
     def gains(self) -> list[tuple[str, float]]:
         """The layers' rows with what a step would gain without them, the most first."""
@@ -106,6 +114,16 @@ class Sides:
     def on_device(self) -> bool:
         """Whether the new one's times are a device's."""
         return self.new.profile.log.on_device
+
+    @property
+    def busy(self) -> float:
+        """The lesser share of a typical step in which the device is busy."""
+        return min(self.old.kept_busy, self.new.kept_busy)
+
+    @property
+    def paced_by_host(self) -> bool:
+        """Whether rows take as long as the host lets them: then all do not change alike from run to run."""
+        return self.on_device and self.busy < _BUSY
 
     @property
     def recorded(self) -> bool:
