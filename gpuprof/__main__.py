@@ -113,7 +113,7 @@ def _compare(options: argparse.Namespace) -> int:
     return _FAILED if slower else 0
 
 
-def _written(result: saved.Saved, options: argparse.Namespace, title: str) -> bool:
+def _written(result: saved.Result, options: argparse.Namespace, title: str) -> bool:
     """Whether the result was written in some other form, as the options ask."""
     files: list[Path] = []
     if options.html:

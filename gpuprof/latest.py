@@ -9,7 +9,8 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from gpuprof.results.profile import Profile
-from gpuprof.runlist import Result, Runs
+from gpuprof.runlist import Runs
+from gpuprof.saved import Result
 
 __all__ = ["Result", "asked", "keep", "last", "last_profile", "one_run", "runs"]
 

@@ -8,20 +8,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 from gpuprof.judge.figures import Figures
 from gpuprof.results.comparison import Comparison
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.profile import Profile
 from gpuprof.results.profilecomparison import ProfileComparison
-from gpuprof.results.stepsweep import StepSweep
-from gpuprof.results.sweep import Sweep
-from gpuprof.results.timing import Timing
+from gpuprof.saved import Result
 from gpuprof.units import digits, seconds_text, several
 from gpuprof.views.grid import Cell, Grid
-
-Result: TypeAlias = Profile | Timing | Comparison | Sweep | StepSweep | LineProfile | ProfileComparison
 
 KEPT = 20
 """So many results are held, the newest, whoever else holds them."""

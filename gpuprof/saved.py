@@ -18,7 +18,8 @@ from gpuprof.results.stepsweep import StepSweep
 from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
 
-Saved: TypeAlias = Profile | Timing | Comparison | Sweep | StepSweep | ProfileComparison | LineProfile
+Result: TypeAlias = Profile | Timing | Comparison | Sweep | StepSweep | ProfileComparison | LineProfile
+"""All that gpuprof gives."""
 Kind = TypeVar("Kind", Profile, Timing)
 KINDS: dict[str, type[Any]] = {
     "profile": Profile,
@@ -31,7 +32,7 @@ KINDS: dict[str, type[Any]] = {
 }
 
 
-def load(path: Path) -> Saved:
+def load(path: Path) -> Result:
     """The result in a file, of whatever kind it says it is. Raises ValueError for what holds none, OSError."""
     if path.is_dir():
         raise ValueError(f"expected one saved result; {path} is a folder, of which each file can be given")
@@ -39,11 +40,11 @@ def load(path: Path) -> Saved:
     if kind not in KINDS:
         kinds = f"a gpuprof result ({', '.join(KINDS)})"
         raise ValueError(f"{path} should hold {kinds}; it holds {kind or 'other JSON'}")
-    found: Saved = KINDS[kind].load(path)
+    found: Result = KINDS[kind].load(path)
     return found
 
 
-def load_all(path: Path) -> list[Saved]:
+def load_all(path: Path) -> list[Result]:
     """The results in a file, or in all files of a folder, in the order of their names."""
     if not path.is_dir():
         return [load(path)]
@@ -117,7 +118,7 @@ def _busier(row: RowChange) -> bool:
     return row.busy_verdict == REAL and row.busy_ratio < 1
 
 
-def document(result: Saved, title: str) -> str:
+def document(result: Result, title: str) -> str:
     """A page of its own with what a notebook shows: static, without scripts or anything from elsewhere."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -127,9 +128,9 @@ def document(result: Saved, title: str) -> str:
     )
 
 
-def _kind(result: Saved) -> str:
+def _kind(result: Result) -> str:
     return next(name for name, kind in KINDS.items() if type(result) is kind)
 
 
-def _of(kind: type[Kind], results: Sequence[Saved]) -> list[Kind]:
+def _of(kind: type[Kind], results: Sequence[Result]) -> list[Kind]:
     return [each for each in results if isinstance(each, kind)]
