@@ -13,7 +13,7 @@ from gpuprof.results.files import kind_of
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.profile import Profile
 from gpuprof.results.profilecomparison import ProfileComparison
-from gpuprof.results.rowchange import REAL, RowChange
+from gpuprof.results.rowchange import REAL
 from gpuprof.results.stepsweep import StepSweep
 from gpuprof.results.sweep import Sweep
 from gpuprof.results.timing import Timing
@@ -99,23 +99,19 @@ def regressed(comparison: Comparison | ProfileComparison) -> list[str]:
     """What is slower now, and surely so; [] where nothing is, or nothing can be said.
 
     Of two timings it is what decides. Of profiles the step, or where that did not become faster, each row: its time,
-    or what its kernels run.
+    or, where all kernels of a step together do not run less, what its kernels run.
     """
     if isinstance(comparison, Comparison):
-        slower = comparison.word == "SLOWER"
-        return [f"{comparison.deciding} is slower: {comparison.verdict}"] if slower else []
+        said = f"{comparison.deciding} is slower: {comparison.verdict}"
+        return [said] if comparison.word == "SLOWER" else []
     step = comparison.step
     if step.verdict == REAL:
         return [f"the step takes {step.times}"] if step.ratio < 1 else []
-    rows = comparison.rows
-    return [
-        *(f"{row.name} takes {row.times}" for row in rows if row.verdict == REAL and row.ratio < 1),
-        *(f"the kernels of {row.name} take {row.busy_times}" for row in rows if row.verdict != REAL and _busier(row)),
-    ]
-
-
-def _busier(row: RowChange) -> bool:
-    return row.busy_verdict == REAL and row.busy_ratio < 1
+    slower = [f"{row.name} takes {row.times}" for row in comparison.rows if row.verdict == REAL and row.ratio < 1]
+    if step.busy_verdict == REAL and step.busy_ratio > 1:
+        return slower
+    busier = [row for row in comparison.rows if row.busy_verdict == REAL and row.busy_ratio < 1 and row.verdict != REAL]
+    return [*slower, *(f"the kernels of {row.name} take {row.busy_times}" for row in busier)]
 
 
 def document(result: Result, title: str) -> str:

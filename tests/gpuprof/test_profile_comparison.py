@@ -64,6 +64,14 @@ def test_kernels_that_take_longer_are_a_regression_unless_the_step_became_faster
     assert regressed(compared(busy._replace(busy_ratio=2.0))) == []
 
 
+def test_a_rows_longer_kernels_are_no_regression_where_a_steps_run_less() -> None:
+    """Work that has moved from one layer to another: of a step's time too few steps may be known to tell."""
+    busy = row(**SAME, busy_ratio=0.5, busy_low=0.4, busy_high=0.8, busy_verdict="real")
+    less = STEP._replace(verdict="no verdict", busy_ratio=3.0, busy_low=2.9, busy_high=3.1, busy_verdict="real")
+    assert regressed(compared(busy, less)) == []
+    assert len(regressed(compared(busy, less._replace(busy_ratio=0.3)))) == 2
+
+
 def test_near_1_there_is_a_digit_more() -> None:
     assert row(ratio=1.03, low=1.02, high=1.04).times == "1.030× as fast [1.020, 1.040]"
 
