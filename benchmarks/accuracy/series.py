@@ -1,4 +1,4 @@
-"""Many runs side by side, each worker a process: `python -m benchmarks.accuracy.series` is one.
+"""Many runs side by side, each worker a process of its own.
 
 Accuracies do not depend on how fast the others leave the GPU. A worker reads a job a line and answers with a line.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.accuracy.runs import Job, run
 
-WORKER = (sys.executable, "-m", "benchmarks.accuracy.series")
+WORKER = (sys.executable, "-c", "from benchmarks.accuracy.series import work; work()")
 Done = Callable[[Job, dict[str, Any]], None]
 
 
@@ -68,7 +68,3 @@ def work() -> None:
         except Exception as error:  # one run, not the series
             answer = {"failed": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    work()
