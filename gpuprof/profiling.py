@@ -30,6 +30,7 @@ from gpuprof.progressline import ProgressLine
 from gpuprof.record.calls import Calls, Scope
 from gpuprof.record.clocks import Clock, clock_for
 from gpuprof.record.inspect import Inspection, Inspector
+from gpuprof.record.interrupts import undisturbed
 from gpuprof.record.launches import Kernels, kernels_of
 from gpuprof.record.log import CallLog
 from gpuprof.record.ranges import Ranges
@@ -160,28 +161,37 @@ class LayerTime:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _open.remove(self._log)
-        if self._log.ranges:
-            self._log.ranges.on = False
-        self._stack.close()
-        self._log.__exit__(kind, error, trace)
+        try:
+            with undisturbed():  # who is in a hurry presses Ctrl-C twice
+                _open.remove(self._log)
+                if self._log.ranges:
+                    self._log.ranges.on = False
+                self._stack.close()
+                self._log.__exit__(kind, error, trace)
+                self._profile = self._made(f"{type(error).__name__}: {error}".rstrip(": ") if error else "")
+            if self._first:
+                self._profile = self._with_graphs(self._profile, self._first)
+        finally:
+            if self._profile is not None:
+                keep(self._profile)
+
+    def _with_graphs(self, profile: Profile, first: FirstCalls) -> Profile:
+        seen, clock = profile.seen, self._log.clock
+        graphs = graphs_of(profile.log, clock, self._methods, first, seen.kernels, profile.ended_by)
+        return replace(profile, seen=replace(seen, graphs=graphs))
+
+    def _made(self, ended_by: str) -> Profile:
+        """The profile of what the log holds."""
         cut = np.array([call for each in self._lines for call in each.left_out], dtype=np.int64)
         calls, moved = self._log.calls.leaving_out(np.isin(self._log.calls["call"], cut))
-        ended_by = f"{type(error).__name__}: {error}".rstrip(": ") if error else ""
-        seen = self._seen(kernels_of(self._log.taken, self._log.calls).moved(moved))
-        if self._first:
-            clock = self._log.clock
-            graphs = graphs_of(calls, clock, self._methods, self._first, seen.kernels, ended_by)
-            seen = replace(seen, graphs=graphs)
-        self._profile = Profile(
+        return Profile(
             log=calls,
             clock=self._log.clock.name,
             about=dict(machine() if self._about is None else self._about),
             ended_by=ended_by,
-            seen=seen,
+            seen=self._seen(kernels_of(self._log.taken, self._log.calls).moved(moved)),
             followed=tuple(_followed(each, calls, self._namespace or {}) for each in self._lines),
         )
-        keep(self._profile)
 
     def _seen(self, kernels: Kernels) -> Seen:
         """What the other passes saw."""

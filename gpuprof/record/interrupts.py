@@ -1,4 +1,4 @@
-"""Ctrl-C while the log moves what it has: it waits for the few milliseconds that takes."""
+"""Ctrl-C while the log moves what it has, or a profile is made: it waits until that is done."""
 
 from __future__ import annotations
 

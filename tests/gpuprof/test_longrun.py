@@ -314,6 +314,34 @@ def test_an_interrupt_keeps_all_that_was_measured(monkeypatch: pytest.MonkeyPatc
     assert profile["A", "forward"].total_ms == pytest.approx(3000.0, rel=1e-12)
 
 
+def test_an_interrupt_while_the_profile_is_made_waits_for_it() -> None:
+    """As of somebody who presses Ctrl-C twice, or as the cell ends."""
+
+    class Pressed(FakeClock):
+        def wait(self) -> None:
+            super().wait()
+            if self.armed:
+                self.armed = False
+                signal.raise_signal(signal.SIGINT)
+
+        armed = False
+
+    clock = Pressed(device=True)
+    model = FakeModel(clock, "A")
+    run = gpuprof.layertime(model, clock=clock)
+
+    def interrupted() -> None:
+        with run:
+            model.train(5)
+            clock.armed = True
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert run.profile["A", "forward"].calls == 5
+    assert gpuprof.last is run.profile
+    assert "forward" not in vars(model.layers[0])
+
+
 def test_an_interrupt_waits_while_steps_are_moved() -> None:
     done = []
 
