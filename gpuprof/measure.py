@@ -9,8 +9,9 @@ from typing import Any, overload
 from gpuprof.comparing import compare
 from gpuprof.hooks.methods import OUTSIDE_PATH
 from gpuprof.latest import last
+from gpuprof.linetiming import line_time
 from gpuprof.passes.measurement import Wishes
-from gpuprof.profiling import LayerTime, innermost, line_time
+from gpuprof.profiling import LayerTime, innermost
 from gpuprof.progressline import ProgressLine
 from gpuprof.record.calls import in_a_line
 from gpuprof.record.clocks import Clock

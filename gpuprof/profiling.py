@@ -15,17 +15,17 @@ from gpuprof.arrays import own_bytes
 from gpuprof.ceilings import ceilings
 from gpuprof.device import machine
 from gpuprof.graphing import graphs_of
-from gpuprof.hooks.functions import name_of, split, timed_target
+from gpuprof.hooks.functions import split, timed_target
 from gpuprof.hooks.given import FirstCalls
 from gpuprof.hooks.methods import Sizes, TimedMethod, find_layers, timed
 from gpuprof.hooks.modules import is_module, learned, on_host
-from gpuprof.hooks.source import code_of, is_lazy, self_of
+from gpuprof.hooks.source import code_of
 from gpuprof.hooks.torchmodules import ModuleCalls
 from gpuprof.judge.folding import folded
 from gpuprof.judge.hot import hot_lines
 from gpuprof.judge.layercost import ArrayBytes, layer_cost
-from gpuprof.latest import keep, one_run
-from gpuprof.linewatch import Function, LineWatch, method_name, named, qualified, to_follow
+from gpuprof.latest import keep
+from gpuprof.linewatch import Function, LineWatch, named, to_follow
 from gpuprof.progressline import ProgressLine
 from gpuprof.record.calls import Calls, Scope
 from gpuprof.record.clocks import Clock, clock_for
@@ -34,9 +34,8 @@ from gpuprof.record.interrupts import undisturbed
 from gpuprof.record.launches import Kernels, kernels_of
 from gpuprof.record.log import CallLog
 from gpuprof.record.ranges import Ranges
-from gpuprof.record.schedule import KERNELS, Block, Mode, Plan, Schedule
+from gpuprof.record.schedule import Block, Mode, Plan, Schedule
 from gpuprof.record.waits import summary
-from gpuprof.results.lines import LineProfile
 from gpuprof.results.linetimes import Followed
 from gpuprof.results.profile import Profile
 from gpuprof.results.seen import Seen, Work
@@ -232,49 +231,6 @@ class LayerTime:
             with suppress(Exception):  # a device without room, or that has failed: a profile without a roof
                 found = ceilings(dtype) or found
         return found
-
-
-@one_run
-def line_time(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], repeat: int, clock: Clock | None = None
-) -> LineProfile:
-    """`gpuprof.linetime`."""
-    if repeat < 1:
-        raise ValueError(f"repeat must be 1 or more; got {repeat}")
-    code_of(function)  # which refuses what has none
-    if is_lazy(function):
-        raise TypeError(
-            f"{getattr(function, '__qualname__', function)!s} is a coroutine or a generator: a call returns before its "
-            "work is begun; give the function that does the work"
-        )
-    owner, name = self_of(function), qualified(function)
-    if owner is not None:
-        name = f"{name_of(owner)}.{method_name(function)}"
-    given = _Given(lambda: function(*args, **kwargs))
-    clock = clock or clock_for([*args, *kwargs.values(), *([] if owner is None else [owner])], guess=True)
-    kinds = [KERNELS | Mode.LINES, Mode.EVENTS | Mode.LINES, Mode.EVENTS | Mode.LINES | Mode.INSPECT]
-    given.forward()
-    with LayerTime((given,), clock, lines=[(name, function)], blocks=()) as run:
-        for kind in kinds if clock.on_device else kinds[1:2]:
-            run.switch(kind)
-            for _ in range(repeat):
-                given.forward()
-    lines = run.profile.lines[name]
-    keep(lines)
-    return lines
-
-
-class _Given:
-    """A call that is to be made again and again, as a layer."""
-
-    name = "(the call)"
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
-
-    def forward(self) -> Any:
-        """Make it."""
-        return self._call()
 
 
 def _followed(function: Function, calls: Calls, namespace: dict[str, Any]) -> Followed:

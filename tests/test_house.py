@@ -111,7 +111,7 @@ GPUPROF = [
     ["runlist"],
     ["latest"],
     ["profiling"],
-    ["modelpair", "timer"],
+    ["linetiming", "modelpair", "timer"],
     ["sweeping"],
     ["comparing"],
     ["measure"],
