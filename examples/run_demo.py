@@ -61,7 +61,7 @@ def main() -> int:
         print(f"{error}\nThe notebook as far as it ran: {target}", file=sys.stderr)
         return 1
     layer_tables = [text for text in tables(notebook) if "Pool1" in text]
-    print(f"\nBatches of 32, with the slow pooling:\n\n{layer_tables[1]}\n")
+    print(f"\nThe larger batch, with the slow pooling:\n\n{layer_tables[1]}\n")
     print(f"The notebook ran in {time.perf_counter() - start:.0f} s: {target}")
     page = write_html(notebook, target.with_suffix(".html"))
     print(f"As a web page: {page}" if page else "Install nbconvert to have it as a web page, too.")

@@ -42,6 +42,8 @@ class Grid:
     """The columns that hold code or a kernel's name."""
     barred: frozenset[int] = frozenset()
     """The columns whose bars are drawn in plain text, too."""
+    beneath: frozenset[int] = frozenset()
+    """The columns that HTML shows beneath their row, all of it, because they hold sentences."""
     weights: tuple[float, ...] = ()
     """How much each row matters where there is no room for all; () where all are shown."""
 

@@ -121,7 +121,7 @@ def _measure(ax: Any, longest: float, low: float, size: float) -> None:
 def _explain(ax: Any, names: tuple[str, str], title: str) -> None:
     """Above: the title, and whose each bar of a pair is."""
     before, after = (plain(shortened(name, _LONG)) for name in names)
-    place = {"ha": "left", "va": "bottom", "fontsize": "small", "transform": ax.transAxes}
-    ax.text(0, 1.02, f"above: {before}, below: {after}", **place)
+    place = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
+    ax.annotate(f"above: {before}, below: {after}", (0, 1), (0, 5), fontsize="small", **place)
     if title:
-        ax.set_title(plain(title), fontsize="medium", loc="left", pad=20)
+        ax.set_title(plain(title), fontsize="medium", loc="left", pad=23)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from gpuprof.units import digits
@@ -22,6 +22,8 @@ _JOINT = re.compile(r"(?<=[./])(?=[^\W\d])")  # where a layer's long name may br
 _SHORT = 12  # characters of a name that need not
 _SENTENCE = 24  # characters of words that may go on for several lines
 _BEHIND = "display:inline-block;text-align:left;font-size:90%"
+# sentences within a table are no wider than the page, however wide the table is
+_BENEATH = f"max-width:min(62em,80vw);overflow-wrap:anywhere;font-size:90%;{FAINT}"
 _WARM = "#E67800"
 _TINT = 0.36  # of a bar behind text: the most through which the text of all themes is read
 _COOL = 0.05  # of the coolest phase
@@ -92,13 +94,26 @@ def _warmth(cell: Cell) -> str:
 def grid_table(grid: Grid) -> str:
     """The grid as an HTML table that scrolls; warm cells are tinted so that either text colour stays legible."""
     styles = [_style(i, grid) for i in range(len(grid.head))]
-    behind = [max((len(row[i].after) for row in grid.rows), default=0) for i in range(len(grid.head))]
-    head = "".join(_heading(name, style) for name, style in zip(grid.head, styles, strict=True))
+    columns = list(zip(*grid.rows, strict=True)) or [()] * len(grid.head)
+    behind = [max((len(cell.after) for cell in column), default=0) for column in columns]
+    widest = [max((len(cell.text) + len(cell.after) for cell in column), default=0) for column in columns]
+    beside = [i for i in range(len(grid.head)) if i not in grid.beneath]
+    head = "".join(_heading(grid.head[i], styles[i], widest[i]) for i in beside)
     body = "\n".join(
-        f"<tr>{''.join(_cell(cell, i, grid, styles[i], behind[i]) for i, cell in enumerate(row))}</tr>"
+        f"<tr>{''.join(_cell(row[i], i, grid, styles[i], behind[i]) for i in beside)}</tr>{_beneath(row, grid)}"
         for row in grid.rows
     )
     return scrolled(head, body)
+
+
+def _beneath(row: Sequence[Cell], grid: Grid) -> str:
+    """What is told of a row in sentences, as a row of its own."""
+    text = "; ".join(filter(None, (row[i].whole or row[i].text for i in sorted(grid.beneath))))
+    if not text:
+        return ""
+    within = f'<div style="{_BENEATH}">{prose(text)}</div>'
+    style = NAME.replace("nowrap", "normal")
+    return f'\n<tr><td colspan="{len(grid.head) - len(grid.beneath)}" style="{style}">{within}</td></tr>'
 
 
 def _style(column: int, grid: Grid) -> str:
@@ -112,11 +127,12 @@ def _style(column: int, grid: Grid) -> str:
     return f"{style};{MONO}" if column in grid.code else style
 
 
-def _heading(name: str, style: str) -> str:
-    """A column's name; its unit, or its last word, stands below, so that columns of figures are narrow."""
+def _heading(name: str, style: str, widest: int) -> str:
+    """A column's name; its unit stands below, or the last word of one longer than what is in the column."""
     found = _HEADED.fullmatch(name)
     unit = f'<br><span style="{FAINT};font-weight:normal">{escape(found[2])}</span>' if found else ""
-    text = escape(found[1]) if found else "<br>".join(escape(name).rsplit(" ", 1))
+    words = name.rsplit(" ", 1) if not found and len(name) > widest else [found[1] if found else name]
+    text = "<br>".join(map(escape, words))
     style = style.replace(f";{MONO}", "")
     return f'<th style="{style};vertical-align:bottom">{text}{unit}</th>'
 

@@ -137,6 +137,24 @@ def test_a_unit_stands_under_its_heading() -> None:
     assert [text for _, text in found.cells][:4] == ["layer", "forward µs", "backward µs", "of the cell"]
 
 
+def test_a_heading_longer_than_its_column_takes_two_lines() -> None:
+    found = grid_table(Grid(("layer", "GPU idle", "× as fast"), ((Cell("A"), Cell("3 %"), Cell("1.20", 0, "[1, 2]")),)))
+    assert "GPU<br>idle" in found
+    assert ">× as fast<" in found
+
+
+def test_what_is_told_in_sentences_stands_whole_beneath_its_row() -> None:
+    rows = ((Cell("A"), Cell("3"), Cell("cut…", whole="cut <nowhere>")), (Cell("B"), Cell("4"), Cell("")))
+    grid = Grid(("layer", "launches", "changed"), rows, beneath=frozenset({2}))
+    found = grid_table(grid)
+    assert Styles(found).open == []
+    assert "changed" not in found
+    assert found.count("<tr>") == 1 + 2 + 1
+    assert 'colspan="2"' in found
+    assert "cut &lt;nowhere&gt;" in found
+    assert "cut…" in grid.text()
+
+
 def test_names_stay_in_sight_and_may_break_and_figures_may_not() -> None:
     found = heat(None, ("encoder." + "block." * 40, "forward", 20.0, 1.0))
     name, figure = style_of(found, "encoder"), style_of(found, "20.0")
