@@ -1,3 +1,4 @@
+import pathlib
 import zipfile
 
 import numpy as np
@@ -263,6 +264,27 @@ def test_an_archive_with_something_else_in_it_is_told(net, tmp_path, member, con
             file.writestr(name, value)
     with pytest.raises(ValueError, match=r"is not a file that LayerManager\.save wrote: its .* is no array of numbers"):
         lm.load(path)
+
+
+class Explosive:
+    """What does something when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def test_nothing_in_a_file_is_unpickled(net, tmp_path):
+    lm, path = net(), tmp_path / "model.npz"
+    lm.save(path)
+    content = np.empty(5, dtype=object)
+    content[:] = Explosive(tmp_path / "exploded")
+    changed(path, "Middle1/b", content)
+    with pytest.raises(ValueError, match=r"is not a file that LayerManager\.save wrote, or it is damaged"):
+        lm.load(path)
+    assert not (tmp_path / "exploded").exists()
 
 
 @pytest.mark.parametrize("kind", [np.random.MT19937, np.random.Philox, np.random.SFC64, np.random.PCG64DXSM])
