@@ -18,6 +18,7 @@ from gpuprof.latest import keep, one_run
 from gpuprof.profiling import LayerTime
 from gpuprof.progressline import ProgressLine
 from gpuprof.record.clocks import Clock, Ints
+from gpuprof.record.interrupts import undisturbed
 from gpuprof.record.schedule import KERNELS, Mode
 from gpuprof.results.profilecomparison import Agreement, ProfileComparison
 from gpuprof.results.taketurns import Taken, compare_turns
@@ -65,10 +66,11 @@ def compare_models(
         agreed = agreements(a, b, step)
     with ProgressLine("stderr") if progress else nullcontext() as line:
         taken = _in_turns(pair, step, steps, clock, line)
-    result = compare_turns(taken, agreed, pair.no_copies)
-    if check and not agreed:
-        result = replace(result, warnings=(*result.warnings, _UNCHECKED))
-    keep(result)
+    with undisturbed():
+        result = compare_turns(taken, agreed, pair.no_copies)
+        if check and not agreed:
+            result = replace(result, warnings=(*result.warnings, _UNCHECKED))
+        keep(result)
     if taken.ended_by is not None and not isinstance(taken.ended_by, KeyboardInterrupt):
         taken.ended_by.add_note("What gpuprof had compared until then is in gpuprof.last.")
         raise taken.ended_by

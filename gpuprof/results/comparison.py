@@ -17,6 +17,8 @@ from gpuprof.units import digits, percent, seconds_text, several
 # How far medians of the very same statement lay apart in separate processes on one H200, at most ("between" in
 # benchmarks/results/ab.json, rounded up; a test compares). Stored results are not taken in turns: no finer claim.
 BETWEEN_RUNS = {"host": 0.6, "device": 0.07, "kernels": 0.03, "cold": 0.06, "graph": 0.1, "latency": 0.6}
+_GPUS = ("device", "kernels", "cold", "graph")
+"""The quantities that are the GPU's own."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,12 +154,17 @@ class Comparison(Exported):
 
 def compare_stored(new: Figures, old: Figures) -> Comparison:
     """Two results that were measured apart: held to how far separate runs of the same statement differ."""
-    ratios = [_stored(name, getattr(old, name), getattr(new, name)) for name in BETWEEN_RUNS if _both(name, old, new)]
+    ratios = [
+        _of_machines(_stored(name, getattr(old, name), getattr(new, name)), old, new)
+        for name in BETWEEN_RUNS
+        if _both(name, old, new)
+    ]
     if not ratios:
         raise ValueError("the two timings have no quantity in common")
     longer = {_longer(old), _longer(new)}
     if len(longer) == 2:  # the one bound by the host, the other by the GPU
-        ratios.append(_stored("throughput", getattr(old, _longer(old)), getattr(new, _longer(new))))
+        ratio = _stored("throughput", getattr(old, _longer(old)), getattr(new, _longer(new)))
+        ratios.append(_of_machines(ratio, old, new))
     names = [ratio.quantity for ratio in ratios]
     wanted = "throughput" if len(longer) == 2 else longer.pop()
     return Comparison(
@@ -193,6 +200,13 @@ def _stored(name: str, first: Sample, second: Sample) -> Ratio:
     word = decide(Estimate(middle, low, high), floor)
     ratio, least, most = (math.exp(end) for end in (middle, low, high))
     return Ratio(name, ratio, least, most, floor, word, 0, 0, first.median, second.median)
+
+
+def _of_machines(ratio: Ratio, old: Figures, new: Figures) -> Ratio:
+    """The same; UNCLEAR where it may be the machine's: another GPU, of a host's time another processor."""
+    parts = ("gpu",) if ratio.quantity in _GPUS else ("gpu", "processor")
+    same = all(old.about.get(part) == new.about.get(part) for part in parts)
+    return ratio if same else ratio._replace(word="UNCLEAR")
 
 
 def _differences(old: Figures, new: Figures) -> list[str]:

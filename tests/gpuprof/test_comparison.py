@@ -176,6 +176,17 @@ def test_what_else_changed_between_the_two_is_told() -> None:
     )
 
 
+def test_of_another_machine_nothing_is_claimed() -> None:
+    """A host's time may be another processor's; a device's is not."""
+    new = timing(1e-3, 1e-5, about={"gpu": "H200", "processor": "Xeon"})
+    found = new.compare(timing(5e-3, 5e-5, about={"gpu": "H200", "processor": "EPYC"}))
+    assert {ratio.quantity: ratio.word for ratio in found.ratios} == {"host": "UNCLEAR", "device": "FASTER"}
+    assert found.warnings == ("processor was EPYC and is Xeon",)
+    assert found.ratio == pytest.approx(5)
+    found = new.compare(timing(5e-3, 5e-5, about={"gpu": "A100", "processor": "Xeon"}))
+    assert {ratio.word for ratio in found.ratios} == {"UNCLEAR"}
+
+
 def test_a_clock_that_moved_by_less_than_a_hundredth_is_not_told() -> None:
     new, old = (timing(1e-3, after={"clock_sm_mhz": mhz}) for mhz in (1980, 1965))
     assert new.compare(old).warnings == ()
