@@ -45,6 +45,7 @@ def compare(
     check: bool = False,
     copies: bool = True,
     progress: bool = False,
+    names: tuple[str, str] = ...,
     clock: Clock | None = None,
 ) -> ProfileComparison: ...
 
@@ -61,20 +62,22 @@ def compare(first: Any, second: Any, step: Callable[[Any], Any] | None = None, *
     in a batch. `quantity` "host" or "device" compares that alone.
 
     **Two models and a `step`** that trains the one it is given, with the same data for both (options: steps, check,
-    copies, progress, clock): 48 rounds, each with fresh deep copies of both and blocks of their steps as ABBA or BAAB.
-    Each (layer, phase) and the whole step is real, noise or unclear, with intervals that hold for all at once. `steps`
-    of each model, by default as many as fill some 10 s, 500 at most; but a round has six of each at least, and seven
-    that do not count, so all of it takes the time of 1250 steps or more. `progress` tells on a line of stderr how far
-    it is. `check=True` compares outputs and gradients of one step first. The models stay as they are; with
+    copies, progress, names, clock): 48 rounds, each with fresh deep copies of both and blocks of their steps as ABBA or
+    BAAB. Each (layer, phase) and the whole step is real, noise or unclear, with intervals that hold for all at once.
+    `steps` of each model, by default as many as fill some 10 s, 500 at most; but a round has six of each at least, and
+    seven that do not count, so all of it takes the time of 1250 steps or more. `progress` tells on a line of stderr how
+    far it is. `check=True` compares outputs and gradients of one step first. The models stay as they are; with
     `copies=False`, or where copies cannot be had, they are trained themselves, and where their memory lies can pass for
     a difference.
 
-    **Two profiles**, an old one and a new, or a list of profiles a side (`names` are what they are called): rows that
-    launch the same kernels are what the others are held against; without such rows it takes three profiles a side.
+    **Two profiles**, an old one and a new, or a list of profiles a side: rows that launch the same kernels are what the
+    others are held against; without such rows it takes three profiles a side.
 
-    Ctrl-C returns what there is; where a step raises, the rounds there were are in `gpuprof.last`. Raises TypeError
-    for anything else.
+    `names` are what two models, or the profiles of both sides, are called in the answer. Ctrl-C returns what there is;
+    where a step raises, the rounds there were are in `gpuprof.last`. Raises TypeError for anything else.
     """
+    if "names" in options:
+        options["names"] = _two(options["names"])
     given = [each if isinstance(each, (list, tuple)) else [each] for each in (first, second)]
     if any(isinstance(each, Profile) for side in given for each in side) or not all(given):
         return _compare_runs(given[0], given[1], {"step": step, **options} if step is not None else options)
@@ -91,12 +94,16 @@ def _compare_runs(first: Sequence[Any], second: Sequence[Any], options: dict[str
             "profiles are compared with profiles, one or more a side, and no option but names; got "
             f"{kinds[0]} and {kinds[1]}{more}"
         )
-    names = options.get("names", ("old", "new"))
-    if len(names) != 2 or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"names must be two, of the old side and of the new; got {names!r}")
-    result = compare_profiles(first, second, names=tuple(names))
+    result = compare_profiles(first, second, **options)
     keep(result)
     return result
+
+
+def _two(names: object) -> tuple[str, str]:
+    found = list(names) if isinstance(names, (list, tuple)) else []
+    if len(found) != 2 or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"names must be two, of the first side and of the second; got {names!r}")
+    return found[0], found[1]
 
 
 def _compare_statements(

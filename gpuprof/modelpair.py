@@ -45,6 +45,7 @@ def compare_models(
     check: bool = False,
     copies: bool = True,
     progress: bool = False,
+    names: tuple[str, str] = ("A", "B"),
     clock: Clock | None = None,
 ) -> ProfileComparison:
     """`gpuprof.compare` of two models."""
@@ -66,6 +67,7 @@ def compare_models(
         agreed = agreements(a, b, step)
     with ProgressLine("stderr") if progress else nullcontext() as line:
         taken = _in_turns(pair, step, steps, clock, line)
+    taken.names = names
     with undisturbed():
         result = compare_turns(taken, agreed, pair.no_copies)
         if check and not agreed:

@@ -20,8 +20,6 @@ from gpuprof.results.profilecomparison import Agreement, ProfileComparison
 from gpuprof.results.sides import Side, Sides
 from gpuprof.units import several
 
-_NAMES = ("A", "B")
-
 
 @dataclass
 class Taken:
@@ -29,6 +27,7 @@ class Taken:
 
     rounds: list[Sequence[StepTimes]] = field(default_factory=list)
     profiles: Sequence[Measured] = ()
+    names: tuple[str, str] = ("A", "B")
     ended_by: BaseException | None = None
     """What ended it before all rounds were done."""
 
@@ -46,8 +45,8 @@ def compare_turns(taken: Taken, agreement: Sequence[Agreement], no_copies: str) 
     warnings = [f"Ended early ({ended}), after {several(number, 'round')}."] if taken.ended_by else []
     if no_copies:
         warnings.append(f"Each round is of the same two objects ({no_copies}): their memory can pass for a difference.")
-    if why := _refusal(sides):
-        return comparison(sides, _NAMES, None, why=why, agreement=agreement, warnings=warnings)
+    if why := _refusal(sides, taken.names):
+        return comparison(sides, taken.names, None, why=why, agreement=agreement, warnings=warnings)
     seconds = [np.array([_seconds(times[i], sides.common) for times in taken.rounds]) for i in range(2)]
     logs = [np.log(np.where(each > 0, each, np.nan)) for each in seconds]
     estimates = in_turns(logs[0] - logs[1])
@@ -57,7 +56,7 @@ def compare_turns(taken: Taken, agreement: Sequence[Agreement], no_copies: str) 
     note = f"in turns: {several(number, 'round')} of {several(steps, 'step')} of {of}, as ABBA or BAAB"
     judged = Judged("turns", estimates, floor, note, _figures(logs, estimates.value))
     return comparison(
-        sides, _NAMES, judged, busychange.by_controls(sides, alone=True), agreement=agreement, warnings=warnings
+        sides, taken.names, judged, busychange.by_controls(sides, alone=True), agreement=agreement, warnings=warnings
     )
 
 
@@ -81,12 +80,12 @@ def _seconds(times: StepTimes, rows: Sequence[Scope]) -> Floats:
     return np.append(middles(times.of(rows), 1).value, step)
 
 
-def _refusal(sides: Sides) -> str:
+def _refusal(sides: Sides, names: tuple[str, str]) -> str:
     """Why their times cannot be compared."""
     old, new = sides.old.profile, sides.new.profile
     if machine := other_machine(old, new):
         return f"the difference may be the clock's: {machine}"
-    if silent := [name for name, each in zip(_NAMES, (old, new), strict=True) if not len(each.log)]:
+    if silent := [name for name, each in zip(names, (old, new), strict=True) if not len(each.log)]:
         return f"a step called no layer of {silent[0]}"
     failed = old.log.failure or new.log.failure
     return f"CUDA reported an error while they were measured ({failed})" if failed else ""

@@ -329,7 +329,7 @@ def test_profiles_are_not_compared_with_anything_else() -> None:
         one.compare(3)
 
 
-@pytest.mark.parametrize("names", [("a",), (1, 2)])
+@pytest.mark.parametrize("names", [("a",), (1, 2), "ab", 5])
 def test_names_are_two(names: tuple[str, str]) -> None:
     one = taken(1, steps=3)
     with pytest.raises(ValueError, match="names must be two"):

@@ -250,6 +250,14 @@ def test_an_error_midway_rises_and_the_rounds_there_are_are_the_newest_result(cl
     assert gpuprof.runs[-1] is found
 
 
+def test_they_are_called_as_they_are_named(clock) -> None:
+    found = compared(Net(clock), Net(clock), names=("loop", "fused"))
+    assert found.names == ("loop", "fused")
+    assert "loop (µs)  fused (µs)" in str(found)
+    silent = gpuprof.compare(Net(clock), Net(clock), lambda net: None, clock=clock, steps=192, names=("loop", "fused"))
+    assert silent.why == "a step called no layer of loop"
+
+
 def test_where_nothing_can_be_checked_that_is_said(clock) -> None:
     found = compared(Net(clock), Net(clock), check=True)
     assert found.warnings == (
