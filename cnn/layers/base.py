@@ -72,7 +72,8 @@ class Layer(Costs):
 
         RuntimeError with no GPU; ValueError for another word.
         """
-        array_module(mode)
+        with naming(self.name):
+            array_module(mode)
         for key, value in vars(self).items():
             if is_array(value):
                 setattr(self, key, put(value, mode))

@@ -57,6 +57,13 @@ def test_a_mode_or_dtype_that_is_none_is_answered_with_the_layer_s_name(keywords
         Dense(3, 2, name="Hidden", **keywords)
 
 
+@pytest.mark.parametrize("layer", [Dense(3, 2), Flatten((3,))])
+def test_a_layer_is_moved_to_no_place_that_is_not_known(layer):
+    with pytest.raises(ValueError, match=rf"^{layer.name}: mode is 'tpu'; expected 'cpu' .* or 'gpu'"):
+        layer.to("tpu")
+    assert layer.mode == "cpu"
+
+
 @pytest.mark.parametrize("name", ["a\0b", "two\nlines", "\ud800"])
 def test_a_name_that_cannot_be_printed_is_refused(name):
     with pytest.raises(ValueError, match=r"a layer's name or label is .*; expected a text that can be printed in one"):
