@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from cnn.xp import to_cpu
 from tests.cnn.activating import KINKS, NAMES, Called, off_kinks
+from tests.cnn.strategies import REPEATABLE, st
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -83,7 +83,7 @@ def compare(xp, call, theirs, x, dtype):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(REPEATABLE, max_examples=40)
 @given(
     shape=st.tuples(*[st.integers(1, 5)] * 2)
     | st.tuples(*[st.integers(1, 4)] * 3)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
 from cnn import Output
 from cnn.losses import get_loss
 from cnn.xp import to_cpu
+from tests.cnn.strategies import REPEATABLE, st
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -22,11 +22,10 @@ RANDOM = {
     "smoothing": st.sampled_from([0.0, 0.1, 0.5]),
     "seed": st.integers(0, 2**16),
 }
-SETTINGS = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("name", ["Binary", "Square"])
-@SETTINGS
+@REPEATABLE
 @given(**RANDOM)
 def test_value_and_gradient_of_outputs_are_pytorch_s(xp, name, N, n, dtype, smoothing, seed):
     rng = np.random.default_rng(seed)
@@ -46,7 +45,7 @@ def test_value_and_gradient_of_outputs_are_pytorch_s(xp, name, N, n, dtype, smoo
 
 
 @pytest.mark.parametrize("act", ["softmax", "sigmoid", "identity"])
-@SETTINGS
+@REPEATABLE
 @given(**RANDOM)
 def test_value_and_gradients_of_an_output_layer_are_pytorch_s(xp, mode, act, N, n, dtype, smoothing, seed):
     rng = np.random.default_rng(seed)

@@ -3,12 +3,12 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cnn.clipping import power_sum
 from cnn.optimizers import OPTIMIZERS, Told, get_optimizer
 from cnn.xp import to_cpu
 from tests.cnn import optimizer_boxes as boxes
+from tests.cnn.strategies import REPEATABLE, st
 
 BOXES = {
     "SGD": boxes.sgd,
@@ -409,7 +409,7 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(REPEATABLE, max_examples=300)
 @given(name=st.one_of(st.sampled_from([*OPTIMIZERS]), st.text(max_size=5)), data=st.data())
 def test_whatever_it_is_made_with_it_steps_or_says_why_not(name, data):
     known = [each.name for each in fields(OPTIMIZERS[name])] if name in OPTIMIZERS else []
