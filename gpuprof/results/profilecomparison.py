@@ -151,8 +151,12 @@ class ProfileComparison(Exported):
             grid=change_grid(self.rows, self.names) if self.rows else None,
             note=" ".join([_TIMES, *([_JUDGED] if self.how else []), *([_BUSY] if self._recorded else [])]),
             warnings=self.warnings,
-            notes=tuple(filter(None, [self.about.get("gpu") or self.about.get("processor"), self.clock, *self.notes])),
+            notes=tuple(filter(None, [self._machine, self.clock, *self.notes])),
         )
+
+    @property
+    def _machine(self) -> str:
+        return self.about.get("gpu") or self.about.get("processor", "")
 
     def plot(self, ax: Any = None) -> Any:
         """The Axes of a chart of bars in pairs: what a call of each row took before and takes now."""
@@ -167,7 +171,7 @@ class ProfileComparison(Exported):
             ],
             self.names,
             title=f"Layers before and after, {self.clock}",
-            small_print=self.notes,
+            small_print=[self._machine, *self.notes],
             ax=ax,
             log=bool(times) and times[-1] > 100 * times[0],
         )

@@ -12,7 +12,7 @@ from gpuprof.views.colours import GPU, HOST, OTHER, mixed
 from gpuprof.views.names import distinct, shortened
 
 _LONG = 32  # characters of a name that leave room for the bars
-_WIDE, _ROW = 7.5, 0.5  # inches: the figure, a pair
+_WIDE, _ROW = 7.5, 0.42  # inches: the figure, a pair
 _HEIGHT = 0.36  # of a row has each bar
 _ROOM = 1.22  # of the longest bar, with the time behind it
 

@@ -13,6 +13,7 @@ from gpuprof.views.names import distinct
 
 _LONG = 32  # characters of a name in the legend
 _LEGEND = 12  # layers; more are not told apart by colour, and their phases are
+_UPRIGHT = 8  # characters of a name that stands upright in a narrow bar
 _AROUND = 0.35  # of its colour has a call around others
 _BEHIND = 0.25  # of all there is to draw: a longer gap between the host's calls and the device's work is cut out
 
@@ -119,9 +120,10 @@ def _draw(ax: Any, y: int, track: _Lane, colours: _Colours, extent: float, scale
         colour = mixed(colour, ground, _AROUND) if around else colour
         bars.setdefault((around, colour), []).append((start * scale, length * scale))
         name = path.rpartition("/")[2]
-        if track.named and not around and length > 0.012 * len(name) * extent:
-            middle = {"ha": "center", "va": "center", "clip_on": True, "zorder": 4, "fontsize": "small"}
-            ax.text((start + length / 2) * scale, y, plain(name), color=text_on(colour), **middle)
+        turn = _turned(name, length / extent) if track.named and not around else None
+        if turn is not None:
+            middle = {"ha": "center", "va": "center", "clip_on": True, "zorder": 4, "fontsize": "x-small"}
+            ax.text((start + length / 2) * scale, y, plain(name), color=text_on(colour), rotation=turn, **middle)
     if not track.named:
         ends = (track.starts + track.lengths).max()
         extents = [(track.starts.min() * scale, (ends - track.starts.min()) * scale)]
@@ -130,6 +132,13 @@ def _draw(ax: Any, y: int, track: _Lane, colours: _Colours, extent: float, scale
         # a kernel of 2 µs in a step of 3 ms is less than a pixel: an outline of its own colour keeps it in sight
         edge = {"edgecolor": ground, "lw": gap} if track.named else {"edgecolor": colour, "lw": 0.5}
         ax.broken_barh(spans, (y - 0.4, 0.8), facecolor=colour, zorder=2 if around else 3, **edge)
+
+
+def _turned(name: str, share: float) -> int | None:
+    """By how many degrees a name is turned within a bar of so much of the Axes; None where there is no room for it."""
+    if share > 0.0115 * len(name):
+        return 0
+    return 90 if share > 0.02 and len(name) <= _UPRIGHT else None
 
 
 def _idle(ax: Any) -> dict[str, Any]:

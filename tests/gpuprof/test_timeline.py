@@ -104,6 +104,14 @@ def test_a_call_around_others_is_pale_and_lies_behind_them() -> None:
     assert [text.get_text() for text in ax.texts if text.get_position()[1] == 0] == ["conv"]
 
 
+def test_a_name_stands_upright_in_a_narrow_bar_and_is_left_out_of_a_narrower_one() -> None:
+    ax = drawn(calls(("Wide", "forward", 0, 900), ("Slim", "forward", 910, 30), ("Thin", "forward", 950, 5)))
+    turned = {text.get_text(): text.get_rotation() for text in ax.texts if text.get_text() != "forward"}
+    assert turned["Wide"] == 0
+    assert turned["Slim"] == 90
+    assert "Thin" not in turned
+
+
 def test_many_layers_are_coloured_by_phase() -> None:
     many = [
         (f"L{i}", phase, 10.0 * (i + 13 * k), 9.0) for k, phase in enumerate(("forward", "backward")) for i in range(13)
