@@ -237,11 +237,11 @@ def photograph(body: str, shade: str, path: Path, width: int = 920) -> None:
 
 
 def smaller(path: Path) -> None:
-    """The picture in few colours: there are no photographs among them."""
+    """The picture in few colours, the rare ones among them: there are no photographs."""
     from PIL import Image
 
     with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
 
 

@@ -122,8 +122,7 @@ def zones(bars: Sequence[Bar], wide: float, log: bool) -> Zones:
     room = max(1.0, wide - _GAP - sum(rooms))
     furthest = dict(zip((-1, 1, 0), longest, strict=True))
     if log and max(longest) > 0:
-        scale = _decades(bars, max(longest), max(_LEAST, room / sum(map(bool, parts))))
-        lengths = [scale.inches if part else 0.0 for part in parts]
+        scale, lengths = _decades(bars, longest, room)
     else:
         whole = sum(longest) or 1.0
         scale = Scale(max(longest), 0.0, max(_LEAST, room * max(longest) / whole), False)
@@ -145,8 +144,11 @@ def _sides(phases: Sequence[str]) -> dict[str, int]:
     return {phase: 0 if phase == "update" else 1 for phase in phases}
 
 
-def _decades(bars: Sequence[Bar], longest: float, inches: float) -> Scale:
-    """Whole powers of ten around all that is drawn."""
+def _decades(bars: Sequence[Bar], longest: Sequence[float], room: float) -> tuple[Scale, list[float]]:
+    """Whole powers of ten around all that is drawn, and how many inches each part has up to its own."""
     shortest = min(bar.median for bar in bars if bar.median > 0)
-    low, high = math.floor(math.log10(shortest) + 1e-9), math.ceil(math.log10(longest) - 1e-9)
-    return Scale(10.0**high, 10.0 ** min(low, high - 1), inches, True)
+    low = min(math.floor(math.log10(shortest) + 1e-9), math.ceil(math.log10(max(longest)) - 1e-9) - 1)
+    wide = [max(1, math.ceil(math.log10(time) - 1e-9) - low) if time > 0 else 0 for time in longest]
+    inches = max(_LEAST, room * max(wide) / sum(wide))
+    scale = Scale(10.0 ** (low + max(wide)), 10.0**low, inches, True)
+    return scale, [inches * decades / max(wide) for decades in wide]

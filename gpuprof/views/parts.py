@@ -16,7 +16,10 @@ PRE = "margin:.3em 0;padding:.5em .7em;overflow-x:auto;background:rgba(128,128,1
 MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
 FAINT = "opacity:.75"  # of small print: still read on all grounds, though not on a tint
 # the first column stays in sight where the table is scrolled, and leaves the figures room there
-_FIRST = "overflow-wrap:anywhere;position:sticky;left:0;z-index:1;backdrop-filter:blur(12px)"
+_FIRST = (
+    "overflow-wrap:anywhere;position:sticky;left:0;z-index:1;backdrop-filter:blur(12px);"
+    "background:var(--jp-layout-color0,var(--vscode-editor-background,transparent))"  # the notebook's own ground
+)
 _HEADED = re.compile(r"(.*) \((.{1,3})\)")  # a heading and its unit
 _JOINT = re.compile(r"(?<=[./])(?=[^\W\d])")  # where a layer's long name may break
 _SHORT = 12  # characters of a name that need not
