@@ -57,7 +57,7 @@ def test_a_mode_or_dtype_that_is_none_is_answered_with_the_layer_s_name(keywords
         Dense(3, 2, name="Hidden", **keywords)
 
 
-@pytest.mark.parametrize("layer", [Dense(3, 2), Flatten((3,))])
+@pytest.mark.parametrize("layer", [Dense(3, 2), Flatten((3,)), MaxPool2d((2, 2), 2), Dropout((3,))])
 def test_a_layer_is_moved_to_no_place_that_is_not_known(layer):
     with pytest.raises(ValueError, match=rf"^{layer.name}: mode is 'tpu'; expected 'cpu' .* or 'gpu'"):
         layer.to("tpu")

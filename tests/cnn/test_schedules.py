@@ -81,6 +81,13 @@ def test_by_epochs_where_nobody_counts_them_it_says_so():
         StepDecay().factor(Moment(3))
 
 
+@pytest.mark.parametrize(("keywords", "text"), [({"by": "week"}, "by is 'week'"), ({"start": -1}, "start is -1")])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_each_says_what_it_cannot_count(name, keywords, text):
+    with pytest.raises(ValueError, match=f"{SCHEDULES[name].__name__}: {text}; expected "):
+        get_schedule({"name": name, **keywords})
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_each_is_found_by_its_name_in_any_spelling(name):
     assert type(get_schedule(name.upper().replace("-", "_"))) is SCHEDULES[name]
