@@ -155,8 +155,9 @@ class Layer(Costs):
             raise TypeError(f"{self.name}.{verb} expects real numbers; got an array of {x.dtype}")
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{self.name}.{verb} expects plain numbers; got a masked array: take its filled(0), or so")
-        home = get_array_module(getattr(self, self.parameter_names[0])) if self.parameter_names else get_array_module(x)
-        if get_array_module(x) is not home:
+        here = get_array_module(x)
+        home = get_array_module(getattr(self, self.parameter_names[0])) if self.parameter_names else here
+        if here is not home:
             where = ("on the GPU", "to_gpu") if home is not np else ("on the host", "to_cpu")
             raise TypeError(
                 f"{self.name}.{verb} expects {what} {where[0]}, where its parameters are; got one that is not: take "
