@@ -87,7 +87,7 @@ class RMSpropGraves(Optimizer):
     """RMSprop by the spread of g instead of its square, with momentum. Graves (2013), eq. 38 to 41.
 
     n and m average g² and g; d = μ d - η g / √(n - m² + ε); p += d. What rounding makes of n - m² counts as 0
-    where it is below. The author leaves the momentum out, which is mu=0.
+    where it is below. Formulas and defaults are Chainer's, too; the author leaves the momentum out, which is mu=0.
     """
 
     slots = ("n", "m", "d")
@@ -118,8 +118,8 @@ class SMORMS3(Optimizer):
 
     "RMSprop loses to SMORMS3 - beware the epsilon!", sifter.org/~simon/journal/20150420.html. m and v average g
     and g² over about `memory` steps; x = m² / (v + ε) is how far they agree: p -= g min(η, x) / (√v + ε), and
-    the memory becomes 1 + (1 - x) of itself. The author's code writes the weights' memory where the biases'
-    belongs.
+    the memory becomes 1 + (1 - x) of itself. The formulas are Chainer's, too, whose ε is 1e-16. The author's code
+    writes the weights' memory where the biases' belongs.
     """
 
     slots = ("memory", "m", "v")

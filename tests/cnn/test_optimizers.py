@@ -380,6 +380,11 @@ def test_sam_takes_a_copy_of_a_base_that_was_made(xp):
     assert float(p[0]) == 0.5
 
 
+def test_sam_s_base_draws_what_the_layer_s_seed_says():
+    drawn = [get_optimizer("SAM", {"base": "SantaE"}, np.random.default_rng(seed)).inner.drawn for seed in (3, 3, 4)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 @pytest.mark.parametrize("q", [1.5, 2.0, 4.0])
 def test_sam_climbs_as_the_paper_says_over_all_parameters_and_comes_back_to_the_bit(xp, q):
     rng = np.random.default_rng(3)
