@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -41,13 +41,19 @@ def compare_profiles(old: Profiles, new: Profiles, names: tuple[str, str] = ("ol
         busy = busychange.by_repeats(sides, old, new) if many else busychange.by_controls(sides)
     further = "" if judged or why else _next(sides)
     why = why or ("" if judged else _unsure(sides, old, new))
-    warnings = [
-        f"One of the {side} runs ended early ({each.ended_by}); what was measured until then is compared."
-        for side, profiles in (("old", old), ("new", new))
-        for each in profiles
-        if each.ended_by
-    ]
+    warnings = [*_warnings("old", old, sides.old), *_warnings("new", new, sides.new)]
     return comparison(sides, names, judged, busy, why=why, further=further, warnings=warnings)
+
+
+def _warnings(name: str, runs: Profiles, first: Side) -> Iterator[str]:
+    """What the reader must know of the runs of a side."""
+    others = runs[1:]
+    told = dict.fromkeys(each for run in others for each in unlike(runs[0], run, first.traits, Side.of(run).traits))
+    if told:
+        yield f"The {name} runs are not alike: {'; '.join(told)}."
+    for run in runs:
+        if run.ended_by:
+            yield f"One of the {name} runs ended early ({run.ended_by}); what was measured until then is compared."
 
 
 def comparison(

@@ -32,6 +32,11 @@ class Side:
     profile: Measured
     times: StepTimes
 
+    @classmethod
+    def of(cls, profile: Measured) -> Side:
+        """A profile, by the steps it has."""
+        return cls(profile, step_times(profile.account))
+
     @cached_property
     def traits(self) -> dict[Scope, Traits]:
         """What a usual call of each row does."""
@@ -82,7 +87,7 @@ class Sides:
     @classmethod
     def of(cls, old: Measured, new: Measured) -> Sides:
         """Two profiles, by the steps they have."""
-        return cls(*(Side(profile, step_times(profile.account)) for profile in (old, new)))
+        return cls(Side.of(old), Side.of(new))
 
     @cached_property
     def rows(self) -> tuple[Scope, ...]:

@@ -184,6 +184,13 @@ def test_the_times_of_several_runs_are_so_far_apart_as_the_ratio_says() -> None:
     assert row.old_us == pytest.approx(math.prod(20 + 100 / pace for pace in paces) ** (1 / 3), rel=0.01)
 
 
+def test_runs_of_a_side_that_are_not_alike_are_told() -> None:
+    old = [taken(s, "AB", device=False, kernels=None, steps=20) for s in (1, 2, 3)]
+    new = [taken(s, "AB", device=False, kernels=None, steps=20, **about) for s, about in ((4, {}), (5, {"numpy": "9"}))]
+    found = gpuprof.compare(old, [*new, taken(6, "AB", device=False, kernels=None, steps=20)])
+    assert found.warnings == ("The new runs are not alike: numpy was 2.0 and is 9.",)
+
+
 def test_runs_of_unlike_length_are_told() -> None:
     old = [taken(s, "AB", device=False, kernels=None, steps=n) for s, n in ((1, 30), (2, 40), (3, 50))]
     new = [taken(s, "AB", device=False, kernels=None, steps=20) for s in (4, 5, 6)]
