@@ -92,10 +92,6 @@ class Account:
                 return np.flatnonzero(self.step_mode == mode)
         return np.flatnonzero(events)
 
-    def in_steps(self, calls: Calls, *modes: Mode) -> NDArray[np.bool_]:
-        """Which calls were measured in one of these ways."""
-        return np.isin(calls["mode"], [int(mode) for mode in modes])
-
 
 def account(calls: Calls) -> Account:
     """The time of every instant of the log's window, given to the innermost call open then."""
