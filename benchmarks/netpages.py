@@ -14,13 +14,13 @@ def trained() -> str:
     """What was asked of each experiment and what its seeds gave."""
     runs = load("accuracy")["runs"]
     lines = table(("", "asked", "measured", "reached"), kept.claims(runs))
-    return f"{lines}\n\n{about('accuracy')} Of commits: {_commits(runs)}."
+    return f"{lines}\n\n{about('accuracy')} Commits: {_commits(runs)}."
 
 
 def chosen() -> str:
     """The settings that were tried on held-out training images."""
     found = kept.choices(load("accuracy")["runs"])
-    return table(("settings", "held-out images, mean", "seeds"), found) if found else "Not measured yet."
+    return table(("settings", "held-out images, mean", "runs"), found) if found else "Not measured yet."
 
 
 def epoch() -> str:
@@ -34,4 +34,9 @@ def epoch() -> str:
 
 def _commits(runs: list[dict[str, Any]]) -> str:
     """Which recipe was run at which commit."""
-    return ", ".join(dict.fromkeys(f"{run['commit']} ({run['recipe']})" for run in runs if not run["held_out"]))
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        names = found.setdefault(run["commit"], [])
+        if run["recipe"] not in names:
+            names.append(run["recipe"])
+    return "; ".join(f"{commit} ({', '.join(names)})" for commit, names in found.items())

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import accuracy
 from benchmarks.accuracy import kept, recipes, runs, series
-from benchmarks.accuracy.recipes import OTHERS, RECIPES, images_of
+from benchmarks.accuracy.recipes import ALL, OTHERS, RECIPES, images_of
 from benchmarks.accuracy.runs import Job
 from cnn import Augment
 from cnn.schedules import Moment, Span
@@ -56,9 +56,9 @@ def test_a_run_with_one_seed_comes_out_the_same_again() -> None:
     assert first["errors"] == again["errors"]
 
 
-@pytest.mark.parametrize("name", [*RECIPES, *OTHERS])
+@pytest.mark.parametrize("name", ALL)
 def test_every_recipe_makes_a_net_whose_layers_fit(name: str) -> None:
-    recipe = (RECIPES | OTHERS)[name]
+    recipe = ALL[name]
     lm = recipe.net(runs.cut(images_of("MNIST", sample=True), 8), mode="cpu", seed=0, **recipe.given)
     lm.check_model()
     schedule = recipe.training.get("schedule")
@@ -73,7 +73,7 @@ def test_a_choice_differs_from_its_recipe_in_settings_alone() -> None:
 
 
 def test_what_is_done_is_kept_and_not_done_again(folder: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(accuracy, "RECIPES", {"one epoch": recipes.ONE_EPOCH})
+    monkeypatch.setattr(accuracy, "ALL", {})
     asked: list[Job] = []
 
     def at_once(jobs: list[Job], processes: int, seconds: float, done: series.Done) -> None:
@@ -101,7 +101,7 @@ def test_a_run_that_fails_is_told_and_left(folder: Path, capsys, monkeypatch) ->
 
 def test_a_wrong_name_is_answered_with_those_there_are(folder: Path, capsys) -> None:
     assert accuracy.main(["artcle"]) == 2
-    assert "no recipe 'artcle'; there are article, keras, fashion, one epoch, and held-out" in capsys.readouterr().out
+    assert "no recipe 'artcle'; there are article, keras, fashion, one epoch" in capsys.readouterr().out
 
 
 def test_a_worker_answers_each_job_with_a_line_and_a_fault_with_what_it_said(folder: Path) -> None:
@@ -139,10 +139,25 @@ def test_too_few_seeds_are_not_enough() -> None:
 
 
 def test_the_choices_are_told_with_their_settings_and_their_mean() -> None:
-    lines = [line("keras: one-cycle", seed, share, held_out=True) for seed, share in enumerate((0.99, 0.992))]
+    lines = [line("keras: not shifted", seed, share, held_out=True) for seed, share in enumerate((0.99, 0.992))]
     ((what, share, seeds),) = kept.choices(lines)
-    assert what == "keras: one-cycle (epoch 12, n_batch 128, schedule OneCycle())"
+    assert what == "keras: not shifted (epoch 12, n_batch 128, schedule Cosine())"
     assert (share, seeds) == ("99.10 %", "2")
+
+
+def test_what_was_trained_through_graphs_has_a_line_of_its_own() -> None:
+    plain = [line("keras", seed, 0.99) for seed in range(5)]
+    captured = [line("keras", seed, 0.995, graph=True) for seed in range(5)]
+    found = kept.claims(kept.current(captured + plain))
+    assert ["CUDA graphs" in claim.what for claim in found] == [False, True]
+    assert [claim.found[:7] for claim in found] == ["99.00 %", "99.50 %"]
+
+
+def test_of_a_recipe_the_test_images_come_first_and_other_settings_last() -> None:
+    found = accuracy.jobs(["keras"], graph=True)
+    assert [(job.recipe, job.held_out) for job in found][:8] == [*[("keras", False)] * 5, *[("keras", True)] * 3]
+    assert {job.recipe for job in found[8:]} == {name for name in OTHERS if name.startswith("keras:")}
+    assert all(job.graph for job in found)
 
 
 def test_a_setting_is_told_by_what_is_not_by_default() -> None:

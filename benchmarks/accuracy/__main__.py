@@ -1,4 +1,4 @@
-"""`python -m benchmarks.accuracy [RECIPE | held-out …] [--images N]`."""
+"""`python -m benchmarks.accuracy [RECIPE …] [--graph] [--images N]`."""
 
 import argparse
 import sys
@@ -7,7 +7,8 @@ from benchmarks.accuracy import main
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy")
-    parser.add_argument("names", nargs="*", help="recipes, or held-out; all by default")
+    parser.add_argument("names", nargs="*", help="recipes; all by default")
     parser.add_argument("--images", type=int, help="only so many images, to see that it runs")
+    parser.add_argument("--graph", action="store_true", help="through CUDA graphs instead of layer by layer")
     given = parser.parse_args()
-    sys.exit(main(given.names, given.images))
+    sys.exit(main(given.names, given.images, given.graph))

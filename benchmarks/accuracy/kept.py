@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.recipes import OTHERS, RECIPES, Recipe
+from benchmarks.accuracy.recipes import ALL, Recipe
 from benchmarks.accuracy.runs import Job
 from benchmarks.results import FOLDER, commit, keep
 from benchmarks.tables import Claim, word
@@ -26,12 +28,12 @@ def kept_runs() -> list[dict[str, Any]]:
 
 def is_done(job: Job, runs: list[dict[str, Any]]) -> bool:
     """Whether this commit has run it."""
-    wanted = {"recipe": job.recipe, "seed": job.seed, "held_out": job.held_out, "images": job.images}
-    return any(wanted.items() <= run.items() and run["commit"] == commit() for run in runs)
+    wanted = {**asdict(job), "commit": commit()}
+    return any(wanted.items() <= {"graph": False, **run}.items() for run in runs)
 
 
 def current(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each recipe, and of each kind of images, the runs of one commit and size, the last there is."""
+    """Of each recipe, kind of images and way to train, the runs of one commit and size: the last."""
     last = {_kind(run): (run["commit"], run["images"]) for run in runs}
     return sorted((run for run in runs if (run["commit"], run["images"]) == last[_kind(run)]), key=_place)
 
@@ -41,17 +43,18 @@ def keep_runs(runs: list[dict[str, Any]]) -> Path:
     return keep("accuracy", {"runs": current(runs)})
 
 
-def _kind(run: dict[str, Any]) -> tuple[str, bool]:
-    return run["recipe"], run["held_out"]
+def _kind(run: dict[str, Any]) -> tuple[str, bool, bool]:
+    return run["recipe"], run["held_out"], run.get("graph", False)
 
 
 def _place(run: dict[str, Any]) -> tuple[Any, ...]:
-    return run["held_out"], [*RECIPES, *OTHERS].index(run["recipe"]), run["seed"]
+    _, held_out, graph = _kind(run)
+    return held_out, graph, list(ALL).index(run["recipe"]), run["seed"]
 
 
-def of(runs: list[dict[str, Any]], recipe: str, held_out: bool = False) -> list[dict[str, Any]]:
-    """The runs of one recipe."""
-    return [run for run in runs if run["recipe"] == recipe and run["held_out"] == held_out]
+def of(runs: list[dict[str, Any]], recipe: str, held_out: bool = False, graph: bool = False) -> list[dict[str, Any]]:
+    """The runs of one recipe and kind."""
+    return [run for run in runs if _kind(run) == (recipe, held_out, graph)]
 
 
 def average(recipe: Recipe, runs: list[dict[str, Any]], images: str = "test") -> float:
@@ -63,23 +66,24 @@ def average(recipe: Recipe, runs: list[dict[str, Any]], images: str = "test") ->
 def claims(runs: list[dict[str, Any]]) -> list[Claim]:
     """What was asked of each recipe and what came out, of those that have been run."""
     found = []
-    for name, recipe in RECIPES.items():
-        mine = of(runs, name)
+    for graph, (name, recipe) in product((False, True), ALL.items()):
+        mine = of(runs, name, graph=graph)
         for images, least in recipe.goals.items() if mine else ():
             each = [run["train_accuracy" if images == "train" else "accuracy"] for run in mine]
             reached = average(recipe, mine, images)
             asked = f"≥ {100 * least:g} %, {recipe.seeds} seeds"
             text = f"{100 * reached:.2f} % ({100 * min(each):.2f} to {100 * max(each):.2f}, {len(each)} seeds)"
             enough = reached >= least and len(each) >= recipe.seeds
-            found.append(Claim(f"{recipe.title}: {recipe.average}, {images} images", asked, text, word(enough)))
+            what = f"{recipe.title}{', in CUDA graphs' if graph else ''}: {recipe.average}, {images} images"
+            found.append(Claim(what, asked, text, word(enough)))
     return found
 
 
 def choices(runs: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """Settings, their mean share of right answers on held-out images, and the number of seeds; chosen ones first."""
+    """Settings, their mean share of right answers on held-out images, and the number of seeds; a recipe's own first."""
     found = []
-    for name, recipe in (RECIPES | OTHERS).items():
-        mine = [run["accuracy"] for run in of(runs, name, held_out=True)]
+    for name, recipe in ALL.items():
+        mine = [run["accuracy"] for graph in (False, True) for run in of(runs, name, True, graph)]
         if mine:
             what = ", ".join(f"{key} {value}" for key, value in recipe.settings().items())
             found.append((f"{name} ({what})", f"{100 * statistics.mean(mine):.2f} %", str(len(mine))))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.accuracy.recipes import OTHERS, RECIPES, Images, images_of
+from benchmarks.accuracy.recipes import ALL, Images, images_of
 from benchmarks.net import has_gpu
 from benchmarks.results import commit
 from cnn import LayerManager
@@ -24,22 +25,24 @@ class Job:
         seed: of weights, order and dropout.
         held_out: whether it is asked about training images that are held out, instead of the test images.
         images: only so many images to learn from, and to be asked about; None: all.
+        graph: through CUDA graphs of many steps, instead of layer by layer.
     """
 
     recipe: str
     seed: int
     held_out: bool = False
     images: int | None = None
+    graph: bool = False
 
 
 def run(job: Job) -> dict[str, Any]:
     """Train, and what came of it after the last epoch: a line of the results."""
-    recipe = (RECIPES | OTHERS)[job.recipe]
+    recipe = ALL[job.recipe]
     images = images_of(recipe.images, sample=job.images is not None)
     images = cut(held_out(images) if job.held_out else images, job.images)
     lm = recipe.net(images, mode="gpu" if has_gpu() else "cpu", seed=job.seed, **recipe.given)
     start = time.perf_counter()
-    history = lm.training(**{"threshold": 0, "show_error": False, **recipe.training})
+    history = lm.training(**{"threshold": 0, "show_error": False, **way(job.graph), **recipe.training})
     seconds = time.perf_counter() - start
     return {
         **asdict(job),
@@ -55,6 +58,15 @@ def run(job: Job) -> dict[str, Any]:
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
     }
+
+
+def way(graph: bool) -> dict[str, bool]:
+    """The keyword of `training` for the way asked for; none where there is but one."""
+    if "graph" in inspect.signature(LayerManager.training).parameters:
+        return {"graph": graph}
+    if graph:
+        raise ValueError("this version of cnn has no CUDA graphs to train through")
+    return {}
 
 
 def held_out(images: Images) -> Images:
