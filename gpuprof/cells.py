@@ -35,9 +35,11 @@ class Cells:
         try:
             words = text.rstrip(" ,;")
             value = eval(f"({words}\n,)", self.namespace)  # noqa: S307 - the user's own words, and a comment
-        except NameError as error:
-            raise ValueError(f"%%layertime {text}: {error}; make the model in a cell before this one") from None
-        except SyntaxError as error:
+        except (NameError, SyntaxError) as error:
+            if letter := re.search(r"\s(-[a-z])(?=\s|$)", text):
+                raise ValueError(f"%%layertime: {letter[1]} stands before the model; got {text!r}") from None
+            if isinstance(error, NameError):
+                raise ValueError(f"%%layertime {text}: {error}; make the model in a cell before this one") from None
             raise ValueError(f"%%layertime expected an expression such as lm; got {text!r}: {error.msg}") from None
         except Exception as error:
             raise ValueError(f"%%layertime {text}: {type(error).__name__}: {error}") from error

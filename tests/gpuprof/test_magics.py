@@ -126,6 +126,8 @@ def test_a_cell_that_calls_no_layer_says_so(ip) -> None:
     [
         ("", "needs a model"),
         ("nobody", "name 'nobody' is not defined; make the model in a cell before this one"),
+        ("lm -v after", "-v stands before the model; got 'lm -v after'"),
+        ("lm -q", "-q stands before the model; got 'lm -q'"),
         ("lm +", "expected an expression such as lm; got 'lm \\+'"),
         ("[]", "this list has no layers yet"),
         ("3", "expected an object with `layers`.*got int"),
