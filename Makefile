@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 TORCH  ?=
-TORCH_SPEC ?= torch==2.13.0
+TORCH_SPEC ?= torch==2.13.0 pytorch-ignite accelerate lightning
 
 # CuPy is chosen by the driver: CUDA 13 needs driver 580 or newer, CUDA 12 needs 525.
 DRIVER := $(shell nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1 | cut -d. -f1)
@@ -22,9 +22,9 @@ help:            ## this list
 demo: $(STAMP)   ## run demo.ipynb, print its layer table and verdict, write build/demo.html
 	$(BIN)/python examples/run_demo.py
 
-test: $(STAMP)   ## the test suite on this machine (TORCH=1: with PyTorch as an oracle)
+test: $(STAMP)   ## the test suite on this machine (TORCH=1: with PyTorch as an oracle, and loops of Ignite, Accelerate, Lightning)
 ifneq ($(TORCH),)
-	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install -q "$(TORCH_SPEC)"
+	@$(BIN)/python -c "import torch, ignite, accelerate, lightning" 2>/dev/null || $(BIN)/python -m pip install -q $(TORCH_SPEC)
 endif
 	$(BIN)/python -m pytest -m "not slow"
 	@$(BIN)/python -c "import torch" 2>/dev/null || echo "Left out: the comparisons with PyTorch. 'make test TORCH=1' installs it and runs them."

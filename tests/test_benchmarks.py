@@ -356,7 +356,7 @@ def test_the_same_net_is_compared_with_itself_and_with_a_slower_one(here) -> Non
 
 def test_what_there_is_no_time_for_is_done_the_next_time(here) -> None:
     first = compare.measure("cpu", 1, 0, (0, 0), (6, 0), steps=20, limit=0, draw=(0, 0))
-    assert reached(first)["profiles of separate processes, cpu: the same net, called different"] == "?"
+    assert reached(first)["pairs of profiles of 0 processes, cpu: the same net, called different"] == "?"
     compare.measure("cpu", 1, 0, (0, 0), (6, 0), steps=20, draw=(0, 0))
     again = compare.measure("cpu", 1, 0, (0, 0), (6, 0), steps=20, limit=0, draw=(0, 0))
     assert again["counted"]["profiles"]["same"] == 1

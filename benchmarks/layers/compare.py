@@ -152,8 +152,12 @@ def measure(
     counted = counts(lines.rows, (same, changed), turns)
     return {
         "mode": mode, "steps": steps, "processes": len(_names(archive)), "counted": counted, "drawn": simulated,
-        "claims": claims(mode, counted) + drawn.claims(simulated),
+        "kept": _KEPT, "lines": [json.dumps([row.get(name) for name in _KEPT]) for row in lines.rows],
+        "claims": claims(mode, counted, len(_names(archive))) + drawn.claims(simulated),
     }  # fmt: skip
+
+
+_KEPT = "kind", "changed", "sides", "how", "real", "busy", "ratio", "busy_ratio"
 
 
 class _Lines:
@@ -288,12 +292,12 @@ def counts(rows: list[dict[str, Any]], profiles: tuple[int, int], turns: tuple[i
     return found
 
 
-def claims(mode: str, found: dict[str, Any]) -> list[Claim]:
+def claims(mode: str, found: dict[str, Any], processes: int) -> list[Claim]:
     """What was asked for beside what came out so far."""
     lines = []
     for kind, each in found.items():
-        what = "profiles of separate processes" if kind == "profiles" else "models in turns"
-        how = f"{what}, {mode}" + (f" (by {', '.join(each['how'])})" if any(each["how"]) else "")
+        what = f"pairs of profiles of {processes} processes" if kind == "profiles" else "models in turns"
+        how = f"{what}, {mode}"
         same, changed = each["wanted"]
         most, least = 0.02 * same, 0.9 * changed
         done = (each["same"] >= same, each["changed"] >= changed)

@@ -21,7 +21,7 @@ from gpuprof.results.rowchange import STEP_PATH
 from gpuprof.results.traits import traits
 
 STEP = Scope(STEP_PATH, "")
-_BUSY = 0.9
+_BUSY = 0.97
 """Of a step: where a device is busy for less, the host sets the pace here and there."""
 
 
