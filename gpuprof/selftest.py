@@ -54,8 +54,11 @@ def checks() -> Iterator[Check]:
         yield Check("GPU", None, missing_gpu())
         return
     yield Check("GPU", True, f"{gpu.name}, through {getattr(gpu.clock, 'library', gpu.clock.name)}")
-    with gpu.working("float32"):
-        yield from gpu_checks(gpu)
+    try:
+        with gpu.working("float32"):
+            yield from gpu_checks(gpu)
+    except Exception as error:  # CUDA's, or no room on the device
+        yield Check("GPU", False, f"{type(error).__name__}: {error}")
 
 
 def host_checks(

@@ -102,6 +102,16 @@ def test_without_a_gate_the_reason_is_told() -> None:
     assert Check("gate", None, "launches are blocking") in list(gpu_checks(FakeGpu(clock)))
 
 
+def test_a_gpu_that_fails_is_a_check_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(FakeGpu):
+        def product(self, side: int, dtype: str) -> Callable[[], object]:
+            raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(selftest, "current_gpu", lambda: Broken(device()))
+    *_, last = selftest.checks()
+    assert last == Check("GPU", False, "RuntimeError: an illegal memory access was encountered")
+
+
 @pytest.mark.parametrize(("ok", "code", "says"), [(True, 0, "Nothing disagrees."), (False, 1, "1 check FAILED")])
 def test_the_command_exits_with_1_where_something_disagrees(
     ok: bool, code: int, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
