@@ -12,6 +12,7 @@ from gpuprof.judge.figures import Figures, Sample
 from gpuprof.judge.ratio import Estimate, Ratio, decide
 from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
+from gpuprof.results.smallprint import machine
 from gpuprof.units import digits, percent, seconds_text, several
 
 # How far medians of the very same statement lay apart in separate processes on one H200, at most ("between" in
@@ -93,7 +94,8 @@ class Comparison(Exported):
             }
             for r in self.ratios
         ]
-        return ratio(self.names, rows, floor=self[self.deciding].floor, ax=ax)
+        small = [machine(self.about, self.clock), self.clock]
+        return ratio(self.names, rows, floor=self[self.deciding].floor, small_print=small, ax=ax)
 
     def to_markdown(self) -> str:
         """Its verdict and table as GitHub's Markdown."""
@@ -104,7 +106,7 @@ class Comparison(Exported):
             "\n".join(f"- {letter}: `{name}`" for letter, name in zip("AB", self.names, strict=True)),
             markdown.frame(self.table),
             *markdown.warned(self.warnings),
-            markdown.small([self.about.get("gpu", ""), self.clock, self.stopped]),
+            markdown.small([machine(self.about, self.clock), self.clock, self.stopped]),
         )
 
     def save(self, path: str | Path) -> Path:
@@ -140,7 +142,7 @@ class Comparison(Exported):
             (r.quantity, seconds_text(r.a), seconds_text(r.b), _answer(r), _interval(r), f"±{percent(r.floor)}")
             for r in self.ratios
         ]
-        notes = [self.about.get("gpu", ""), self.clock, self.stopped]
+        notes = [machine(self.about, self.clock), self.clock, self.stopped]
         return str(
             comparison_report(
                 verdict=self.verdict,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gpuprof.judge.cost import bytes_text, rate_text
 from gpuprof.judge.figures import Figures, Sample
+from gpuprof.results.smallprint import machine
 from gpuprof.units import digits, percent, seconds_text, several
 
 QUANTITIES = ("host", "device", "kernels", "cold", "graph", "latency")
@@ -53,7 +54,7 @@ def spread(f: Figures) -> str:
 
 def small_print(f: Figures) -> list[str]:
     """The machine, the clocks, the memory, what was cross-checked, why it stopped."""
-    notes = [f.about.get("gpu", ""), _clocks(f), _floor(f), *_rates(f)]
+    notes = [machine(f.about, f.clock), _clocks(f), _floor(f), *_rates(f)]
     if not math.isnan(f.agreement):
         notes.append(f"events and kernel records agree to {percent(abs(f.agreement))}")
     notes.append(_memory(f))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from gpuprof.record.calls import Calls
@@ -12,6 +14,11 @@ from gpuprof.results.seen import Seen
 from gpuprof.units import count, percent, several
 
 _NOTICED_NS = 50_000  # a cell of microseconds has some that no mark can hold
+
+
+def machine(about: Mapping[str, str], clock: str) -> str:
+    """The GPU, or, where the host alone was timed, the processor; "" where that is not known."""
+    return about.get("processor" if clock == "host clock" else "gpu", "")
 
 
 def warnings(log: Calls, seen: Seen, closure: float, ended_by: str) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
+from gpuprof.results.smallprint import machine
 from gpuprof.results.timing import Timing
 from gpuprof.units import column_unit, digits, percent
 from gpuprof.views.grid import Cell, Grid
@@ -78,18 +79,16 @@ class Sweep(Exported):
         """Time against the variable, both logarithmic, on the Axes returned."""
         from gpuprof.views.swept import sweep
 
-        about = self.points[0].about if self.points else {}
-        return sweep(self.table, self.variable, small_print=[self.statement, about.get("gpu", "host clock")], ax=ax)
+        return sweep(self.table, self.variable, small_print=[self.statement, self._machine, *self._clock], ax=ax)
 
     def to_markdown(self) -> str:
         """What is shown of it as GitHub's Markdown."""
         from gpuprof.views import markdown
 
-        about = self.points[0].about if self.points else {}
         return markdown.joined(
             f"**{markdown.prose(self.verdict)}**",
             markdown.grid(self._grid()),
-            markdown.small([f"`{self.statement}`", about.get("gpu", ""), self.stopped]),
+            markdown.small([f"`{self.statement}`", self._machine, *self._clock, self.stopped]),
         )
 
     def save(self, path: str | Path) -> Path:
@@ -120,9 +119,16 @@ class Sweep(Exported):
     def _repr_html_(self) -> str:
         from gpuprof.views.html import report
 
-        about = self.points[0].about if self.points else {}
-        notes = [self.statement, about.get("gpu", ""), self.stopped]
+        notes = [self.statement, self._machine, *self._clock, self.stopped]
         return report(self.verdict, self._grid(), [note for note in notes if note])
+
+    @property
+    def _clock(self) -> list[str]:
+        return [self.points[0].clock] if self.points else []
+
+    @property
+    def _machine(self) -> str:
+        return machine(self.points[0].about, self.points[0].clock) if self.points else ""
 
     def _grid(self) -> Grid:
         """A row a value; a quantity that no point has is left out."""

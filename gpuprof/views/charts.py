@@ -71,7 +71,14 @@ def _strip(ax: Any, name: str, bins: Bins) -> None:
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def ratio(names: tuple[str, str], quantities: Sequence[Mapping[str, Any]], *, floor: float, ax: Any = None) -> Any:
+def ratio(
+    names: tuple[str, str],
+    quantities: Sequence[Mapping[str, Any]],
+    *,
+    floor: float,
+    small_print: Sequence[str] = (),
+    ax: Any = None,
+) -> Any:
     """How many times faster the second of `names` is: a dot and its interval a quantity, on the Axes returned.
 
     Each of `quantities` has quantity, ratio (old / new: above 1 the second is faster), low, high, verdict; it may
@@ -93,6 +100,7 @@ def ratio(names: tuple[str, str], quantities: Sequence[Mapping[str, Any]], *, fl
     _sides(ax, names)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
+    print_small(ax, small_print)
     return ax
 
 

@@ -213,3 +213,10 @@ def test_without_host_samples_another_quantity_decides() -> None:
 
 def test_an_interrupted_comparison_says_so() -> None:
     assert str(comparison(ratio(), stopped="interrupted")).endswith("note: interrupted")
+
+
+def test_the_machine_is_the_gpu_and_on_the_host_clock_the_processor() -> None:
+    about = {"gpu": "H200", "processor": "Xeon"}
+    assert "Xeon · host clock" in comparison(ratio("host"), about=about)._repr_html_()
+    assert "H200 · CUDA events" in comparison(ratio(), about=about, clock="CUDA events")._repr_html_()
+    assert "Xeon" in timing(1e-3, about=about)._repr_html_()

@@ -19,6 +19,8 @@ from gpuprof.views.parts import grid_table, prose
 from gpuprof.views.report import Advice, Report, Section
 from gpuprof.views.svg import binned, histogram
 
+from .drawn import cut_off, overlapping
+
 SPREAD = tuple(1e-6 * (10 + 0.1 * (i % 7)) for i in range(60))
 EVIL = "<script>alert('&\"')</script>"
 WHITE = "#ffffff"
@@ -277,6 +279,14 @@ def test_a_ratio_names_each_quantity_its_factor_and_verdict() -> None:
     ax = charts.ratio(("old", "new"), rows, floor=0.02)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["host", "device"]
     assert {"1.25×  real", "1.001×  noise", "← old is faster", "new is faster →"} <= set(texts(ax))
+
+
+def test_a_ratio_names_the_machine_in_small_print() -> None:
+    rows = [quantity("host", 1.25, 1.2, 1.3, "FASTER")]
+    ax = charts.ratio(("a", "b"), rows, floor=0.02, small_print=["NVIDIA H200", "CUDA events"])
+    assert ax.texts[-1].get_text() == "NVIDIA H200 · CUDA events"
+    assert overlapping(ax) == []
+    assert cut_off(ax) == []
 
 
 def test_a_ratio_leaves_out_what_was_not_measured() -> None:
