@@ -79,7 +79,7 @@ def compare(first: Any, second: Any, step: Callable[[Any], Any] | None = None, *
     if "names" in options:
         options["names"] = _two(options["names"])
     given = [each if isinstance(each, (list, tuple)) else [each] for each in (first, second)]
-    if any(isinstance(each, Profile) for side in given for each in side) or not all(given):
+    if any(isinstance(each, Profile) for side in given for each in side) or (step is None and not all(given)):
         return _compare_runs(given[0], given[1], {"step": step, **options} if step is not None else options)
     if step is not None:
         return compare_models(first, second, step, **options)

@@ -86,5 +86,6 @@ def _on_host(array: Any) -> Any:
     library = array_library(array)
     if library == "torch":
         array = array.detach().cpu()
+        array = array if str(array.layout) == "torch.strided" else array.to_dense()  # an embedding's sparse gradient
         return (array.float() if str(array.dtype) == "torch.bfloat16" else array).numpy()
     return array.get() if library == "cupy" else np.asarray(array)

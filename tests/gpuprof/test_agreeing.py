@@ -112,3 +112,15 @@ def test_modules_are_compared_by_their_parameters_gradients() -> None:
 
     result = {each.name: each.agrees for each in agreements(first, second, run)}
     assert (result["output"], result["0 dweight"], result["2 dbias"]) == (False, False, False)
+
+
+def test_sparse_gradients_are_compared_too() -> None:
+    torch = pytest.importorskip("torch")
+    first = torch.nn.Embedding(10, 4, sparse=True)
+    second, rows = copy.deepcopy(first), torch.arange(3)
+
+    def run(model: object) -> None:
+        (model(rows).sum() * (2.0 if model is second else 1.0)).backward()
+
+    (found,) = agreements(first, second, run)
+    assert (found.what, found.apart) == ("dweight", 0.5)

@@ -187,6 +187,11 @@ def test_a_step_that_is_no_function_is_refused(clock) -> None:
         gpuprof.compare(Net(clock), Net(clock), "step", clock=clock)
 
 
+def test_a_list_without_layers_is_refused_as_layertime_does(clock) -> None:
+    with pytest.raises(ValueError, match="this list has no layers yet"):
+        gpuprof.compare([], Net(clock), step, clock=clock)
+
+
 def test_a_step_is_asked_for() -> None:
     with pytest.raises(TypeError, match=r"two models are compared by a step.*got Net and Net"):
         gpuprof.compare(Net(FakeClock()), Net(FakeClock()))
