@@ -32,6 +32,7 @@ _TINT = 0.36  # of a bar behind text: the most through which the text of all the
 _COOL = 0.05  # of the coolest phase
 _CODE = f"{MONO};font-size:92%"
 _UNIT = re.compile(r"(?<=\d) (?=%|×|[µmn]?s\b|[kMGT]?B\b|\d{3}\b)")  # a number and its unit stay on one line
+_SUMMARY = "cursor:pointer;display:list-item"  # with its triangle, also where a page's style takes it away
 _SMALL = f"font-size:85%;{FAINT};margin:.3em 0"
 
 
@@ -64,7 +65,7 @@ def small_print(notes: Iterable[str]) -> str:
 
 def folded(summary: str, body: str) -> str:
     """A summary; what is behind it shows when it is clicked."""
-    return f'<details style="margin:.3em 0"><summary style="cursor:pointer">{escape(summary)}</summary>{body}</details>'
+    return f'<details style="margin:.3em 0"><summary style="{_SUMMARY}">{escape(summary)}</summary>{body}</details>'
 
 
 def scrolled(head: str, body: str) -> str:

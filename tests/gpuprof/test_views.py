@@ -436,6 +436,10 @@ def test_a_reports_html_folds_its_details_and_has_no_script() -> None:
     assert "Not measured: memory (no pool)." in read.text
 
 
+def test_what_is_folded_has_its_triangle_whatever_the_pages_style() -> None:
+    assert '<summary style="cursor:pointer;display:list-item">' in report().html()
+
+
 def test_a_command_is_set_as_code_and_other_advice_is_not() -> None:
     assert "user-select:all" in Advice("a", "%%layertime lm").html()
     assert "user-select:all" not in Advice("a", "pool.py:3: leave it out").html()
