@@ -40,7 +40,9 @@ def change_grid(rows: Sequence[RowChange], names: tuple[str, str]) -> Grid:
     kept = [(name, cells) for i, (name, cells) in enumerate(columns) if i < 5 or any(cell.text for cell in cells)]
     words = frozenset(i for i, (name, _) in enumerate(kept) if name in ("layer", "is", "busy is", "changed"))
     head, body = tuple(name for name, _ in kept), tuple(zip(*(cells for _, cells in kept), strict=True))
-    return Grid(head, body, words=words, beneath=frozenset(i for i, name in enumerate(head) if name == "changed"))
+    beneath = frozenset(i for i, name in enumerate(head) if name == "changed")
+    weights = tuple(-i if row.phase else math.inf for i, row in enumerate(rows))  # the step is always told
+    return Grid(head, body, words=words, beneath=beneath, weights=weights)
 
 
 def _time(us: float, size: float) -> Cell:

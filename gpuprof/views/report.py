@@ -158,7 +158,7 @@ def _table_html(grid: Grid, note: str) -> str:
 
 
 def _part(shown: Grid, grid: Grid) -> str:
-    return f"{len(shown.rows)} of {len(grid.rows)} rows that take longest"
+    return f"{len(shown.rows)} of {len(grid.rows)} rows that matter most"
 
 
 def _listed(advice: tuple[Advice, ...]) -> str:

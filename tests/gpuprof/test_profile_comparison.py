@@ -194,6 +194,16 @@ def test_what_to_type_for_a_verdict_is_shown() -> None:
     assert "gpuprof.compare(a, b, step)" in found._repr_html_()
 
 
+def test_of_many_rows_the_first_and_the_step_are_shown_and_all_can_be_unfolded() -> None:
+    found = compared(*(row(f"Block{i}", **SAME) for i in range(100)), STEP)
+    page, _, folded = found._repr_html_().partition("<details")
+    assert "Block38.backward" in str(found)
+    assert "Block39.backward" not in page
+    assert "(step)" in page
+    assert "Block99." in folded
+    assert "The 40 of 101 rows that matter most; all: .table." in str(found)
+
+
 def test_html_escapes_names_and_needs_no_script() -> None:
     html = compared(row("<b>"), names=("a < b", "now"))._repr_html_()
     assert "&lt;b&gt;" in html

@@ -417,12 +417,12 @@ def test_a_report_of_many_rows_shows_those_that_matter_most_and_folds_all() -> N
     shown = report(grid=grid)
     page, _, folded = shown.html().partition("<details")
     assert page.count("<tr>") == 41
-    assert "The 40 of 100 rows that take longest; all of them" in folded
+    assert "The 40 of 100 rows that matter most; all of them" in folded
     assert folded.partition("</details>")[0].count("<tr>") == 101
     text = shown.text()
     assert "Block30\n" in text
     assert "Block29\n" not in text
-    assert "The 40 of 100 rows that take longest; all: .table." in text
+    assert "The 40 of 100 rows that matter most; all: .table." in text
 
 
 def test_a_reports_html_folds_its_details_and_has_no_script() -> None:
