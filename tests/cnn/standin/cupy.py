@@ -2,7 +2,8 @@
 
 Its arrays meet no array of NumPy's, turn into none by themselves, and a sum of them is one of them. So code that takes
 an array for granted to be NumPy's fails here as on a GPU. It has what cnn and its tests call, and nothing of a device:
-speed, waiting, rounding and random numbers are the real one's. All of cnn's tests for a GPU but those of waiting:
+kernels of one's own, speed, waiting, rounding and random numbers are the real one's. All of cnn's tests for a GPU but
+those of waiting:
 
     PYTHONPATH=tests/cnn/standin python -m pytest tests/cnn -k "cupy and not wait"
 """
