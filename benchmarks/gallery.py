@@ -119,7 +119,8 @@ FIGURES = {
     "deep": Picture(
         lambda: Profile.load(RESULTS / "deep.json.gz").plot(),
         "A deep network of PyTorch's modules",
-        "A row a module, containers too; what PyTorch's optimizer does is a row of its own.",
+        "A row a module, containers too, of more than 40 those that take longest; what PyTorch's optimizer does is a "
+        "row of its own.",
         "An arrow is an interval that reaches beyond the chart: few calls, of which one was slow.",
         "profile.plot()",
     ),
@@ -142,8 +143,8 @@ HTML = {
     "table": Picture(
         lambda: slow(8)._repr_html_(),
         "What stands under the cell",
-        "The verdict, what could be mended with the next thing to type, and the layers' table: each phase tinted by "
-        "its share, with a bar in its colour; host and GPU beside their longest.",
+        "The verdict, what could be mended with the next thing to type, and the layers' table: each phase tinted, with "
+        "a bar in its colour, by what its calls usually take; host and GPU beside their longest; the gain.",
         "The hottest cell is marked ◀; compare its row's host and GPU busy, and its gain, before you mend it.",
         "%%layertime --kernels lm",
     ),
@@ -219,6 +220,7 @@ def photograph(body: str, shade: str, path: Path, width: int = 920) -> None:
 
     ground, ink, stripe = _PAPER[shade]
     style = (
+        f":root{{--jp-layout-color0:{ground}}}"
         f"body{{background:{ground};color:{ink};font:14px/1.5 system-ui,Helvetica,Arial,sans-serif;margin:12px}}"
         "table{border-collapse:collapse;font-size:12px;margin-bottom:1em}td,th{padding:.5em;border:none}"
         f"tbody tr:nth-child(odd){{background:{stripe}}}"
