@@ -166,5 +166,11 @@ class Event:
     def synchronize(self) -> None: ...
 
 
+def as_strided(x: ndarray, shape: Any, strides: Any) -> ndarray:
+    """A view of `x`, as of `lib.stride_tricks`."""
+    return _called(np.lib.stride_tricks.as_strided, x, shape, strides)
+
+
+lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=as_strided))
 random = types.SimpleNamespace(default_rng=Generator)
 cuda = types.SimpleNamespace(is_available=lambda: True, Event=Event)
