@@ -26,6 +26,7 @@ def test_the_demo_runs_from_top_to_bottom_and_shows_its_tables(runner: ModuleTyp
     tables = runner.tables(notebook)
     assert len(tables) == 6
     assert "Pool1.backward" in tables[1]
+    assert [table.startswith("The two do not compute the same: Conv1") for table in tables[-2:]] == [True, True]
     assert (tmp_path / "demo.ipynb").exists()
 
 
