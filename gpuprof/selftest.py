@@ -156,7 +156,14 @@ def _sums(profile: Profile) -> Check:
 
 
 def _events(clock: Any, work: Callable[[], object]) -> Check:
-    """Many calls between two events, and by the host from an idle GPU to an idle GPU."""
+    """Many calls between two events, and by the host from an idle GPU to an idle GPU, which others may delay."""
+    wall, span = min((_by_both(clock, work) for _ in range(_TRIES)), key=lambda times: abs(times[0] - times[1]))
+    told = f"{_CALLS} products take {seconds_text(span)} by events, {seconds_text(wall)} by the host's clock"
+    return Check("events", abs(wall - span) <= _SAME * wall + 10 * _LATE_S, told)
+
+
+def _by_both(clock: Any, work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of many calls by the host's clock and by events."""
     clock.wait()
     begun, first = clock.host(), clock.mark()
     for _ in range(_CALLS):
@@ -165,9 +172,7 @@ def _events(clock: Any, work: Callable[[], object]) -> Check:
     clock.wait()
     wall = (clock.host() - begun) * 1e-9
     start, end = clock.resolve(np.array([first, last]))
-    span = float(end - start) * 1e-9
-    told = f"{_CALLS} products take {seconds_text(span)} by events, {seconds_text(wall)} by the host's clock"
-    return Check("events", abs(wall - span) <= _SAME * wall + 10 * _LATE_S, told)
+    return wall, float(end - start) * 1e-9
 
 
 def _kernels(timing: Timing) -> Check:

@@ -81,6 +81,17 @@ def test_on_a_gpu_events_records_and_rows_agree() -> None:
     assert found["launches"].told == "product 1 of 1, copies 3 of 3"
 
 
+def test_a_host_that_is_late_once_is_no_fault_of_events() -> None:
+    late = iter([0.0, 5e-3])
+
+    class Late(FakeClock):
+        def wait(self) -> None:
+            super().wait()
+            self.spend(next(late, 0.0))
+
+    assert outcome(gpu_checks(FakeGpu(device(Late))))["events"]
+
+
 def test_events_that_say_too_much_fail_and_so_does_what_is_held_against_them() -> None:
     found = outcome(gpu_checks(FakeGpu(device(Wrong))))
     assert found["events"] is found["kernel records"] is False
