@@ -37,7 +37,7 @@ from gpuprof.units import several
 _MOST_MARKS, _MOST_ROWS, _FEW_ROWS = 1 << 14, 1 << 14, 1 << 11  # within a block: reading and packing them takes a while
 _ENOUGH_RECORDS = 500_000  # some 50 MB
 _TELL_NS = 500_000_000
-_PATIENCE = 16  # steps between two passes after which the device is waited for, where a pass was asked for
+_PATIENCE = 2  # steps between two passes after which the device is waited for, where a pass was asked for
 STATEMENT, REGION, FORWARD, OTHER = 0, 1, 2, 3  # what a scope is to the counting of steps
 
 

@@ -11,11 +11,23 @@ from gpuprof.judge.account import OUTSIDE
 from gpuprof.judge.changes import Traits, changes
 from gpuprof.judge.simultaneous import Estimates, Floats
 from gpuprof.record.calls import Scope
-from gpuprof.results.rowchange import ADDED, NOISE, REAL, REMOVED, STEP_PATH, UNCLEAR, UNJUDGED, RowChange, word
+from gpuprof.results.rowchange import (
+    ADDED,
+    NOISE,
+    PACE,
+    REAL,
+    REMOVED,
+    STEP_PATH,
+    UNCLEAR,
+    UNJUDGED,
+    RowChange,
+    word,
+)
 from gpuprof.results.sides import STEP, Side, Sides
 
 _RANKS = {REAL: 0, ADDED: 1, REMOVED: 1}
 _LAST = (OUTSIDE.path, STEP_PATH)
+_OF_TIMES = (REAL, NOISE, UNCLEAR)
 
 
 class Judged(NamedTuple):
@@ -43,7 +55,13 @@ def change_rows(sides: Sides, judged: Judged | None, busy: Judged | None) -> tup
         _worked(_timed(row, at[scope], known, judged), at[scope], busy) if scope in at else _alone(row, scope, sides)
         for row, scope in zip(found, [*sides.rows, STEP], strict=False)
     ]
+    if judged and sides.pace_changed:
+        timed = [row if row.path == STEP_PATH or row.verdict not in _OF_TIMES else _paced(row) for row in timed]
     return tuple(sorted(timed, key=_place))
+
+
+def _paced(row: RowChange) -> RowChange:
+    return row._replace(verdict=PACE)
 
 
 def _figures(sides: Sides, judged: Judged | None) -> tuple[Floats, Floats]:

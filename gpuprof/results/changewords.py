@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from gpuprof.results.rowchange import ADDED, NOISE, REAL, REMOVED, STEP_PATH, UNCLEAR, UNJUDGED, RowChange
+from gpuprof.results.rowchange import ADDED, NOISE, PACE, REAL, REMOVED, STEP_PATH, UNCLEAR, UNJUDGED, RowChange
 from gpuprof.units import percent, seconds_text, several
 
 _TOLD = 3  # rows that are named
@@ -19,7 +19,7 @@ def verdict(rows: Sequence[RowChange], unlike: Sequence[str], why: str, bottlene
         times = " on the times" if any(row.busy_verdict != UNJUDGED for row in rows) else ""
         sentences += [f"No verdict{times}: {why}.", *_worked(rows), *_certain(rows), *_came_and_went(rows)]
     else:
-        sentences += [*_real(rows), *_came_and_went(rows), *_worked(rows), _whole(rows), _rest(rows)]
+        sentences += [*_real(rows), *_came_and_went(rows), *_worked(rows), _whole(rows), _paced(rows), _rest(rows)]
     return " ".join(filter(None, [*sentences, bottleneck]))
 
 
@@ -59,6 +59,12 @@ def _worked(rows: Sequence[RowChange]) -> Iterator[str]:
         yield f"The kernels of {row.name} {verb} {row.busy_times}: {way} ({REAL}; its time: {row.verdict})."
     if len(found) > _TOLD:
         yield f"So it is with those of {several(len(found) - _TOLD, 'more row')} ({REAL})."
+
+
+def _paced(rows: Sequence[RowChange]) -> str:
+    if not any(row.verdict == PACE for row in rows):
+        return ""
+    return f"What sets the pace has changed, so a layer's time is not its own alone ({PACE}): see what its kernels run."
 
 
 def _way(row: RowChange) -> str:

@@ -71,6 +71,9 @@ def comparison(
     old, new = sides.old.profile, sides.new.profile
     steps = " and ".join(several(len(side.times.times), "step") for side in (sides.old, sides.new))
     told = [judged.note] if judged and judged.figures else [steps, judged.note if judged else ""]
+    if sides.pace_changed:
+        shares = [percent(side.kept_busy) for side in (sides.old, sides.new)]
+        told.append(f"the GPU busy for {shares[0]} of a step of {names[0]} and {shares[1]} of {names[1]}")
     return ProfileComparison(
         names=names,
         rows=change_rows(sides, judged, busy),

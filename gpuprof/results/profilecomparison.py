@@ -12,7 +12,7 @@ from gpuprof.results.changegrid import change_grid
 from gpuprof.results.changewords import verdict
 from gpuprof.results.export import Exported
 from gpuprof.results.files import read_json, write_json
-from gpuprof.results.rowchange import STEP_PATH, SURE, RowChange
+from gpuprof.results.rowchange import PACE, STEP_PATH, SURE, RowChange
 from gpuprof.units import digits
 from gpuprof.views.report import Advice, Report
 
@@ -27,6 +27,7 @@ _JUDGED = (
     "× as fast: old / new, with a 99 % interval that holds for all rows at once. real: all of it is beyond the floor; "
     "noise: it is within, or within 5 % (of a step: 2 %); unclear: neither."
 )
+_PACE = "pace: the host sets it more in one than in the other, so rows wait for other things."
 _BUSY = "GPU busy: what the call's own kernels run, whoever sets the pace."
 
 
@@ -149,10 +150,17 @@ class ProfileComparison(Exported):
             verdict=self.verdict,
             advice=(Advice("For a verdict on the times:", self.next),) if self.next else (),
             grid=change_grid(self.rows, self.names) if self.rows else None,
-            note=" ".join([_TIMES, *([_JUDGED] if self.how else []), *([_BUSY] if self._recorded else [])]),
+            note=self._note,
             warnings=self.warnings,
             notes=tuple(filter(None, [self._machine, self.clock, *self.notes])),
         )
+
+    @property
+    def _note(self) -> str:
+        """What the table's words mean, those that stand in it."""
+        paced = any(row.verdict == PACE for row in self.rows)
+        told = ((_TIMES, True), (_JUDGED, bool(self.how)), (_PACE, paced), (_BUSY, self._recorded))
+        return " ".join(text for text, holds in told if holds)
 
     @property
     def _machine(self) -> str:

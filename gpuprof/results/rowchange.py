@@ -10,6 +10,8 @@ from gpuprof.units import digits
 
 REAL, NOISE, UNCLEAR = "real", "noise", "unclear"
 ADDED, REMOVED, UNJUDGED = "added", "removed", "no verdict"
+PACE = "pace"
+"""Said of a time that lies between two events, where what sets the pace has changed: it is not the row's alone."""
 STEP_PATH = "(step)"
 SURE = (REAL, ADDED, REMOVED)
 _NEAR = 1.1

@@ -22,6 +22,7 @@ from gpuprof.results.traits import traits
 
 STEP = Scope(STEP_PATH, "")
 _BUSY = 0.97
+_APART = 0.1  # of a step: more, and rows wait for the other of host and device than before
 """Of a step: where a device is busy for less, the host sets the pace here and there."""
 
 
@@ -124,6 +125,12 @@ class Sides:
     def busy(self) -> float:
         """The lesser share of a typical step in which the device is busy."""
         return min(self.old.kept_busy, self.new.kept_busy)
+
+    @property
+    def pace_changed(self) -> bool:
+        """Whether the host sets the pace of one more than of the other: rows' times then do not compare."""
+        apart = abs(self.old.kept_busy - self.new.kept_busy)
+        return self.recorded and self.paced_by_host and apart > _APART
 
     @property
     def paced_by_host(self) -> bool:

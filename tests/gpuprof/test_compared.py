@@ -138,6 +138,17 @@ def test_what_kernels_run_is_told_of_repeats() -> None:
     assert (row.verdict, row.busy_verdict) == ("unclear", "real")
 
 
+def test_where_what_sets_the_pace_has_changed_times_of_layers_are_no_verdict_on_them() -> None:
+    old, new = ([taken(s, host=host) for s in seeds] for seeds, host in (((1, 2, 3), 2e-5), ((4, 5, 6), 3e-4)))
+    found = gpuprof.compare(old, new)
+    assert {row.verdict for row in found.rows[:-1]} == {"pace"}
+    assert {row.busy_verdict for row in found.rows[:-2]} == {"noise"}
+    assert found.word == "real"
+    assert "What sets the pace has changed" in found.verdict
+    assert found.notes[-1].startswith("the GPU busy for 100 % of a step of old and 3")
+    assert "pace: the host sets it more" in str(found)
+
+
 def test_without_records_nothing_is_said_of_kernels() -> None:
     found = taken(2, kernels=False, extra=1).compare(taken(1, kernels=False))
     assert {row.busy_verdict for row in found.rows} == {"no verdict"}
@@ -171,7 +182,7 @@ def test_three_runs_a_side_need_no_control_rows() -> None:
 
 def test_repeats_are_told_beside_the_rows_that_launch_the_same() -> None:
     found = gpuprof.compare([taken(s) for s in (1, 2, 3)], [taken(s, extra=1, fast=2.0) for s in (4, 5, 6)])
-    assert found.notes == ("3 and 3 runs of 18 steps, each beside its 11 rows that launch the same kernels",)
+    assert found.notes == ("3 and 3 runs of 50 steps, each beside its 11 rows that launch the same kernels",)
     assert found["B", "backward"].verdict == "real"
 
 

@@ -100,6 +100,13 @@ def test_by_the_usual_schedule_as_well() -> None:
     assert figures(found, "hits", "launches", "busy_us") == [[1, 1, 200], *[[1, 1, 300]] * 3, [1, 0, 0]]
 
 
+def test_where_the_device_is_far_behind_lines_are_followed_in_a_dozen_steps_all_the_same() -> None:
+    model = FakeModel(FakeClock(device=True, queue=1024), "A", "B", host=1e-4, device=1e-2)
+    with LayerTime((model,), model.clock, lines=["A.backward"]) as run:
+        model.train(12)
+    assert run.profile.lines["A.backward"].calls > 0
+
+
 def test_the_layers_rows_are_those_without_lines() -> None:
     rows = []
     for lines in ([], [("train_step", train_step)]):
