@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from gpuprof.judge.cost import bytes_text
 from gpuprof.results.rowchange import REAL, UNJUDGED, RowChange, interval_text, ratio_text
 from gpuprof.units import column_unit, count, digits
 from gpuprof.views.grid import Cell, Grid
@@ -28,13 +27,9 @@ def change_grid(rows: Sequence[RowChange], names: tuple[str, str]) -> Grid:
         ("× as fast", [_ratio(*row.of_time, reach) for row in rows]),
         ("is", [Cell(row.verdict) for row in rows]),
         (f"GPU busy ({busy_unit})", [_busy(row, busy) for row in rows]),
-        (
-            "busy × as fast",
-            [_ratio(row.busy_ratio, row.busy_low, row.busy_high, row.busy_verdict, reach) for row in rows],
-        ),
+        ("busy × as fast", [_ratio(*row.of_busy, reach) for row in rows]),
         ("busy is", [Cell("" if row.busy_verdict == UNJUDGED else row.busy_verdict) for row in rows]),
         ("launches", [Cell(_pair(row.old_launches, row.new_launches, count)) for row in rows]),
-        ("allocated", [Cell(_pair(row.old_bytes, row.new_bytes, bytes_text)) for row in rows]),
         ("changed", [_changed(row) for row in rows]),
     ]
     kept = [(name, cells) for i, (name, cells) in enumerate(columns) if i < 5 or any(cell.text for cell in cells)]
@@ -73,5 +68,5 @@ def _pair(old: float, new: float, text: Callable[[float], str]) -> str:
 
 def _changed(row: RowChange) -> Cell:
     """What the other columns do not say."""
-    told = "; ".join(each for each in row.changed if not each.startswith(("launches", "allocated")))
+    told = "; ".join(each for each in row.changed if not each.startswith("launches"))
     return Cell(told if len(told) <= _CHANGED else f"{told[: _CHANGED - 1]}…", whole="; ".join(row.changed))

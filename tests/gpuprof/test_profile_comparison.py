@@ -182,8 +182,8 @@ def test_it_prints_its_verdict_its_table_and_how_it_came_about() -> None:
     text = str(compared(rows, STEP, notes=("held against 9 rows",), about={"gpu": "H200"}, clock="CUDA events"))
     table = text.split("\n\n")[1].splitlines()[:2]
     head, first = (" ".join(line.split()) for line in table)
-    assert head == "layer before (ms) now (ms) × as fast is launches allocated changed"
-    assert first == "Pool1.backward 412 6.10 67.5 [64.0, 70.1] real 11 → 2 3.0 MB −scatter"
+    assert head == "layer before (ms) now (ms) × as fast is launches changed"
+    assert first == "Pool1.backward 412 6.10 67.5 [64.0, 70.1] real 11 → 2 −scatter"
     assert "real: all of it is beyond the floor" in text
     assert text.endswith("H200 · CUDA events · held against 9 rows")
 
