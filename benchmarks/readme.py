@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import netpages, pages, scenes, shown, simulated
 from benchmarks.accuracy import kept
 from benchmarks.accuracy.recipes import RECIPES
+from benchmarks.epoch.page import step_times
 from benchmarks.results import load
 from gpuprof.results.profile import Profile
 from gpuprof.units import percent, seconds_text
@@ -26,7 +27,7 @@ TIMING = ROOT / "docs" / "timing.md"
 LAYERS = ROOT / "docs" / "layers.md"
 PAGES = (
     *(README, TIMING, LAYERS),
-    *(ROOT / "docs" / f"{name}.md" for name in ("tutorial", "which-number", "compared", "cnn")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("tutorial", "which-number", "compared", "cnn", "ladder")),
 )
 PICTURE = ROOT / "docs" / "layertime.png"
 MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(?=<!-- /measured: \2 -->)", re.DOTALL)
@@ -157,6 +158,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         netpages.trained,
         netpages.chosen,
         netpages.epoch,
+        step_times,
     )
 }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cnn.augment import Augment
 from cnn.batches import Change
-from cnn.kernels import deep, shallow
+from cnn.kernels import pattern, shallow
 from cnn.kernels.deep import Deep
 from cnn.kernels.gpu import Gpu
 from cnn.kernels.launching import Device
@@ -205,7 +205,7 @@ def _state(rng: np.random.Generator) -> bytes:
 def _kernels(layers: list[Any]) -> tuple[type[Shallow | Deep], str]:
     """The kernels for these layers, and why they do not fit, or ""."""
     convolutions = sum(type(layer) is Conv2d for layer in layers)
-    return (Shallow, shallow.misfit(layers)) if convolutions == 1 else (Deep, deep.misfit(layers))
+    return (Shallow, shallow.misfit(layers)) if convolutions == 1 else (Deep, pattern.misfit(layers))
 
 
 def begin(layer: Any) -> None:

@@ -148,6 +148,7 @@ CNN = [
     ["layers.output"],
     ["augment", "kernels.launching"],
     ["kernels.gpu", "kernels.shallow"],
+    ["kernels.pattern"],
     ["kernels.deep"],
     ["kinds"],
     ["layerlist", "inputs", "classes", "history", "progress", "stepping", "summary"],

@@ -61,7 +61,7 @@ def one(part: str) -> None:
     start = time.perf_counter()
     found = measure(part)
     about = {"date": datetime.date.today().isoformat(), "commit": commit(), "seconds": time.perf_counter() - start}
-    keep("epoch", {"parts": kept_parts() | {part: about | found}})
+    keep("epoch", {"parts": kept_parts() | {part: about | found}, "earlier": kept().get("earlier", [])})
 
 
 def measure(part: str, rounds: int | None = None) -> dict[str, Any]:
@@ -144,11 +144,16 @@ def _cell(samples: list[float] | None) -> str:
 
 def kept_parts() -> dict[str, dict[str, Any]]:
     """The parts in the newest file there is: that of this run, else the one in the tree."""
+    return dict(kept().get("parts", {}))
+
+
+def kept() -> dict[str, Any]:
+    """The newest file there is."""
     file = FOLDER / "epoch.json"
     if file.exists():
-        return dict(json.loads(file.read_text(encoding="utf-8"))["parts"])
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     try:
-        return dict(load("epoch")["parts"])
+        return load("epoch")
     except FileNotFoundError:
         return {}
 

@@ -3,98 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from cnn.activations import Softmax
-from cnn.activations.pieces import ReLU
 from cnn.augment import Augment
 from cnn.kernels.launching import Device, Launch, source
-from cnn.kernels.shallow import UNKNOWN, advance, beside, learned, moves
-from cnn.layers import Conv2d, Dense, Dropout, MaxPool2d, Output
-from cnn.losses import Cross
+from cnn.kernels.pattern import named_parts
+from cnn.kernels.shallow import advance, learned, moves
 from cnn.xp import Array
 
 THREADS, HEAD, SLICE = 256, 1024, 64
 FORWARD = 384  # threads of a block in deep_forward
-KINDS = (Conv2d, MaxPool2d, Conv2d, MaxPool2d, Dense, Output)
-
-
-class Parts(NamedTuple):
-    """The layers by what they are for; None where there is none."""
-
-    first: Any
-    between: Any
-    second: Any
-    pool: Any
-    dense: Any
-    output: Any
-    before: Any  # dropout before the dense layer
-    behind: Any  # and before the output
-
-    @property
-    def learning(self) -> tuple[Any, ...]:
-        """Those that learn."""
-        return self.first, self.second, self.dense, self.output
-
-
-def parts(layers: Sequence[Any]) -> Parts | None:
-    """`layers` by what they are for, or None if they are others or in another order."""
-    pattern = (
-        (Conv2d,),
-        (MaxPool2d, None),
-        (Conv2d,),
-        (MaxPool2d,),
-        (Dropout, None),
-        (Dense,),
-        (Dropout, None),
-        (Output,),
-    )
-    left, found = list(layers), []
-    for kind, *rest in pattern:
-        if left and type(left[0]) is kind:
-            found.append(left.pop(0))
-        elif rest:
-            found.append(None)
-        else:
-            return None
-    first, between, second, pool, before, dense, behind, output = found
-    return None if left else Parts(first, between, second, pool, dense, output, before, behind)
-
-
-def misfit(layers: Sequence[Any]) -> str:
-    """Why these layers are not a net for `Deep`, or "" if they are."""
-    named = parts(layers)
-    if named is None:
-        return UNKNOWN
-    first, between, second, pool, dense, output, *_ = named
-    pools = [each for each in (between, pool) if each is not None]
-    wanted = (
-        (all(c.stride == c.dilation == (1, 1) for c in (first, second)), "a stride or a dilation is not 1"),
-        (first.groups == second.groups == 1, "a convolution has groups"),
-        (first.W[0].size <= 32, f"{first.name} has filters of more than 32 numbers"),
-        (first.F_shape[0] % 8 == 0 and first.F_shape[0] <= 64, f"{first.name} has not 8, 16, … 64 filters"),
-        (second.F_shape[0] % 32 == 0 and second.F_shape[0] <= 128, f"{second.name} has not 32, 64, 96 or 128 filters"),
-        (second.F_shape[1] * second.F_shape[2] in (1, 9), f"{second.name} has windows other than 1×1 and 3×3"),
-        (all(side < each for pads, each in zip(second.pad_state, second.F_shape[1:], strict=True) for side in pads),
-         f"{second.name} is padded by a window or more"),
-        (all(map(beside, pools)), "a pooling has windows that are not squares beside each other, or padding"),
-        (all(each.route == "first" for each in pools), "a pooling has another route than 'first'"),
-        (max(pool.F_shape) <= 4, f"{pool.name} has windows larger than 4×4"),
-        (between is None or between.F_shape[0] in (1, 2, 4), "the first pooling has windows other than 2×2 and 4×4"),
-        (dense.n % 8 == 0 and 32 <= dense.n <= 256, f"{dense.name} has not 32, 40, … 256 outputs"),
-        (output.n <= 32, f"{output.name} has more than 32 outputs"),
-        (all(type(each.activation) is ReLU for each in (first, second, dense)), "an activation is not ReLU"),
-        (type(output.activation) is Softmax, f"the activation of {output.name} is not softmax"),
-        (type(output.loss) is Cross, f"the loss of {output.name} is not cross entropy"),
-    )  # fmt: skip
-    return next((reason for fits, reason in wanted if not fits), "")
 
 
 def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool, precise: bool) -> dict[str, int]:
     """What deep.cu is compiled with."""
-    first, between, second, pool, dense, output, *_ = _named(layers)
+    first, between, second, pool, dense, output, *_ = named_parts(layers)
     (C, H, W), (M1, K1H, K1W), (_, H1, W1) = first.I_shape, first.F_shape, second.I_shape
     (_, Z1H, Z1W), P1 = first.O_shape, 1 if between is None else between.F_shape[0]
     (M2, K2H, K2W), (_, H2, W2), (_, QH, QW) = second.F_shape, second.O_shape, pool.O_shape
@@ -200,7 +125,7 @@ class Deep:
         **sizes: int,
     ) -> None:
         xp = device.xp
-        self.named = named = _named(layers)
+        self.named = named = named_parts(layers)
         first, second, dense, output = named.learning
         self.n_batch, self.multiprocessors = n_batch, device.multiprocessors
         self.sizes = c = constants(layers, n_batch, device, tensor, precise) | moves(augment) | sizes
@@ -208,7 +133,7 @@ class Deep:
         kernel = max(self.shared, key=self.shared.__getitem__)
         if self.shared[kernel] > device.shared_limit:
             raise ValueError(f"{kernel} needs {self.shared[kernel]} bytes of shared memory; {device.shared_limit} are")
-        self.run = device.compiled(source(("images", "head", "tiles", "deep"), c))
+        self.run = device.compiled(source(("images", "head", "tiles", "deep", "deepback"), c))
         self.tiles = {name: -(-rows // c[cut]) for name, rows, cut in (
             ("forward", c["QH"] * c["P"], "R"), ("pixels", c["H1"], "RD"), ("filters", c["H2"], "RW"),
         )}  # fmt: skip
@@ -271,13 +196,6 @@ class Deep:
 
     def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
         return Launch(kernel, grid, block, self.shared[kernel], args)
-
-
-def _named(layers: Sequence[Any]) -> Parts:
-    named = parts(layers)
-    if named is None:
-        raise ValueError(UNKNOWN)
-    return named
 
 
 def _dropout(layer: Any) -> tuple[Any, ...]:

@@ -177,6 +177,17 @@ def test_kernels_that_do_not_compile_are_a_reason_and_no_error(emulated, monkeyp
     assert lm.history.graph == "steps not captured in a CUDA graph: RuntimeError: no compiler"
 
 
+def test_a_gpu_that_cannot_be_asked_is_a_reason_and_no_error(monkeypatch):
+    def gpu():
+        raise RuntimeError("the driver is gone")
+
+    monkeypatch.setattr(cnn.captured, "Gpu", gpu)
+    monkeypatch.setattr(cnn.captured, "on_gpu", lambda model: True)
+    lm = net(CASES[0])
+    lm.training(1, n_batch=8, show_error=False, graph="auto")
+    assert lm.history.graph == "steps not captured in a CUDA graph: RuntimeError: the driver is gone"
+
+
 def test_graph_true_raises_where_it_cannot_be_done(emulated):
     with pytest.raises(ValueError, match="cannot be captured: gradients are clipped"):
         net(CASES[0]).training(1, clip_norm=1.0, graph=True)
