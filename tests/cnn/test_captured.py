@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cnn.captured
+import gpuprof
 from cnn import Augment, hooked
 from cnn.captured import adam_rows, captured
 from cnn.optimizers import get_optimizer
@@ -159,6 +160,14 @@ def test_a_model_that_is_watched_is_trained_layer_by_layer(emulated):
         lm.training(1, n_batch=8, show_error=False, graph="auto")
     assert seen
     assert lm.history.graph.endswith("a hook or a profiler watches the layers one by one")
+
+
+def test_a_profile_of_a_training_through_graphs_has_its_layers(emulated):
+    lm = net(CASES[0])
+    with gpuprof.layertime(lm) as run:
+        lm.training(1, n_batch=8, show_error=False, graph="auto")
+    assert lm.history.graph.endswith("a hook or a profiler watches the layers one by one")
+    assert run.profile["Conv1", "backward"].calls == lm.steps
 
 
 def test_another_optimizer_is_named_as_the_reason(emulated):
