@@ -38,7 +38,7 @@ class Adam(Averages):
     his t stays at 1 under LayerManager. With weight_decay and decoupled=True this is AdamW.
     """
 
-    slots = ("m", "v")
+    slots = fading = ("m", "v")
     operations = 12
     kernel = "m += new1 * (g - m); v += new2 * (g * g - v); p -= rate * m / (sqrt(v) + eps)"
 

@@ -437,3 +437,12 @@ def problem_of_steps(optimizer, p):
     except ValueError as error:  # a schedule that only a training can tell its length or its epoch
         return str(error)
     return ""
+
+
+def test_adam_keeps_no_subnormal_numbers_where_the_gradient_has_become_0():
+    adam, p = get_optimizer("Adam"), np.ones(3, "float32")
+    adam.update([p], [np.ones(3, "float32")])
+    for _ in range(2000):
+        adam.update([p], [np.zeros(3, "float32")])
+    assert adam.state["m"][0].tolist() == [0, 0, 0]
+    assert (adam.state["v"][0] > 1e-30).all()
