@@ -26,6 +26,7 @@ from gpuprof.record.schedule import KERNELS, Mode
 Floats = NDArray[np.float64]
 
 _CLOSE_NS = 2_000
+_AMISS = 0.1  # of a step: where rows' medians come to less or more than it by this, they are no typical step
 _CAUGHT_UP_NS = 20_000  # a device this little behind the host counts as having caught up
 
 
@@ -97,7 +98,8 @@ def pace(calls: Calls, account: Account, kernels: Kernels | None = None) -> Pace
 
     Steps with an evaluation in them are left out, and so are the first step and the last (no mark ends it), where
     others remain. Of the rest each row's median is taken; where rows are missing from some steps (an update every
-    fourth step), the mean. The host's times come from the steps that found the device's queue at most half as long
+    fourth step), the mean. The mean, too, on the host clock where the rows' medians do not come to the step's (each
+    step was held up, now in one row and now in another). The host's times come from the steps that found the device's queue at most half as long
     as it ever was: a full queue (about a thousand launches) makes the host wait in whatever layer it has come to.
     """
     used, first_included = _typical_steps(account)
@@ -111,9 +113,12 @@ def pace(calls: Calls, account: Account, kernels: Kernels | None = None) -> Pace
     own = float(typical(_by_step(account, logging, used).sum(axis=1))) * 1e-9
     step = float(typical(_by_step(account, spans, used).sum(axis=1))) * 1e-9
     if not calls.on_device:
-        host = typical(_by_step(account, hosts, used), axis=0) * 1e-9
         # what turns at lines cost lies in some of the steps: a typical one must not be called longer for it
-        step = float(typical(_by_step(account, hosts, used).sum(axis=1))) * 1e-9 + own
+        each = _by_step(account, hosts, used)
+        if abs(np.median(each, axis=0).sum() - (middle := np.median(each.sum(axis=1)))) > _AMISS * middle:
+            typical = np.mean
+        host = typical(each, axis=0) * 1e-9
+        step = float(typical(each.sum(axis=1))) * 1e-9 + own
         return Pace(len(used), first_included, step, own, host, np.zeros_like(host), 0.0, True, False)
     lag_begin, lag_end = _lags(calls, account)
     waits = _waits(account, used, hosts + logging, lag_begin, lag_end)

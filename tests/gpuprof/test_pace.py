@@ -117,6 +117,37 @@ def test_an_update_every_fourth_step_counts_for_a_fourth() -> None:
     assert found.without(rows[Scope("A", "update")]) == pytest.approx(0.5)
 
 
+def test_what_holds_up_each_step_in_another_row_is_in_the_gains_as_it_is_in_the_step() -> None:
+    model = FakeModel(FakeClock(), "A", "B", "C")
+
+    def train(steps: int) -> None:
+        for i in range(steps):
+            for number, layer in enumerate(model.layers):
+                layer.host["forward"] = 31e-3 if i % 3 == number else 1e-3
+                layer.forward(0, train=True)
+
+    model.train = train
+    rows, found = paced(model, steps=32)
+    assert found.step == pytest.approx(33e-3)
+    assert found.host[rows[Scope("A", "forward")]] == pytest.approx(11e-3)
+    assert found.without(rows[Scope("A", "forward")]) == pytest.approx(1 / 3)
+
+
+def test_a_single_step_that_was_held_up_moves_no_gain() -> None:
+    model = FakeModel(FakeClock(), "A", "B")
+
+    def train(steps: int) -> None:
+        for i in range(steps):
+            model.layers[0].host["forward"] = 1.0 if i == 7 else 1e-3
+            for layer in model.layers:
+                layer.forward(0, train=True)
+
+    model.train = train
+    rows, found = paced(model)
+    assert found.step == pytest.approx(2e-3)
+    assert found.without(rows[Scope("A", "forward")]) == pytest.approx(0.5)
+
+
 def test_a_host_close_to_the_devices_pace_is_not_called_held_up() -> None:
     _, found = paced(device_model(host=0.92e-3, device=1e-3))
     assert found.bound == "device"
