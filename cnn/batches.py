@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from cnn.checks import generator, whole
 from cnn.inputs import check_lengths
-from cnn.xp import Array, Seed, found, get_array_module
+from cnn.xp import Array, Seed, found, get_array_module, is_array
 
 Change: TypeAlias = Callable[[Array, Any], Array]  # inputs and a generator of their device, to new inputs
 
@@ -28,11 +28,11 @@ def batches(
 
     Raises:
         TypeError: `n_batch` or `seed` is no whole number, or `augment` is nothing to call.
-        ValueError: no inputs, or not as many as targets.
+        ValueError: no inputs, or not as many as targets; a batch that `augment` gave another number of.
     """
     x, t, n_batch = found(x), found(t), whole("n_batch", n_batch)
     check_lengths("x", x, "t", t)
-    if augment is not None and not callable(augment):
+    if augment is not None and (not callable(augment) or isinstance(augment, type)):
         raise TypeError(f"augment is {augment!r}; expected something to call with x and rng, such as Augment(shift=2)")
     rng, xp = generator("seed", seed), get_array_module(x)
     order = xp.asarray(rng.permutation(len(x))) if shuffle else xp.arange(len(x))
@@ -46,4 +46,14 @@ def _cut(
     for start in range(0, len(x), n_batch):
         places = order[start : start + n_batch]
         chosen = x.take(places, axis=0)
-        yield (chosen if augment is None else augment(chosen, rng)), t.take(places, axis=0)
+        yield (chosen if augment is None else _changed(chosen, augment, rng)), t.take(places, axis=0)
+
+
+def _changed(chosen: Array, augment: Change, rng: Any) -> Array:
+    changed = augment(chosen, rng)
+    if not is_array(changed) or len(changed) != len(chosen):
+        came = f"an array of shape {tuple(changed.shape)}" if is_array(changed) else f"a {type(changed).__name__}"
+        raise ValueError(
+            f"augment is expected to give an array of as many inputs as it gets, {len(chosen)}; got {came}"
+        )
+    return changed

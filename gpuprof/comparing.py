@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
+from gpuprof.hooks.modules import is_module
 from gpuprof.latest import keep
 from gpuprof.modelpair import compare_models
 from gpuprof.record.clocks import Clock
@@ -119,7 +120,7 @@ def _compare_statements(
     given = f"got {type(first).__name__} and {type(second).__name__}"
     if number is not None and number < 1:
         raise ValueError(f"number must be at least 1; got {number}")
-    if not all(isinstance(each, str) or callable(each) for each in (first, second)):
+    if not all(isinstance(each, str) or (callable(each) and not is_module(each)) for each in (first, second)):
         raise TypeError(f"two models are compared by a step: compare(model_a, model_b, step); {given}")
     if callable(first) != callable(second):
         raise TypeError(f"expected two functions or two statements; {given}")

@@ -217,6 +217,8 @@ def sweep(
 
     Ctrl-C returns the points there are. Raises ValueError for more or fewer than one variable, or no values.
     """
+    if not isinstance(over, Mapping) or not all(isinstance(values, Iterable) for values in over.values()):
+        raise TypeError(f'over is a variable and its values, as in {{"n": [1, 2, 4]}}; got {over!r:.60}')
     if len(over) != 1:
         raise ValueError(f"expected one variable to go over; got {', '.join(over) or 'none'}")
     variable, values = next((name, list(values)) for name, values in over.items())

@@ -6,7 +6,7 @@ import ast
 import keyword
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 Reader: TypeAlias = Callable[[str], Any]
@@ -129,7 +129,10 @@ def points(text: str, namespace: Mapping[str, Any]) -> tuple[str, list[Any]]:
             raise ValueError(f"expected n=2**10:2**20 or n=[1, 2, 3]; got {text!r}")
         if isinstance(tree.slice, ast.Slice):
             return name, _doubled(tree.slice, namespace)
-        found = list(_evaluated(tree.slice, namespace))
+        value = _evaluated(tree.slice, namespace)
+        if not isinstance(value, Iterable):
+            raise ValueError(f"expected n=2**10:2**20 or n=[1, 2, 3]; got {text!r}")
+        found = list(value)
     except ValueError:
         raise
     except Exception as error:

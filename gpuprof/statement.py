@@ -182,6 +182,8 @@ def from_source(
 
     Assignments in it stay inside it; `setup` runs before each batch. Raises SyntaxError as Python does.
     """
+    if not isinstance(statement, str):
+        raise TypeError(f"expected a statement as text, or a function; got {type(statement).__name__}")
     trees = [ast.parse(text, filename) for text in (statement, setup)]
     return from_tree(trees[0], trees[1], statement, {} if namespace is None else namespace, filename)
 

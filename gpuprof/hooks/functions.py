@@ -43,7 +43,7 @@ def split(models: Iterable[object]) -> tuple[list[object], list[Target]]:
     Raises TypeError for what cannot be wrapped, such as a class or a built-in function.
     """
     found: list[Target] = []
-    others = [other for model in models if (other := _without_targets(model, found)) is not None]
+    others = [other for model in models if (other := _without_targets(model, found)) is not None or model is None]
     layers = find_layers(*others) if others else []
     return others, list(_settled(found, layers))
 

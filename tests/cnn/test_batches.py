@@ -92,9 +92,21 @@ def test_training_on_moved_images_reproduces_to_the_last_bit(tiny, mode):
         ({"t": 3}, ValueError, r"t is array\(3\), without an axis; expected one row or more"),
         ({"seed": "a"}, TypeError, "seed is 'a'; expected a whole number"),
         ({"augment": 3}, TypeError, "augment is 3; expected something to call with x and rng, such as Augment"),
+        ({"augment": Augment}, TypeError, "augment is <class .*Augment'>; expected something to call"),
     ],
 )
 def test_bad_arguments_are_answered_before_the_first_batch(keywords, error, text):
     x, t = pairs(np)
     with pytest.raises(error, match=text):
         batches(**{"x": x, "t": t} | keywords)
+
+
+@pytest.mark.parametrize(
+    ("gives", "text"), [(lambda x: x[:1], r"an array of shape \(1, "), (lambda x: None, "a NoneType")]
+)
+def test_an_augmentation_that_loses_inputs_is_named(gives, text):
+    x, t = pairs(np)
+    with pytest.raises(
+        ValueError, match=f"augment is expected to give an array of as many inputs as it gets, 4; got {text}"
+    ):
+        next(batches(x, t, 4, augment=lambda x, rng: gives(x)))

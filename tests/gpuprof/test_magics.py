@@ -131,6 +131,8 @@ def test_a_cell_that_calls_no_layer_says_so(ip) -> None:
         ("lm +", "expected an expression such as lm; got 'lm \\+'"),
         ("[]", "this list has no layers yet"),
         ("3", "expected an object with `layers`.*got int"),
+        ("None", "expected an object with `layers`.*got NoneType"),
+        ("lm, None", "expected an object with `layers`.*got NoneType"),
         ("--frobnicate lm", "unknown option '--frobnicate'; known are -o, -q"),
         ("-v 3x lm", "-v: expected a variable's name; got '3x'"),
         ("-r none lm", "expected a whole number from 1 up; got 'none'"),

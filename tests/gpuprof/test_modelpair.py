@@ -197,6 +197,12 @@ def test_a_step_is_asked_for() -> None:
         gpuprof.compare(Net(FakeClock()), Net(FakeClock()))
 
 
+def test_a_step_is_asked_for_of_pytorchs_modules_too() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"two models are compared by a step.*got Linear and Linear"):
+        gpuprof.compare(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
+
+
 @pytest.mark.parametrize("steps", [0, -3])
 def test_the_number_of_steps_is_positive(steps: int) -> None:
     with pytest.raises(ValueError, match=f"steps must be a whole number from 1 up; got {steps}"):

@@ -109,7 +109,7 @@ def test_points_are_doubled_or_listed(text: str, values: list[object]) -> None:
         ("n", r"expected n=2\*\*10:2\*\*20 or n=\[1, 2, 3\]; got 'n'"),
         ("n=", "expected n="),
         ("2=1:4", "expected n="),
-        ("n=5", "'5': TypeError: 'int' object is not iterable"),
+        ("n=5", r"expected n=2\*\*10:2\*\*20 or n=\[1, 2, 3\]; got 'n=5'"),
         ("n=nobody", "'nobody': NameError"),
         ("n=[1", "SyntaxError"),
         ("n=:4", "expected both ends"),

@@ -147,6 +147,12 @@ def test_no_values_or_more_than_one_variable_are_refused(over: dict[str, list[in
         gpuprof.sweep("n", over)
 
 
+@pytest.mark.parametrize("over", [{"n": 8}, [8, 16], "n"])
+def test_what_is_no_variable_with_its_values_is_refused(over: object) -> None:
+    with pytest.raises(TypeError, match="over is a variable and its values"):
+        gpuprof.sweep("n", over)
+
+
 def pressing(clock: FakeClock, at: int, after: int) -> Any:
     """A function that Ctrl-C ends at this value, in the call after so many of it."""
     calls: list[int] = []

@@ -454,6 +454,7 @@ def test_what_recording_leaves_on_a_launch_is_measured() -> None:
     ("arguments", "keywords", "says"),
     [
         (("x", 1), {}, "arguments go with a function"),
+        ((3,), {}, "expected a statement as text, or a function; got int"),
         ((len, []), {"setup": "x = 1"}, "setup and globals go with source text"),
         (("1",), {"number": 0}, "number must be at least 1; got 0"),
         (("1",), {"repeat": -2}, "repeat must be at least 1; got -2"),

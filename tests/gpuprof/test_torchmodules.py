@@ -878,6 +878,7 @@ def test_what_a_closure_does_is_no_part_of_the_update(clock: FakeClock) -> None:
         "Net.forward", "  a.forward", "Net.backward", "  a.backward", "LBFGS.update",
     ] * int(often)  # fmt: skip
     assert times(profile) == {"a.forward": often, "a.backward": 2 * often}
+    assert profile["LBFGS", "update"].calls == often  # one for each run of the closure
     by_name = profiled(lambda: torch.optim.SGD(net.parameters(), lr=0.1).step(closure=closure), net, clock=clock)
     assert tree(by_name)[-1] == "SGD.update"
 
