@@ -68,6 +68,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'gpuprof' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
+def __dir__() -> list[str]:
+    """The public names, too, before they are imported: what Tab shows after `gpuprof.`."""
+    return sorted({*globals(), *__all__})
+
+
 def load_ipython_extension(shell: Any) -> None:
     """What `%load_ext gpuprof` calls."""
     from gpuprof.extension import load

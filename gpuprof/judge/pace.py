@@ -99,8 +99,9 @@ def pace(calls: Calls, account: Account, kernels: Kernels | None = None) -> Pace
     Steps with an evaluation in them are left out, and so are the first step and the last (no mark ends it), where
     others remain. Of the rest each row's median is taken; where rows are missing from some steps (an update every
     fourth step), the mean. The mean, too, on the host clock where the rows' medians do not come to the step's (each
-    step was held up, now in one row and now in another). The host's times come from the steps that found the device's queue at most half as long
-    as it ever was: a full queue (about a thousand launches) makes the host wait in whatever layer it has come to.
+    step was held up, now in one row and now in another). On a GPU the host's times come from the steps that found the
+    device's queue at most half as long as it ever was: a full queue (about a thousand launches) makes the host wait in
+    whatever layer it has come to.
     """
     used, first_included = _typical_steps(account)
     if not len(used):

@@ -555,3 +555,9 @@ def test_a_magic_of_the_same_name_is_replaced_aloud_and_handed_back(ip, capsys) 
 )
 def test_options_come_off_the_front_and_the_rest_is_untouched(line: str, found: dict, rest: str) -> None:
     assert parse(line, {"n": str, "q": None, "o": None, "long": None}) == (found, rest)
+
+
+def test_tab_shows_every_public_name(ip) -> None:
+    ip.run_cell("import gpuprof")
+    _, found = ip.complete("gpuprof.")
+    assert {f"gpuprof.{name}" for name in gpuprof.__all__} <= {f"gpuprof.{each.rpartition('.')[2]}" for each in found}
