@@ -557,7 +557,5 @@ def test_options_come_off_the_front_and_the_rest_is_untouched(line: str, found: 
     assert parse(line, {"n": str, "q": None, "o": None, "long": None}) == (found, rest)
 
 
-def test_tab_shows_every_public_name(ip) -> None:
-    ip.run_cell("import gpuprof")
-    _, found = ip.complete("gpuprof.")
-    assert {f"gpuprof.{name}" for name in gpuprof.__all__} <= {f"gpuprof.{each.rpartition('.')[2]}" for each in found}
+def test_tab_has_every_public_name_to_show() -> None:
+    assert set(gpuprof.__all__) <= set(dir(gpuprof))
