@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn.augment import Augment
 from cnn.batches import Change
 from cnn.kernels import deep, shallow
 from cnn.kernels.deep import Deep
@@ -46,7 +47,7 @@ def captured(
     why = misfit(model, stepper, augment)
     if not why:
         try:
-            found = Captured(model, n_batch, stepper, device)
+            found = Captured(model, n_batch, stepper, device, augment if isinstance(augment, Augment) else None)
             return found, found.title
         except Exception as error:  # a compiler that is missing, too little memory: nothing has been trained yet
             if graph is True:
@@ -71,7 +72,7 @@ def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
     wanted = (
         (all(own), f"{type(model).__name__} has a forward, backward or update of its own"),
         (not watched, "a hook or a profiler watches the layers one by one"),
-        (augment is None, "batches are changed by augment"),
+        (augment is None or type(augment) is Augment, "batches are changed by an augment of another kind"),
         (stepper.clip_value is None and stepper.clip_norm is None, "gradients are clipped"),
         (model.dtype == "float32", f"the model is of {model.dtype}"),
         (all(type(each) is Adam for each in optimizers), "an optimizer is not Adam"),
@@ -89,8 +90,10 @@ class Captured:
     their gradients are not written.
     """
 
-    def __init__(self, model: Any, n_batch: int, stepper: Stepper, device: Device) -> None:
-        self.model, self.n_batch, self.stepper, self.device = model, n_batch, stepper, device
+    def __init__(
+        self, model: Any, n_batch: int, stepper: Stepper, device: Device, augment: Augment | None = None
+    ) -> None:
+        self.model, self.n_batch, self.stepper, self.device, self.augment = model, n_batch, stepper, device, augment
         self.learning = [layer for layer in model.layers if layer.optimizer is not None]
         for layer in self.learning:
             begin(layer)
@@ -98,8 +101,8 @@ class Captured:
         xp = device.xp
         self.orders = xp.zeros(steps * n_batch, "int32")
         self.table = xp.zeros((steps, len(self.learning), 8), "float32")
-        self.at = xp.zeros(2, "int32")
-        self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device)
+        self.at = xp.zeros(3, "int32")
+        self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device, augment)
         self.replays: dict[int, Any] = {}  # by the number of steps, a graph
         self.last = n_batch  # images of the last step
 
@@ -112,11 +115,12 @@ class Captured:
         """The next `steps` of one pass over the images in a new order; gives now and then how many were launched."""
         model, n_batch = self.model, self.n_batch
         order = model.rng.permutation(len(model.x_train))[: steps * n_batch]
+        seed = 0 if self.augment is None else int(model.rng.integers(2**31))  # drawn as `batches` does
         whole, rest = divmod(len(order), n_batch)
         with self.device.working():
             self.orders[: len(order)] = self.device.xp.asarray(order.astype("int32"))
             self.table[:steps] = self.device.xp.asarray(self.numbers(steps))
-            self.at[:] = self.device.xp.asarray(np.array([0, model.steps], "int32"))
+            self.at[:] = self.device.xp.asarray(np.array([0, model.steps, seed], "int32"))
             for count in _cut(whole, STEPS):
                 self._replay(count)
                 yield self._count(count, n_batch)

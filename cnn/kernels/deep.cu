@@ -19,10 +19,10 @@ constexpr u8 NOWHERE = 255;       // the place of a window whose largest value R
 
 // One image, with the first convolution's padding.
 template <int T>
-__device__ void fetch_image(float* xs, const float* x) {
+__device__ void fetch_image(float* xs, const float* x, const Move& move) {
   for (int e = threadIdx.x; e < C * XH * XS; e += T) {
     int c = e / (XH * XS), y = e / XS % XH - PAD1Y, col = e % XS - PAD1X;
-    xs[e] = y >= 0 && y < H && col >= 0 && col < W ? x[(c * H + y) * W + col] : 0.f;
+    xs[e] = y >= 0 && y < H && col >= 0 && col < W ? move.see(x + c * H * W, y, col) : 0.f;
   }
 }
 
@@ -110,7 +110,7 @@ deep_forward(const float* x, const int* orders, const int* step, int offset, int
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const Dropout dropout{seed, u32(step[1] + step[0] + offset), below, scale};
   const int image = orders[(size_t)(step[0] + offset) * batch + i];
-  fetch_image<FT>(xs, x + (size_t)image * C * H * W);
+  fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
   for (int e = t; e < M2 * DEPTH; e += FT) ws[e / DEPTH * FWS + e % DEPTH] = tf32(filters2[e]);
   __syncthreads();
   first_layer<FT, FAS>(as, xs, filters1, biases1, tile * R - PAD2Y, R + K2H - 1);
@@ -319,7 +319,7 @@ deep_pixels(const float* x, const int* orders, const int* step, int offset, int 
   const int t = threadIdx.x, tile = blockIdx.x % PIXEL_TILES, i = blockIdx.x / PIXEL_TILES, first = tile * RD;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const int image = orders[(size_t)(step[0] + offset) * batch + i];
-  fetch_image<BT>(xs, x + (size_t)image * C * H * W);
+  fetch_image<BT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
   const int m0 = warp % PWM * PMT, n0 = warp / PWM * PCT;
   int base[PMT][2];
 #pragma unroll
@@ -416,7 +416,7 @@ deep_filters(const float* x, const int* orders, const int* step, int offset, int
     const int i = item / FILTER_TILES, first = item % FILTER_TILES * RW;
     const int image = orders[(size_t)(step[0] + offset) * batch + i];
     __syncthreads();
-    fetch_image<WT>(xs, x + (size_t)image * C * H * W);
+    fetch_image<WT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
     if (H2 % RW || RW % P) clear<WT>(ds, RW * WW * WDS);
     __syncthreads();
     first_layer<WT, WAS>(as, xs, filters1, biases1, first - PAD2Y, RW + K2H - 1);

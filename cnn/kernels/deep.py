@@ -9,8 +9,9 @@ import numpy as np
 
 from cnn.activations import Softmax
 from cnn.activations.pieces import ReLU
+from cnn.augment import Augment
 from cnn.kernels.launching import Device, Launch, source
-from cnn.kernels.shallow import beside, learned
+from cnn.kernels.shallow import beside, learned, moves
 from cnn.layers import Conv2d, Dense, Dropout, MaxPool2d, Output
 from cnn.losses import Cross
 from cnn.xp import Array
@@ -146,17 +147,25 @@ class Deep:
 
     kernels = 7
 
-    def __init__(self, layers: Sequence[Any], n_batch: int, device: Device, tensor: bool = True, **sizes: int) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Any],
+        n_batch: int,
+        device: Device,
+        augment: Augment | None = None,
+        tensor: bool = True,
+        **sizes: int,
+    ) -> None:
         xp = device.xp
         self.layers, self.dropouts = parts(layers)
         first, second, _, dense, output = self.layers
         self.n_batch, self.multiprocessors = n_batch, device.multiprocessors
-        self.sizes = c = constants(layers, n_batch, device, tensor) | sizes
+        self.sizes = c = constants(layers, n_batch, device, tensor) | moves(augment) | sizes
         self.shared = shared_bytes(c)
         kernel = max(self.shared, key=self.shared.__getitem__)
         if self.shared[kernel] > device.shared_limit:
             raise ValueError(f"{kernel} needs {self.shared[kernel]} bytes of shared memory; {device.shared_limit} are")
-        self.run = device.compiled(source(("head", "tiles", "deep"), c))
+        self.run = device.compiled(source(("images", "head", "tiles", "deep"), c))
         self.tiles = {name: -(-rows // c[cut]) for name, rows, cut in (
             ("forward", c["QH"] * c["P"], "R"), ("pixels", c["H1"], "RD"), ("filters", c["H2"], "RW"),
         )}  # fmt: skip

@@ -24,13 +24,18 @@ constexpr int WPT = (QW * HID + THREADS - 1) / THREADS;  // dense weights a thre
 constexpr int SCRATCH = larger(TN * IMAGE + TN * HP + 3 + NJ * TN * QS, NG * QP * HID);
 static_assert(NJ > 0 && NG > 0 && THREADS >= HID, "a block has too few threads");
 
-// The rows of `count` images that the slice in pooled row r sees, zeros where there is no image.
-__device__ void gather(float* xs, const float* x, const int* order, int count, int r) {
+// The rows of `count` images that the slice in pooled row r sees, zeros where there is no image; `moves` is shared.
+__device__ void gather(float* xs, Move* moves, const float* x, const int* order, int count, int r, int first,
+                       const int* step, int offset) {
+  if (MOVED) {
+    if (threadIdx.x < count) moves[threadIdx.x] = Move(first + threadIdx.x, step, offset);
+    __syncthreads();
+  }
   for (int e = threadIdx.x; e < count * IMAGE; e += THREADS) {
     int i = e / IMAGE, rest = e % IMAGE, c = rest / (ROWS * COLS);
     int y = P * r + rest / COLS % ROWS - PADY, col = rest % COLS - PADX;
     bool inside = y >= 0 && y < H && col >= 0 && col < W;
-    xs[e] = inside ? x[(((size_t)order[i] * C + c) * H + y) * W + col] : 0.f;
+    xs[e] = inside ? (MOVED ? moves[i] : Move()).see(x + ((size_t)order[i] * C + c) * H * W, y, col) : 0.f;
   }
 }
 
@@ -73,6 +78,7 @@ shallow_forward(const float* x, const int* orders, const int* step, int offset, 
                 const float* biases, const float* dense, float* pooled, u8* places, float* parts) {
   float* shared = (float*)SHARED;
   float *xs = shared, *ps = xs + round_up(TN * IMAGE, 4), *filter = ps + TN * QP;
+  Move* moves = (Move*)(filter + TAPS);
   const int slice = blockIdx.x, t = threadIdx.x, j = t % HID, g = t / HID;
   constexpr int GROUPS = THREADS / HID;
   const int* order = orders + (size_t)(*step + offset) * batch;
@@ -83,7 +89,7 @@ shallow_forward(const float* x, const int* orders, const int* step, int offset, 
   const float bias = biases[slice / QH];
   for (int first = 0; first < n; first += TN) {
     const int count = min(TN, n - first);
-    gather(xs, x, order + first, count, slice % QH);
+    gather(xs, moves, x, order + first, count, slice % QH, first, step, offset);
     __syncthreads();
     for (int e = t; e < count * QP; e += THREADS) {
       int i = e / QP, q = e % QP, place = NOWHERE;
@@ -136,6 +142,7 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
   float* scratch = (float*)SHARED;
   float *xs = scratch, *dzs = xs + TN * IMAGE, *red = scratch + round_up(TN * IMAGE + TN * HP, 4);
   float *ps = scratch + round_up(SCRATCH, 4), *ws = ps + TN * QP;
+  Move* moves = (Move*)(ws + HID * QS);
   const int slice = blockIdx.x, t = threadIdx.x;
   const int* order = orders + (size_t)now * batch;
 
@@ -150,7 +157,7 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
   float dw[2][QT] = {}, taps[TAPS + 1] = {};
   for (int first = 0; first < n; first += TN) {
     const int count = min(TN, n - first);
-    gather(xs, x, order + first, count, slice % QH);
+    gather(xs, moves, x, order + first, count, slice % QH, first, step, offset);
     for (int e = t; e < count * HID; e += THREADS) dzs[e / HID * HP + e % HID] = dz1[first * HID + e];
     if (2 * JP > HID)
       for (int i = t; i < count; i += THREADS) dzs[i * HP + HID] = 0.f;

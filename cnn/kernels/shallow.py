@@ -9,6 +9,7 @@ import numpy as np
 
 from cnn.activations import Softmax
 from cnn.activations.pieces import ReLU
+from cnn.augment import Augment
 from cnn.kernels.launching import Device, Launch, source
 from cnn.layers import Conv2d, Dense, MaxPool2d, Output
 from cnn.losses import Cross
@@ -68,9 +69,9 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
         THREADS,
     )
     return {
-        "shallow_forward": 4 * (_up(c["TN"] * image, 4) + c["TN"] * qp + c["C"] * c["KH"] * c["KW"]),
+        "shallow_forward": 4 * (_up(c["TN"] * image, 4) + c["TN"] * (qp + 3) + c["C"] * c["KH"] * c["KW"]),
         "net_head": 4 * ((HEAD // c["HID"] + 1) * c["HID"] + 2 * c["CLS"]),
-        "shallow_backward": 4 * (_up(scratch, 4) + c["TN"] * qp + c["HID"] * (qp + 4)),
+        "shallow_backward": 4 * (_up(scratch, 4) + c["TN"] * (qp + 3) + c["HID"] * (qp + 4)),
     }
 
 
@@ -84,13 +85,20 @@ class Shallow:
 
     kernels = 3
 
-    def __init__(self, layers: Sequence[Any], n_batch: int, device: Device, tile: int | None = None) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Any],
+        n_batch: int,
+        device: Device,
+        augment: Augment | None = None,
+        tile: int | None = None,
+    ) -> None:
         xp, (conv, _, dense, output) = device.xp, layers
         self.layers, self.n_batch = layers, n_batch
-        self.sizes = constants(layers, tile or _tile(layers, n_batch, device.shared_limit))
+        self.sizes = constants(layers, tile or _tile(layers, n_batch, device.shared_limit)) | moves(augment)
         self.shared = shared_bytes(self.sizes)
         self.slices = self.sizes["M"] * self.sizes["QH"]
-        self.run = device.compiled(source(("head", "shallow"), self.sizes))
+        self.run = device.compiled(source(("images", "head", "shallow"), self.sizes))
         pixels, hidden = n_batch * self.slices * _up(self.sizes["QW"], 8), n_batch * dense.n
         self.pooled, self.places = xp.empty(pixels, "float32"), xp.empty(pixels, "uint8")
         self.parts = xp.empty(hidden * self.slices, "float32")
@@ -126,6 +134,13 @@ class Shallow:
 
     def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
         return Launch(kernel, grid, block, self.shared[kernel], args)
+
+
+def moves(augment: Augment | None) -> dict[str, int]:
+    """What images.cu is compiled with."""
+    given = Augment() if augment is None else augment
+    fill = int(np.float32(given.fill).view("int32"))
+    return {"UPDOWN": given.shift[0], "SIDEWAYS": given.shift[1], "MIRRORED": int(given.flip), "FILL": fill}
 
 
 def learned(layer: Any) -> Iterator[Array]:

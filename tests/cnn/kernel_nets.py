@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn import Dropout, LayerManager
+from cnn import Augment, Dropout, LayerManager
 from cnn.captured import adam_rows, begin
 from cnn.kernels.deep import Deep
 from cnn.kernels.shallow import Shallow
@@ -59,6 +59,22 @@ def deep_net(case: tuple[Any, ...], mode: str = "cpu", dropout: bool = True, **k
     return lm
 
 
+SEED = 4321  # of moves
+
+
+def moved(augment: Augment, x: np.ndarray, step: int, seed: int = SEED) -> np.ndarray:
+    """The images as the kernels see them."""
+    (N, _, H, W), (up, side) = x.shape, augment.shift
+    drawn = philox(np.arange(4 * N), step, seed).reshape(N, 4)
+    wide = np.pad(x, ((0, 0), (0, 0), (up, up), (side, side)), constant_values=augment.fill)
+    found = np.empty_like(x)
+    for i, (down, across, flip, _) in enumerate(drawn):
+        top, left = (int(each) * (2 * most + 1) >> 32 for each, most in ((down, up), (across, side)))
+        columns = np.arange(W)[:: -1 if augment.flip and flip >> np.uint64(31) else 1] + left
+        found[i] = wide[i][:, top : top + H][:, :, columns]
+    return found
+
+
 def parameters(lm: LayerManager) -> list[np.ndarray]:
     return [to_cpu(p) for layer in lm.layers for p in layer.parameters()]
 
@@ -86,7 +102,7 @@ def fused_step(fused: Shallow | Deep, lm: LayerManager, places: np.ndarray, xp: 
         if getattr(each, "dtype", None) == np.float32:
             each[...] = np.nan
     orders = xp.asarray(np.pad(places, (0, fused.n_batch - len(places))).astype("int32"))
-    at = xp.asarray(np.array([0, step], "int32"))
+    at = xp.asarray(np.array([0, step, SEED], "int32"))
     given = (lm.x_train, lm.y_train, orders, xp.asarray(table), at)
     for launch in fused.launches(*given, 0, len(places)):
         fused.run(launch)

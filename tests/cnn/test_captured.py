@@ -62,6 +62,14 @@ def test_captured_training_is_plain_training_with_a_short_batch_and_a_schedule(e
     )
 
 
+def test_augmented_training_sees_the_order_that_plain_training_sees(emulated):
+    """Their moves are drawn in two ways: after a training their generators are at one place."""
+    fast, plain = both(augment=Augment(shift=1))
+    assert fast.history.graph.startswith("steps captured")
+    assert fast.rng.integers(2**62) == plain.rng.integers(2**62)
+    assert 1e-6 < max(map(error, parameters(plain), parameters(fast))) < 0.2
+
+
 def test_a_net_of_two_convolutions_is_captured_too_in_tf32(emulated):
     lms = [deep_net(DEEP_CASES[0], dropout=False) for _ in range(2)]
     for lm, graph in zip(lms, ("auto", False), strict=True):
@@ -119,7 +127,7 @@ def test_training_that_diverges_ends_with_the_epoch(emulated):
     ("keywords", "reason"),
     [
         ({"clip_norm": 1.0}, "gradients are clipped"),
-        ({"augment": Augment(shift=1)}, "batches are changed by augment"),
+        ({"augment": lambda x, rng: x}, "batches are changed by an augment of another kind"),
     ],
 )
 def test_what_cannot_be_captured_is_trained_all_the_same_and_says_why(emulated, keywords, reason):

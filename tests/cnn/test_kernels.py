@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn import LayerManager
+from cnn import Augment, LayerManager
 from cnn.kernels import shallow
 from cnn.kernels.deep import Deep
 from cnn.kernels.shallow import Shallow
@@ -21,6 +21,7 @@ from tests.cnn.kernel_nets import (
     distance,
     error,
     fused_step,
+    moved,
     net,
     parameters,
     philox,
@@ -82,7 +83,7 @@ def test_no_order_of_threads_and_blocks_changes_a_bit(make, of, case, folder):
 def test_the_tile_of_images_changes_nothing_beyond_rounding(folder):
     steps = [prepared(net(CASES[2])) for _ in range(2)]
     for lm, tile in zip(steps, (8, 32), strict=True):
-        fused_step(Shallow(lm.layers, 12, Emulated(folder), tile), lm, np.arange(12))
+        fused_step(Shallow(lm.layers, 12, Emulated(folder), tile=tile), lm, np.arange(12))
     assert max(map(error, *map(averages, steps))) < 1e-6
 
 
@@ -105,6 +106,19 @@ def test_weight_decay_of_both_kinds_and_smoothing_are_in_the_kernels(folder):
         fused_step(Shallow(lm.layers, 8, Emulated(folder)), lm, np.arange(8))
         assert max(map(error, averages(plain), averages(lm))) < 1e-5
         assert max(map(error, parameters(plain), parameters(lm))) < 1e-5
+
+
+@pytest.mark.parametrize(("make", "of", "case"), [(net, Shallow, CASES[2]), (deep_net, Deep, DEEP_CASES[2])])
+def test_moved_and_mirrored_images_are_seen_alike_by_all_kernels(make, of, case, folder):
+    augment, n = Augment(shift=(2, 1), flip=True, fill=0.25), case[-1]
+    plain, lm = prepared(make(case)), prepared(make(case))
+    counted(plain, 5)
+    plain.x_train[:n] = moved(augment, plain.x_train[:n], 5)
+    assert not np.array_equal(plain.x_train, lm.x_train)
+    plain_step(plain, np.arange(n))
+    keywords = {} if of is Shallow else {"tensor": False}
+    fused_step(of(lm.layers, case[-2], Emulated(folder), augment, **keywords), lm, np.arange(n), step=5)
+    assert max(map(error, averages(plain), averages(lm))) < 1e-5
 
 
 def test_dropout_keeps_the_share_it_says(folder):

@@ -50,7 +50,7 @@ def test_the_tile_of_images_changes_nothing_beyond_rounding(tile, gpu):
     case = (*ARTICLE, 128, 100)
     plain, lm = net(case, "gpu"), prepared(net(case, "gpu"))
     plain_step(plain, np.arange(100))
-    fused_step(Shallow(lm.layers, 128, gpu, tile), lm, np.arange(100), gpu.xp)
+    fused_step(Shallow(lm.layers, 128, gpu, tile=tile), lm, np.arange(100), gpu.xp)
     assert max(map(error, averages(plain), averages(lm))) < 1e-5
 
 
@@ -62,7 +62,7 @@ def test_a_step_of_the_deep_kernels_is_the_plain_step(case, tensor, gpu):
     n_batch, n = case[-2:]
     counted(plain, 0)
     loss = plain_step(plain, np.arange(n))
-    fused = Deep(lm.layers, n_batch, gpu, tensor)
+    fused = Deep(lm.layers, n_batch, gpu, tensor=tensor)
     assert fused_step(fused, lm, np.arange(n), gpu.xp) == pytest.approx(loss, rel=1e-3 if tensor else 1e-5)
     means = [each for i, each in enumerate(zip(averages(plain), averages(lm), strict=True)) if i % 4 < 2]
     found = max(distance(*each) for each in means)
