@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -105,6 +106,7 @@ class Captured:
         self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device, augment)
         self.replays: dict[int, Any] = {}  # by the number of steps, a graph
         self.last = n_batch  # images of the last step
+        self.ahead: Ahead | None = None
 
     @property
     def title(self) -> str:
@@ -114,11 +116,11 @@ class Captured:
     def epoch(self, steps: int) -> Generator[int, None, None]:
         """The next `steps` of one pass over the images in a new order; gives now and then how many were launched."""
         model, n_batch = self.model, self.n_batch
-        order = model.rng.permutation(len(model.x_train))[: steps * n_batch]
-        seed = 0 if self.augment is None else int(model.rng.integers(2**31))  # drawn as `batches` does
+        order, seed = self._order()
+        order = order[: steps * n_batch]
         whole, rest = divmod(len(order), n_batch)
         with self.device.working():
-            self.orders[: len(order)] = self.device.xp.asarray(order.astype("int32"))
+            self.orders[: len(order)] = self.device.xp.asarray(order)
             self.table[:steps] = self.device.xp.asarray(self.numbers(steps))
             self.at[:] = self.device.xp.asarray(np.array([0, model.steps, seed], "int32"))
             for count in _cut(whole, STEPS):
@@ -127,6 +129,7 @@ class Captured:
             if rest:
                 self._steps(1, rest)
                 yield self._count(1, rest)
+            self.ahead = Ahead(model.rng, len(model.x_train), self.augment)  # while the device is still busy
 
     def numbers(self, steps: int) -> NDArray[np.float32]:
         """The optimizers' numbers for the next `steps`, (steps, layers, 8), as the kernels read them."""
@@ -143,6 +146,14 @@ class Captured:
     def get_error(self, t: Array) -> Array:  # noqa: ARG002  # as the output layer's, for the progress bar
         """The mean loss of the last step's images, a scalar on the device."""
         return self.net.loss[: self.last].mean()
+
+    def _order(self) -> tuple[NDArray[np.int32], int]:
+        """The order of the images in the next epoch, and the seed of how they are moved."""
+        model, ahead = self.model, self.ahead
+        if ahead is None or ahead.before != model.rng.bit_generator.state:
+            ahead = Ahead(model.rng, len(model.x_train), self.augment)
+        model.rng.bit_generator.state = ahead.after
+        return ahead.order, ahead.seed
 
     def _count(self, steps: int, last: int) -> int:
         """Note that so many steps were launched; waits while too many are in line."""
@@ -166,6 +177,22 @@ class Captured:
             for launch in self.net.launches(model.x_train, model.y_train, self.orders, self.table, self.at, offset, n):
                 self.net.run(launch)
         self.net.run(self.net.advance(self.at, count))
+
+
+class Ahead:
+    """What an epoch draws, as `batches` would, from a copy of `rng`: the model's own is set on when it is used.
+
+    Attributes:
+        before, after: the state of the generator.
+        order: of the images; seed: of how they are moved.
+    """
+
+    def __init__(self, rng: np.random.Generator, images: int, augment: Augment | None) -> None:
+        rng = copy.deepcopy(rng)
+        self.before = rng.bit_generator.state
+        self.order: NDArray[np.int32] = rng.permutation(images).astype("int32")
+        self.seed = 0 if augment is None else int(rng.integers(2**31))
+        self.after = rng.bit_generator.state
 
 
 def _kernels(layers: list[Any]) -> tuple[type[Shallow | Deep], str]:
