@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -150,7 +151,7 @@ class Captured:
     def _order(self) -> tuple[NDArray[np.int32], int]:
         """The order of the images in the next epoch, and the seed of how they are moved."""
         model, ahead = self.model, self.ahead
-        if ahead is None or ahead.before != model.rng.bit_generator.state:
+        if ahead is None or ahead.before != _state(model.rng):
             ahead = Ahead(model.rng, len(model.x_train), self.augment)
         model.rng.bit_generator.state = ahead.after
         return ahead.order, ahead.seed
@@ -189,10 +190,14 @@ class Ahead:
 
     def __init__(self, rng: np.random.Generator, images: int, augment: Augment | None) -> None:
         rng = copy.deepcopy(rng)
-        self.before = rng.bit_generator.state
+        self.before = _state(rng)
         self.order: NDArray[np.int32] = rng.permutation(images).astype("int32")
         self.seed = 0 if augment is None else int(rng.integers(2**31))
         self.after = rng.bit_generator.state
+
+
+def _state(rng: np.random.Generator) -> bytes:
+    return pickle.dumps(rng.bit_generator.state)
 
 
 def _kernels(layers: list[Any]) -> tuple[type[Shallow | Deep], str]:
