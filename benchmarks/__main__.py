@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("timing", "ab", "hostile", "coverage", "overhead", "pooling", "accuracy", "layers", "epoch")
+NAMES = ("timing", "ab", "hostile", "coverage", "overhead", "pooling", "accuracy", "layers", "epoch", "ladder")
 
 
 def main(names: list[str]) -> int:

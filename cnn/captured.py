@@ -106,6 +106,7 @@ class Captured:
         self.at = xp.zeros(3, "int32")
         self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device, augment)
         self.replays: dict[int, Any] = {}  # by the number of steps, a graph
+        self.in_a_graph = STEPS
         self.last = n_batch  # images of the last step
         self.ahead: Ahead | None = None
 
@@ -124,7 +125,7 @@ class Captured:
             self.orders[: len(order)] = self.device.xp.asarray(order)
             self.table[:steps] = self.device.xp.asarray(self.numbers(steps))
             self.at[:] = self.device.xp.asarray(np.array([0, model.steps, seed], "int32"))
-            for count in _cut(whole, STEPS):
+            for count in _cut(whole, self.in_a_graph):
                 self._replay(count)
                 yield self._count(count, n_batch)
             if rest:

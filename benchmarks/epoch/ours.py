@@ -49,10 +49,11 @@ def plain(net: str, n_batch: int, mode: str = "gpu") -> Way:
     return Way(run, IMAGES // n_batch)
 
 
-def captured_way(model: Any, n_batch: int) -> Way:
-    """Through graphs, an epoch at most at a time; ValueError where the model cannot be captured."""
+def captured_way(model: Any, n_batch: int, in_a_graph: int | None = None) -> Way:
+    """Through graphs of so many steps, an epoch at most at a time; ValueError where the model cannot be captured."""
     fast, _ = captured(model, n_batch, model.stepper, None, True)
     assert fast is not None
+    fast.in_a_graph = in_a_graph or fast.in_a_graph
 
     def run(steps: int) -> None:
         for _ in fast.epoch(steps):
