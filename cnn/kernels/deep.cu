@@ -74,16 +74,29 @@ __device__ void spread(float* out, const float* gradient, const u8* places, floa
                        int rows) {
   const int low = max(0, first / P - (first < 0)), high = min(QH, (first + rows + P - 1) / P);
   constexpr int ACROSS = (QW + 3) / 4;
-  for (int e = threadIdx.x; e < (high - low) * ACROSS * CHANNELS * 4; e += T) {
-    int group = e / 32, c = group % (CHANNELS / 8) * 8 + e / 4 % 8, rest = group / (CHANNELS / 8);
-    int px = rest % ACROSS * 4 + e % 4, py = low + rest / ACROSS;
-    if (px >= QW) continue;
-    int at = (channel + c) * PLANE + py * QW + px, place = places[at];
-    float g = place == NOWHERE ? 0.f : tf32(gradient[at] * scale);
+  const int all = (high - low) * ACROSS * CHANNELS * 4;
+  constexpr int BATCH = 4;  // on their way at once
+  for (int from = threadIdx.x; from < all; from += BATCH * T) {
+    float g[BATCH];
+    int place[BATCH];
 #pragma unroll
-    for (int k = 0; k < P * P; k++) {
-      int row = py * P + k / P - first;
-      if (row >= 0 && row < rows) out[(row * WIDTH + MARGIN + px * P + k % P) * STRIDE + c] = place == k ? g : 0.f;
+    for (int b = 0; b < BATCH; b++) {
+      int e = from + b * T, group = e / 32, c = group % (CHANNELS / 8) * 8 + e / 4 % 8, rest = group / (CHANNELS / 8);
+      int px = rest % ACROSS * 4 + e % 4, at = (channel + c) * PLANE + (low + rest / ACROSS) * QW + px;
+      bool there = e < all && px < QW;
+      place[b] = there ? places[at] : NOWHERE, g[b] = there ? gradient[at] : 0.f;
+    }
+#pragma unroll
+    for (int b = 0; b < BATCH; b++) {
+      int e = from + b * T, group = e / 32, c = group % (CHANNELS / 8) * 8 + e / 4 % 8, rest = group / (CHANNELS / 8);
+      int px = rest % ACROSS * 4 + e % 4, py = low + rest / ACROSS;
+      if (e >= all || px >= QW) continue;
+#pragma unroll
+      for (int k = 0; k < P * P; k++) {
+        int row = py * P + k / P - first;
+        if (row >= 0 && row < rows)
+          out[(row * WIDTH + MARGIN + px * P + k % P) * STRIDE + c] = place[b] == k ? tf32(g[b] * scale) : 0.f;
+      }
     }
   }
 }
@@ -111,7 +124,7 @@ deep_forward(const float* x, const int* orders, const int* step, int offset, int
   const Dropout dropout{seed, u32(step[1] + step[0] + offset), below, scale};
   const int image = orders[(size_t)(step[0] + offset) * batch + i];
   fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
-  for (int e = t; e < M2 * DEPTH; e += FT) ws[e / DEPTH * FWS + e % DEPTH] = tf32(filters2[e]);
+  stage<FT, M2, DEPTH, FWS>(ws, filters2, DEPTH);
   __syncthreads();
   first_layer<FT, FAS>(as, xs, filters1, biases1, tile * R - PAD2Y, R + K2H - 1);
   __syncthreads();
@@ -193,13 +206,9 @@ deep_dense(int n, const float* pooled, const float* dense, float* parts) {
   const int t = threadIdx.x, slice = blockIdx.x, first = slice * SLICE;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const int m0 = warp % DWM * DMT, n0 = warp / DWM * DNT;
-  for (int e = t; e < SLICE * HID; e += BT)
-    ws[e / HID * WS + e % HID] = first + e / HID < FEATURES ? tf32(dense[(size_t)first * HID + e]) : 0.f;
+  stage<BT, SLICE, HID, WS>(ws, dense + (size_t)first * HID, HID, FEATURES - first);
   for (int from = 0; from < n; from += TI) {
-    for (int e = t; e < TI * SLICE; e += BT) {
-      int i = from + e / SLICE, f = first + e % SLICE;
-      ps[e / SLICE * PS + e % SLICE] = i < n && f < FEATURES ? tf32(pooled[(size_t)i * FEATURES + f]) : 0.f;
-    }
+    stage<BT, TI, SLICE, PS>(ps, pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
     __syncthreads();
     float sums[DMT][DNT][4] = {};
 #pragma unroll 2
@@ -239,17 +248,12 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
   float *ds = (float*)SHARED, *ps = ds + TI * JS, *ws = ps + TI * ES;
   const int t = threadIdx.x, first = blockIdx.x * SLICE;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
-  for (int e = t; e < SLICE * HID; e += BT)
-    ws[e / HID * VS + e % HID] = first + e / HID < FEATURES ? tf32(dense[(size_t)first * HID + e]) : 0.f;
+  stage<BT, SLICE, HID, VS>(ws, dense + (size_t)first * HID, HID, FEATURES - first);
   float dw[GMT][GNT][4] = {};
   const int gm = warp % 2 * GMT, gn = warp / 2 * GNT, pm = warp % DWM * DMT, pn = warp / DWM * PNT;
   for (int from = 0; from < n; from += TI) {
-    for (int e = t; e < TI * HID; e += BT)
-      ds[e / HID * JS + e % HID] = from + e / HID < n ? tf32(dz1[(size_t)from * HID + e]) : 0.f;
-    for (int e = t; e < TI * SLICE; e += BT) {
-      int i = from + e / SLICE, f = first + e % SLICE;
-      ps[e / SLICE * ES + e % SLICE] = i < n && f < FEATURES ? tf32(pooled[(size_t)i * FEATURES + f]) : 0.f;
-    }
+    stage<BT, TI, HID, JS>(ds, dz1 + (size_t)from * HID, HID, n - from);
+    stage<BT, TI, SLICE, ES>(ps, pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
     __syncthreads();
 #pragma unroll 2
     for (int i = 0; i < TI; i += 8)
@@ -291,17 +295,25 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
 #pragma unroll
   for (int m = 0; m < GMT; m++)
 #pragma unroll
-    for (int j = 0; j < GNT; j++)
+    for (int r = 0; r < 4; r += 2) {  // all is fetched before anything is stored: stores hold back later loads
+      const int f = first + (gm + m) * 16 + r / 2 * 8 + g;
+      const size_t row = (size_t)f * HID + gn * 8 + 2 * k;
+      float2 w[GNT], mean[GNT], square[GNT];
 #pragma unroll
-      for (int r = 0; r < 4; r += 2) {
-        int f = first + (gm + m) * 16 + r / 2 * 8 + g, unit = (gn + j) * 8 + 2 * k;
-        if (f >= FEATURES || unit >= HID) continue;
-        size_t at = (size_t)f * HID + unit;
-        float2 w = *(float2*)(dense + at), mean = *(float2*)(md + at), square = *(float2*)(vd + at);
-        adam.step(dw[m][j][r], w.x, mean.x, square.x);
-        adam.step(dw[m][j][r + 1], w.y, mean.y, square.y);
-        *(float2*)(dense + at) = w, *(float2*)(md + at) = mean, *(float2*)(vd + at) = square;
-      }
+      for (int j = 0; j < GNT; j++)
+        if (f < FEATURES && (gn + j) * 8 < HID) {
+          w[j] = *(float2*)(dense + row + j * 8);
+          mean[j] = *(float2*)(md + row + j * 8), square[j] = *(float2*)(vd + row + j * 8);
+        }
+#pragma unroll
+      for (int j = 0; j < GNT; j++)
+        if (f < FEATURES && (gn + j) * 8 < HID) {
+          adam.step(dw[m][j][r], w[j].x, mean[j].x, square[j].x);
+          adam.step(dw[m][j][r + 1], w[j].y, mean[j].y, square[j].y);
+          *(float2*)(dense + row + j * 8) = w[j];
+          *(float2*)(md + row + j * 8) = mean[j], *(float2*)(vd + row + j * 8) = square[j];
+        }
+    }
 }
 
 // The gradient by the first layer's outputs, RD rows of an image a block, and what it says to the first filters.
@@ -336,7 +348,7 @@ deep_pixels(const float* x, const int* orders, const int* step, int offset, int 
     // Row r of `ds` is row first + PAD2Y - (K2H - 1) + r of the second convolution, column c its c + PAD2X - (K2W - 1).
     spread<BT, OC, PW, PDS, K2W - 1 - PAD2X>(ds, gradient + (size_t)i * FEATURES, places + (size_t)i * FEATURES, scale,
                                              channel, first + PAD2Y - (K2H - 1), PR);
-    for (int e = t; e < OC * DEPTH; e += BT) ws[e / DEPTH * PWS + e % DEPTH] = tf32(filters2[channel * DEPTH + e]);
+    stage<BT, OC, DEPTH, PWS>(ws, filters2 + channel * DEPTH, DEPTH);
     __syncthreads();
     for (int tap = 0; tap < TAPS2; tap++) {
       const float* seen = ds + ((K2H - 1 - tap / K2W) * PW + K2W - 1 - tap % K2W) * PDS;
@@ -480,7 +492,7 @@ deep_learn(const int* step, int offset, int n, const float* table, int blocks1, 
   const int stride = of2 ? OF2 : ofb ? M2 : OF1, count = of2 || ofb ? blocks2 : blocks1;
   float sum = 0.f;
   if (e < FILTERS)
-#pragma unroll 8
+#pragma unroll 16
     for (int b = part; b < count; b += 4) sum += from[(size_t)b * stride];
   red[t] = sum;
   __syncthreads();

@@ -31,6 +31,7 @@ __device__ void gather(float* xs, Move* moves, const float* x, const int* order,
     if (threadIdx.x < count) moves[threadIdx.x] = Move(first + threadIdx.x, step, offset);
     __syncthreads();
   }
+#pragma unroll 4
   for (int e = threadIdx.x; e < count * IMAGE; e += THREADS) {
     int i = e / IMAGE, rest = e % IMAGE, c = rest / (ROWS * COLS);
     int y = P * r + rest / COLS % ROWS - PADY, col = rest % COLS - PADX;

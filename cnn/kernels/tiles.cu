@@ -58,3 +58,27 @@ __device__ inline void multiply_add(float (&sums)[MT][NT][4], Rows rows, Columns
 #pragma unroll
     for (int n = 0; n < NT; n++) multiply_add(sums[m][n], a[m], b[n]);
 }
+
+// ROWS×COLUMNS numbers from memory, `pitch` from row to row, into rows of STRIDE in shared memory, rounded for the tensor
+// cores: four at a time, and many loads on their way at once. From row `rows` and column `columns` on there are zeros.
+template <int T, int ROWS, int COLUMNS, int STRIDE>
+__device__ inline void stage(float* out, const float* in, size_t pitch, int rows = ROWS, int columns = COLUMNS) {
+  static_assert(COLUMNS % 4 == 0 && STRIDE % 4 == 0, "rows are copied in fours");
+  constexpr int ACROSS = COLUMNS / 4, FOURS = ROWS * ACROSS, ALL = (FOURS + T - 1) / T, BATCH = ALL < 12 ? ALL : 8;
+  for (int from = threadIdx.x; from < FOURS; from += BATCH * T) {
+    float4 held[BATCH];
+#pragma unroll
+    for (int k = 0; k < BATCH; k++) {
+      int e = from + k * T, row = e / ACROSS, col = e % ACROSS * 4;
+      bool there = e < FOURS && row < rows && col < columns;
+      held[k] = there ? *(const float4*)(in + row * pitch + col) : make_float4(0.f, 0.f, 0.f, 0.f);
+    }
+#pragma unroll
+    for (int k = 0; k < BATCH; k++) {
+      int e = from + k * T;
+      if (e < FOURS)
+        *(float4*)(out + e / ACROSS * STRIDE + e % ACROSS * 4) =
+            make_float4(tf32(held[k].x), tf32(held[k].y), tf32(held[k].z), tf32(held[k].w));
+    }
+  }
+}
