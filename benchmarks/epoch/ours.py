@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.accuracy.recipes import keras_net
 from benchmarks.epoch import IMAGES, Way
-from benchmarks.layers.nets import keras_net
 from benchmarks.net import article_net
 from cnn import batches
 from cnn.captured import captured
@@ -25,8 +25,7 @@ def images(seed: int = 0) -> Any:
 
 def made(net: str, mode: str = "gpu") -> Any:
     """The article's net or Keras's, with its data."""
-    make = {"article": article_net, "keras": keras_net}[net]
-    return make(mode, images=images())
+    return article_net(mode, images=images()) if net == "article" else keras_net(images(), mode, 0)
 
 
 def drain(model: Any) -> None:

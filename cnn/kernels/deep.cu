@@ -1,20 +1,22 @@
 // A training step of a net of two convolutions (stride 1, ReLU), a max pooling whose windows lie beside each other, a
-// dense layer with ReLU and an output layer, with dropout before either of the last two or without: in seven kernels.
+// dense layer with ReLU and an output layer, in seven kernels. There may be a pooling of that kind between the
+// convolutions, too, and dropout before either of the last two layers.
 //
-// The first convolution has few multiplications and is computed again wherever its images are needed, which costs less
+// The first convolution, with its pooling, has few multiplications and is computed again wherever its images are needed, which costs less
 // than fetching them. The second one is a product of matrices whose columns are never laid out: the tensor cores'
 // fragments are read from the images themselves. Its gradient by the sums is zero but for one pixel of a pooling window
 // and is spread out in shared memory only.
 //
-// Constants: C H W, M1 K1H K1W PAD1Y PAD1X H1 W1 (first convolution), M2 K2H K2W PAD2Y PAD2X H2 W2 (second), P QH QW
+// Constants: C H W, M1 K1H K1W PAD1Y PAD1X Z1H Z1W (first convolution), P1 H1 W1 (its pooling, 1 for none), M2 K2H K2W PAD2Y PAD2X H2 W2 (second), P QH QW
 // (pooling), SLICE (features of a part of the dense layer), those of head.cu, TENSOR; and how blocks are cut: R, RD, RW
 // (rows of a block in deep_forward, deep_pixels, deep_filters), OC (channels at a time in deep_pixels), TI (images at a
 // time in the dense kernels), FWN, DWN (warps side by side along the channels in deep_forward and deep_pixels).
 
 constexpr int FEATURES = M2 * QH * QW, PLANE = QH * QW;
 constexpr int TAPS1 = C * K1H * K1W, TAPS2 = K2H * K2W, DEPTH = M1 * TAPS2;
-constexpr int XH = H1 + K1H - 1, XW = W1 + K1W - 1, XS = XW + 4, IMAGE = round_up(C * XH * XS, 4);
-constexpr int AW = W2 + K2W - 1;  // columns of the first convolution's output, with padding
+constexpr int XH = Z1H + K1H - 1, XW = Z1W + K1W - 1, XS = XW + 4, IMAGE = round_up(C * XH * XS, 4);
+constexpr int AW = W2 + K2W - 1;  // columns of the second convolution's input, with padding
+constexpr int STEP = 4 / P1;      // pixels of it in a strip
 constexpr u8 NOWHERE = 255;       // the place of a window whose largest value ReLU cuts off, or that dropout drops
 
 // One image, with the first convolution's padding.
@@ -26,43 +28,66 @@ __device__ void fetch_image(float* xs, const float* x, const Move& move) {
   }
 }
 
-// Four neighbouring sums of the first convolution, before ReLU, and what they see.
+// Four neighbouring columns of the first convolution's sums, before ReLU, in the P1 rows that pool to one.
 struct Strip {
-  float z[4], seen[TAPS1 / K1W][K1W + 3];
+  float z[P1][4];
   __device__ Strip(const float* xs, const float (&w)[TAPS1], float bias, int y, int x) {
 #pragma unroll
-    for (int k = 0; k < 4; k++) z[k] = bias;
+    for (int k = 0; k < P1 * 4; k++) z[k / 4][k % 4] = bias;
+    each(xs, y, x, [&](int tap, int p, int k, float seen) { z[p][k] += w[tap] * seen; });
+  }
+  // What the strip sees, as (tap, row of the strip, column of it, pixel), from shared memory and once a pixel.
+  template <class Use>
+  __device__ static void each(const float* xs, int y, int x, Use use) {
 #pragma unroll
-    for (int row = 0; row < TAPS1 / K1W; row++) {
-      const float* line = xs + (row / K1H * XH + y + row % K1H) * XS;
+    for (int c = 0; c < C; c++)
 #pragma unroll
-      for (int k = 0; k < K1W + 3; k++) seen[row][k] = line[PAD2X > 0 ? max(0, min(x + k, XS - 1)) : x + k];
+      for (int row = 0; row < K1H + P1 - 1; row++) {
+        const float* line = xs + (c * XH + y * P1 + row) * XS;
+        float seen[K1W + 3];
 #pragma unroll
-      for (int tap = 0; tap < K1W; tap++)
+        for (int k = 0; k < K1W + 3; k++) seen[k] = line[PAD2X > 0 ? max(0, min(x * P1 + k, XS - 1)) : x * P1 + k];
 #pragma unroll
-        for (int k = 0; k < 4; k++) z[k] += w[row * K1W + tap] * seen[row][k + tap];
+        for (int p = 0; p < P1; p++)
+          if (row - p >= 0 && row - p < K1H)
+#pragma unroll
+            for (int tap = 0; tap < K1W; tap++)
+#pragma unroll
+              for (int k = 0; k < 4; k++) use((c * K1H + row - p) * K1W + tap, p, k, seen[k + tap]);
+      }
+  }
+  // The first largest sum in window q, and its place.
+  __device__ float largest(int q, int& place) const {
+    float best = z[0][q * P1];
+    place = 0;
+#pragma unroll
+    for (int k = 1; k < P1 * P1; k++) {
+      float each = z[k / P1][q * P1 + k % P1];
+      if (each > best || (each != each && best == best)) best = each, place = k;
     }
+    return best;
   }
 };
 
-// `rows` rows of the first layer's output from row `first` on, as (row, column, channel) with the second one's padding.
+// `rows` rows of the second convolution's input from row `first` on, as (row, column, channel), with its padding.
 template <int T, int STRIDE>
 __device__ void first_layer(float* out, const float* xs, const float* filters, const float* biases, int first,
                             int rows) {
-  constexpr int STRIPS = (AW + 3) / 4, UNITS = T / M1;
+  constexpr int STRIPS = (AW + STEP - 1) / STEP, UNITS = T / M1;
   const int c = threadIdx.x % M1, unit = threadIdx.x / M1;
   float w[TAPS1];
 #pragma unroll
   for (int k = 0; k < TAPS1; k++) w[k] = filters[c * TAPS1 + k];
   const float bias = biases[c];
   for (int s = unit; unit < UNITS && s < rows * STRIPS; s += UNITS) {
-    const int i = s / STRIPS, j = s % STRIPS * 4, y = first + i, x = j - PAD2X;
+    const int i = s / STRIPS, j = s % STRIPS * STEP, y = first + i, x = j - PAD2X;
     const Strip strip(xs, w, bias, max(0, min(y, H1 - 1)), x);
 #pragma unroll
-    for (int k = 0; k < 4; k++)
-      if (j + k < AW) {
-        bool inside = y >= 0 && y < H1 && x + k >= 0 && x + k < W1;
-        out[(i * AW + j + k) * STRIDE + c] = inside ? tf32(relu(strip.z[k])) : 0.f;
+    for (int q = 0; q < STEP; q++)
+      if (j + q < AW) {
+        int place;
+        bool inside = y >= 0 && y < H1 && x + q >= 0 && x + q < W1;
+        out[(i * AW + j + q) * STRIDE + c] = inside ? tf32(relu(strip.largest(q, place))) : 0.f;
       }
   }
 }
@@ -380,21 +405,24 @@ deep_pixels(const float* x, const int* orders, const int* step, int offset, int 
   __syncthreads();
 
   // The first filters' gradient, a channel and a part of the strips a thread; where ReLU cut off, nothing comes back.
-  constexpr int STRIPS = (W1 + 3) / 4, UNITS = BT / M1;
+  constexpr int STRIPS = (W1 + STEP - 1) / STEP, UNITS = BT / M1;
   const int c = t % M1, unit = t / M1, rows = min(RD, H1 - first);
   float w[TAPS1], taps[TAPS1 + 1] = {};
 #pragma unroll
   for (int q = 0; q < TAPS1; q++) w[q] = filters1[c * TAPS1 + q];
   for (int s = unit; unit < UNITS && s < rows * STRIPS; s += UNITS) {
-    const int y = s / STRIPS, col = s % STRIPS * 4;
+    const int y = s / STRIPS, col = s % STRIPS * STEP;
     const Strip strip(xs, w, biases1[c], first + y, col);
+    float d[P1][4] = {};
 #pragma unroll
-    for (int q = 0; q < 4; q++) {
-      float d = col + q < W1 && strip.z[q] > 0.f ? out[(y * W1 + col + q) * POS + c] : 0.f;
+    for (int q = 0; q < STEP; q++) {
+      int place;
+      float g = strip.largest(q, place) > 0.f && col + q < W1 ? out[(y * W1 + col + q) * POS + c] : 0.f;
 #pragma unroll
-      for (int tap = 0; tap < TAPS1; tap++) taps[tap] += d * strip.seen[tap / K1W][q + tap % K1W];
-      taps[TAPS1] += d;
+      for (int k = 0; k < P1 * P1; k++) d[k / P1][q * P1 + k % P1] = place == k ? g : 0.f;
+      taps[TAPS1] += g;
     }
+    Strip::each(xs, first + y, col, [&](int tap, int p, int k, float seen) { taps[tap] += d[p][k] * seen; });
   }
   __syncthreads();
   if (unit < UNITS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,37 +11,66 @@ from cnn.activations import Softmax
 from cnn.activations.pieces import ReLU
 from cnn.augment import Augment
 from cnn.kernels.launching import Device, Launch, source
-from cnn.kernels.shallow import beside, learned, moves
+from cnn.kernels.shallow import UNKNOWN, beside, learned, moves
 from cnn.layers import Conv2d, Dense, Dropout, MaxPool2d, Output
 from cnn.losses import Cross
 from cnn.xp import Array
 
 THREADS, HEAD, SLICE = 256, 1024, 64
 FORWARD = 384  # threads of a block in deep_forward
-KINDS = (Conv2d, Conv2d, MaxPool2d, Dense, Output)
+KINDS = (Conv2d, MaxPool2d, Conv2d, MaxPool2d, Dense, Output)
 
 
-def parts(layers: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """The layers that are no dropout; and the dropout, or None, before the dense layer and before the output."""
-    plain = [layer for layer in layers if type(layer) is not Dropout]
-    before = dict.fromkeys(range(len(plain)))
-    count = 0
-    for layer in layers:
-        if type(layer) is Dropout:
-            before[count] = layer
+class Parts(NamedTuple):
+    """The layers by what they are for; None where there is none."""
+
+    first: Any
+    between: Any
+    second: Any
+    pool: Any
+    dense: Any
+    output: Any
+    before: Any  # dropout before the dense layer
+    behind: Any  # and before the output
+
+    @property
+    def learning(self) -> tuple[Any, ...]:
+        """Those that learn."""
+        return self.first, self.second, self.dense, self.output
+
+
+def parts(layers: Sequence[Any]) -> Parts | None:
+    """`layers` by what they are for, or None if they are others or in another order."""
+    pattern = (
+        (Conv2d,),
+        (MaxPool2d, None),
+        (Conv2d,),
+        (MaxPool2d,),
+        (Dropout, None),
+        (Dense,),
+        (Dropout, None),
+        (Output,),
+    )
+    left, found = list(layers), []
+    for kind, *rest in pattern:
+        if left and type(left[0]) is kind:
+            found.append(left.pop(0))
+        elif rest:
+            found.append(None)
         else:
-            count += 1
-    return plain, [before.get(len(plain) - 2), before.get(len(plain) - 1)]
+            return None
+    first, between, second, pool, before, dense, behind, output = found
+    return None if left else Parts(first, between, second, pool, dense, output, before, behind)
 
 
 def misfit(layers: Sequence[Any]) -> str:
     """Why these layers are not a net for `Deep`, or "" if they are."""
-    plain, dropouts = parts(layers)
-    if tuple(type(layer) for layer in plain) != KINDS:
-        return "the kernels know nets of one or two Conv2d, a MaxPool2d, a Dense and an Output; this one is another"
-    first, second, pool, dense, output = plain
+    named = parts(layers)
+    if named is None:
+        return UNKNOWN
+    first, between, second, pool, dense, output, *_ = named
+    pools = [each for each in (between, pool) if each is not None]
     wanted = (
-        (sum(each is not None for each in dropouts) == len(layers) - len(KINDS), "a Dropout is at another place"),
         (all(c.stride == c.dilation == (1, 1) for c in (first, second)), "a stride or a dilation is not 1"),
         (first.groups == second.groups == 1, "a convolution has groups"),
         (first.W[0].size <= 32, f"{first.name} has filters of more than 32 numbers"),
@@ -50,9 +79,10 @@ def misfit(layers: Sequence[Any]) -> str:
         (second.F_shape[1] * second.F_shape[2] in (1, 9), f"{second.name} has windows other than 1×1 and 3×3"),
         (all(side < each for pads, each in zip(second.pad_state, second.F_shape[1:], strict=True) for side in pads),
          f"{second.name} is padded by a window or more"),
-        (beside(pool), f"{pool.name} has windows that are not squares beside each other, or padding"),
-        (pool.route == "first", f"{pool.name} has route={pool.route!r}"),
+        (all(map(beside, pools)), "a pooling has windows that are not squares beside each other, or padding"),
+        (all(each.route == "first" for each in pools), "a pooling has another route than 'first'"),
         (max(pool.F_shape) <= 4, f"{pool.name} has windows larger than 4×4"),
+        (between is None or between.F_shape[0] in (1, 2, 4), "the first pooling has windows other than 2×2 and 4×4"),
         (dense.n % 8 == 0 and 32 <= dense.n <= 256, f"{dense.name} has not 32, 40, … 256 outputs"),
         (output.n <= 32, f"{output.name} has more than 32 outputs"),
         (all(type(each.activation) is ReLU for each in (first, second, dense)), "an activation is not ReLU"),
@@ -64,10 +94,12 @@ def misfit(layers: Sequence[Any]) -> str:
 
 def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool) -> dict[str, int]:
     """What deep.cu is compiled with."""
-    (first, second, pool, dense, output), _ = parts(layers)
-    (C, H, W), (M1, K1H, K1W), (_, H1, W1) = first.I_shape, first.F_shape, first.O_shape
+    first, between, second, pool, dense, output, *_ = _named(layers)
+    (C, H, W), (M1, K1H, K1W), (_, H1, W1) = first.I_shape, first.F_shape, second.I_shape
+    (_, Z1H, Z1W), P1 = first.O_shape, 1 if between is None else between.F_shape[0]
     (M2, K2H, K2W), (_, H2, W2), (_, QH, QW) = second.F_shape, second.O_shape, pool.O_shape
     sizes = {"C": C, "H": H, "W": W, "M1": M1, "K1H": K1H, "K1W": K1W, "H1": H1, "W1": W1}
+    sizes |= {"Z1H": Z1H, "Z1W": Z1W, "P1": P1}
     sizes |= {"M2": M2, "K2H": K2H, "K2W": K2W, "H2": H2, "W2": W2, "P": pool.F_shape[0], "QH": QH, "QW": QW}
     for i, conv in enumerate((first, second), 1):
         sizes |= {f"PAD{i}Y": conv.pad_state[0][0], f"PAD{i}X": conv.pad_state[1][0]}
@@ -80,7 +112,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     """The shared memory of a block of each kernel, as deep.cu lays it out."""
     c = sizes
     depth, hid = c["M1"] * c["K2H"] * c["K2W"], c["HID"]
-    xh, xw = c["H1"] + c["K1H"] - 1, c["W1"] + c["K1W"] - 1
+    xh, xw = c["Z1H"] + c["K1H"] - 1, c["Z1W"] + c["K1W"] - 1
     image, across = _up(c["C"] * xh * (xw + 4), 4), c["W2"] + c["K2W"] - 1
     seen = (c["R"] + c["K2H"] - 1) * across * (c["M1"] + 4)
     out = _up(c["R"] * c["W2"], 16) * (c["M2"] + 9)
@@ -157,8 +189,8 @@ class Deep:
         **sizes: int,
     ) -> None:
         xp = device.xp
-        self.layers, self.dropouts = parts(layers)
-        first, second, _, dense, output = self.layers
+        self.named = named = _named(layers)
+        first, second, dense, output = named.learning
         self.n_batch, self.multiprocessors = n_batch, device.multiprocessors
         self.sizes = c = constants(layers, n_batch, device, tensor) | moves(augment) | sizes
         self.shared = shared_bytes(c)
@@ -181,16 +213,16 @@ class Deep:
             xp.empty(blocks * second.W.size, "float32"),
             xp.empty(blocks * len(second.W), "float32"),
         )
-        self.learned = {layer.name: tuple(learned(layer)) for layer in (first, second, dense, output)}
+        self.learned = {layer.name: tuple(learned(layer)) for layer in named.learning}
 
     def launches(
         self, x: Array, t: Array, orders: Array, table: Array, step: Array, offset: int, n: int
     ) -> Iterator[Launch]:
         """The kernels of one step, as `Shallow.launches`; `table` is (steps, 4, 8)."""
-        c, (first, second, _, dense, output) = self.sizes, self.layers
+        c, (first, second, dense, output) = self.sizes, self.named.learning
         now = (step, np.int32(offset))
         when = (orders, *now, np.int32(self.n_batch))
-        before, behind = map(_dropout, self.dropouts)
+        before, behind = _dropout(self.named.before), _dropout(self.named.behind)
         forward = (x, *when, first.W, first.b, second.W, second.b, *before, self.pooled, self.places)
         yield self._launch("deep_forward", n * self.tiles["forward"], FORWARD, forward)
         yield self._launch("deep_dense", c["SLICES"], THREADS, (np.int32(n), self.pooled, dense.W, self.parts))
@@ -221,6 +253,13 @@ class Deep:
 
     def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
         return Launch(kernel, grid, block, self.shared[kernel], args)
+
+
+def _named(layers: Sequence[Any]) -> Parts:
+    named = parts(layers)
+    if named is None:
+        raise ValueError(UNKNOWN)
+    return named
 
 
 def _dropout(layer: Any) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from cnn.xp import Array
 
 THREADS, HEAD = 512, 1024  # threads of a block
 REST = THREADS // 4  # parameters of the last two layers that one block learns
+UNKNOWN = "the kernels know nets of one or two Conv2d with MaxPool2d, a Dense and an Output; this one is another"
 NO_DROPOUT = (np.uint32(0), np.uint32(0), np.float32(1))  # seed, what falls, scale
 TILES = (64, 32, 16, 8)  # images a block works on at a time
 
@@ -25,7 +26,7 @@ def misfit(layers: Sequence[Any]) -> str:
     """Why these layers are not a net for `Shallow`, or "" if they are."""
     kinds = tuple(type(layer) for layer in layers)
     if kinds != (Conv2d, MaxPool2d, Dense, Output):
-        return "the kernels know nets of one or two Conv2d, a MaxPool2d, a Dense and an Output; this one is another"
+        return UNKNOWN
     conv, pool, dense, output = layers
     wanted = (
         (conv.stride == (1, 1) and conv.dilation == (1, 1), f"{conv.name} has a stride or a dilation other than 1"),

@@ -18,6 +18,8 @@ DEEP_CASES = [
     (1, 10, "valid", 8, 32, 32, 4, 5, 5),
     (1, 11, "valid", 8, 32, 40, 3, 20, 11),
     (3, 9, "same", 16, 32, 32, 4, 5, 4),
+    (1, 17, "valid 5 2", 8, 32, 32, 4, 5, 4),
+    (3, 12, "same 3 2", 8, 32, 32, 4, 5, 4),
 ]
 # C, side, filters, filter side, padding, hidden units, classes, n_batch, images of the step
 CASES = [
@@ -42,13 +44,18 @@ def net(case: tuple[int, ...], mode: str = "cpu", **keywords: Any) -> LayerManag
 
 
 def deep_net(case: tuple[Any, ...], mode: str = "cpu", dropout: bool = True, **keywords: Any) -> LayerManager:
-    C, side, pad, M1, M2, hidden, classes, n_batch, _ = case
+    """With a side of the first filters and a pooling behind them, where the padding says so, as in "valid 5 2"."""
+    C, side, pads, M1, M2, hidden, classes, n_batch, _ = case
+    pad, *more = pads.split()
+    first, between = map(int, more or (3, 1))
     rng = np.random.default_rng(7)
     x = rng.random((2 * n_batch + 1, C, side, side), dtype=np.float32) - np.float32(0.3)
     t = np.eye(classes, dtype=np.float32)[rng.integers(classes, size=len(x))]
     lm = LayerManager((x, x[:5]), (t, t[:5]), mode=mode, seed=3)
-    for M in (M1, M2):
-        lm.append(name="c", F_shape=(M, 3, 3), pad=pad, **keywords)
+    lm.append(name="c", F_shape=(M1, first, first), pad=pad, **keywords)
+    if between > 1:
+        lm.append(name="p", pool=between)
+    lm.append(name="c", F_shape=(M2, 3, 3), pad=pad, **keywords)
     lm.append(name="p", pool=2)
     if dropout:
         lm.append(name="d", ratio=0.25)
