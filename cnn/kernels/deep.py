@@ -125,7 +125,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     return {
         "deep_forward": 4 * (image + max(seen + c["M2"] * (depth + 4), out)) + fallen,
         "deep_dense": 4 * (c["TI"] * (SLICE + 4) + SLICE * (hid + 8)),
-        "net_head": 4 * ((HEAD // hid + 1) * hid + 2 * c["CLS"]),
+        "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
         "deep_dense_back": 4 * (c["TI"] * (hid + 8 + SLICE + 8) + SLICE * (hid + 4)),
         "deep_pixels": 4 * (image + back),
         "deep_filters": 4 * (image + rows + grads),

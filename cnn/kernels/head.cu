@@ -8,39 +8,57 @@ net_head(const float* parts, const float* b1, const float* W2, const float* b2, 
              const int* orders, const int* step, int offset, int batch, int n, float smoothing, u32 seed, u32 below,
              float scale, float* hidden, float* dz2, float* dz1, float* loss) {
   float* shared = (float*)SHARED;
-  constexpr int GROUPS = HEAD / HID, WARPS = HEAD / 32;
-  float *red = shared, *hs = red + GROUPS * HID, *zs = hs + HID, *ds = zs + CLS;
+  constexpr int GROUPS = HEAD / HID, WARPS = HEAD / 32, WEIGHTS = (HID * CLS + HEAD - 1) / HEAD;
+  float *red = shared, *hs = red + GROUPS * HID, *zs = hs + HID, *ds = zs + CLS, *ws = ds + CLS;
   const int i = blockIdx.x, t = threadIdx.x, j = t % HID, g = t / HID, lane = t % 32;
-  const int image = orders[(size_t)(*step + offset) * batch + i];
+
+  // All that comes from memory is on its way before the first of it is used.
+  const int first = step[0] + offset;
+  float w[WEIGHTS];
+#pragma unroll
+  for (int k = 0; k < WEIGHTS; k++) w[k] = t + k * HEAD < HID * CLS ? W2[t + k * HEAD] : 0.f;
+  const float bias = t < HID ? b1[t] : 0.f, own = t < CLS ? b2[t] : 0.f;
   if (g < GROUPS) {
+    constexpr int EACH = (SLICES + GROUPS - 1) / GROUPS, BATCH = EACH < 20 ? EACH : 16;
     float sum = 0.f;
-#pragma unroll 16
-    for (int s = g; s < SLICES; s += GROUPS) sum += parts[((size_t)i * SLICES + s) * HID + j];
+    for (int from = g; from < SLICES; from += BATCH * GROUPS) {
+      float held[BATCH];
+#pragma unroll
+      for (int k = 0; k < BATCH; k++) {
+        int s = from + k * GROUPS;
+        held[k] = s < SLICES ? parts[((size_t)i * SLICES + s) * HID + j] : 0.f;
+      }
+#pragma unroll
+      for (int k = 0; k < BATCH; k++) sum += held[k];
+    }
     red[t] = sum;
   }
-  float w2[CLS];  // of hidden unit t
+  const int image = orders[(size_t)first * batch + i];
+  float target = t < CLS ? targets[(size_t)image * CLS + t] : 0.f;
 #pragma unroll
-  for (int c = 0; c < CLS; c++) w2[c] = t < HID ? W2[t * CLS + c] : 0.f;
+  for (int k = 0; k < WEIGHTS; k++)
+    if (t + k * HEAD < HID * CLS) ws[t + k * HEAD] = w[k];
   __syncthreads();
   if (t < HID) {
-    float z = b1[t];
+    float z = bias;
+#pragma unroll
     for (int k = 0; k < GROUPS; k++) z += red[k * HID + t];
-    const Dropout dropout{seed, u32(step[1] + step[0] + offset), below, scale};
+    const Dropout dropout{seed, u32(step[1] + first), below, scale};
     hs[t] = hidden[i * HID + t] = dropout.drops(i * HID + t) ? 0.f : relu(z) * scale;
   }
   __syncthreads();
   for (int c = t / 32; c < CLS; c += WARPS) {
     float sum = 0.f;
-    for (int k = lane; k < HID; k += 32) sum += hs[k] * W2[k * CLS + c];
+#pragma unroll
+    for (int k = 0; k < HID; k += 32) sum += k + lane < HID ? hs[k + lane] * ws[(k + lane) * CLS + c] : 0.f;
     sum = warp_sum(sum);
-    if (lane == 0) zs[c] = sum + b2[c];
+    if (lane == 0) zs[c] = sum;
   }
   __syncthreads();
   if (t < 32) {
     const bool there = lane < CLS;
-    float z = there ? zs[lane] : -3.4e38f;
+    float z = there ? zs[lane] + own : -3.4e38f;
     float shifted = z - warp_max(z), e = there ? expf(shifted) : 0.f, all = warp_sum(e);
-    float target = there ? targets[(size_t)image * CLS + lane] : 0.f;
     if (smoothing > 0.f && there) target = (1.f - smoothing) * target + smoothing / CLS;
     float nats = warp_sum(there ? target * (logf(all) - shifted) : 0.f);
     if (there) ds[lane] = dz2[i * CLS + lane] = (e / all - target) / n;
@@ -50,7 +68,7 @@ net_head(const float* parts, const float* b1, const float* W2, const float* b2, 
   if (t < HID) {
     float sum = 0.f;
 #pragma unroll
-    for (int c = 0; c < CLS; c++) sum += ds[c] * w2[c];
+    for (int c = 0; c < CLS; c++) sum += ds[c] * ws[t * CLS + c];
     dz1[i * HID + t] = hs[t] <= 0.f ? 0.f : sum * scale;
   }
 }

@@ -24,19 +24,45 @@ constexpr int WPT = (QW * HID + THREADS - 1) / THREADS;  // dense weights a thre
 constexpr int SCRATCH = larger(TN * IMAGE + TN * HP + 3 + NJ * TN * QS, NG * QP * HID);
 static_assert(NJ > 0 && NG > 0 && THREADS >= HID, "a block has too few threads");
 
-// The rows of `count` images that the slice in pooled row r sees, zeros where there is no image; `moves` is shared.
+// The rows of `count` images that the slice in pooled row r sees. What is no image in `xs` is zero, and stays it.
 __device__ void gather(float* xs, Move* moves, const float* x, const int* order, int count, int r, int first,
                        const int* step, int offset) {
-  if (MOVED) {
-    if (threadIdx.x < count) moves[threadIdx.x] = Move(first + threadIdx.x, step, offset);
-    __syncthreads();
-  }
+  if (MOVED || W % 4) {
+    if (MOVED) {
+      if (threadIdx.x < count) moves[threadIdx.x] = Move(first + threadIdx.x, step, offset);
+      __syncthreads();
+    }
 #pragma unroll 4
-  for (int e = threadIdx.x; e < count * IMAGE; e += THREADS) {
-    int i = e / IMAGE, rest = e % IMAGE, c = rest / (ROWS * COLS);
-    int y = P * r + rest / COLS % ROWS - PADY, col = rest % COLS - PADX;
-    bool inside = y >= 0 && y < H && col >= 0 && col < W;
-    xs[e] = inside ? (MOVED ? moves[i] : Move()).see(x + ((size_t)order[i] * C + c) * H * W, y, col) : 0.f;
+    for (int e = threadIdx.x; e < count * IMAGE; e += THREADS) {
+      int i = e / IMAGE, rest = e % IMAGE, c = rest / (ROWS * COLS);
+      int y = P * r + rest / COLS % ROWS - PADY, col = rest % COLS - PADX;
+      if (y >= 0 && y < H && col >= 0 && col < W)
+        xs[e] = (MOVED ? moves[i] : Move()).see(x + ((size_t)order[i] * C + c) * H * W, y, col);
+    }
+    return;
+  }
+  constexpr int ACROSS = W / 4 > 0 ? W / 4 : 1, FOURS = C * ROWS * ACROSS, ALL = (TN * FOURS + THREADS - 1) / THREADS;
+  constexpr int BATCH = ALL < 4 ? ALL : 4;  // on their way at once, four numbers each
+  for (int from = threadIdx.x; from < count * FOURS; from += BATCH * THREADS) {
+    float4 held[BATCH];
+#pragma unroll
+    for (int k = 0; k < BATCH; k++) {
+      int e = from + k * THREADS, i = e / FOURS, c = e % FOURS / (ROWS * ACROSS);
+      int y = P * r + e / ACROSS % ROWS - PADY, col = e % ACROSS * 4;
+      bool inside = i < count && y >= 0 && y < H;
+      if (inside) held[k] = *(const float4*)(x + (((size_t)order[i] * C + c) * H + y) * W + col);
+    }
+#pragma unroll
+    for (int k = 0; k < BATCH; k++) {
+      int e = from + k * THREADS, i = e / FOURS, c = e % FOURS / (ROWS * ACROSS), row = e / ACROSS % ROWS;
+      int y = P * r + row - PADY, col = e % ACROSS * 4 + PADX;
+      if (i >= count || y < 0 || y >= H) continue;
+      float* out = xs + i * IMAGE + (c * ROWS + row) * COLS + col;
+      if (col < COLS) out[0] = held[k].x;
+      if (col + 1 < COLS) out[1] = held[k].y;
+      if (col + 2 < COLS) out[2] = held[k].z;
+      if (col + 3 < COLS) out[3] = held[k].w;
+    }
   }
 }
 
@@ -87,6 +113,8 @@ shallow_forward(const float* x, const int* orders, const int* step, int offset, 
 #pragma unroll
   for (int q = 0; q < QP; q++) w[q] = q < QW && g < GROUPS ? dense[(size_t)(slice * QW + q) * HID + j] : 0.f;
   for (int e = t; e < TAPS; e += THREADS) filter[e] = filters[slice / QH * TAPS + e];
+  for (int e = t; e < TN * IMAGE; e += THREADS) xs[e] = 0.f;
+  __syncthreads();
   const float bias = biases[slice / QH];
   for (int first = 0; first < n; first += TN) {
     const int count = min(TN, n - first);
@@ -114,18 +142,41 @@ shallow_forward(const float* x, const int* orders, const int* step, int offset, 
   }
 }
 
-// The filters' gradients are sums over a filter's slices: the last of its blocks adds them up, in their order.
+// The filters' gradients are sums over a filter's slices: a warp adds them up, in their order.
 __device__ void learn_filter(int m, const float* sums, const float* rates, float* filters, float* mf, float* vf,
                              float* biases, float* mb, float* vb) {
-  const int t = threadIdx.x;
-  if (t > TAPS) return;
-  float g = 0.f;
-  for (int r = 0; r < QH; r++) g += __ldcg(sums + (m * QH + r) * (TAPS + 1) + t);
-  const int at = m * TAPS + t;
-  if (t < TAPS)
-    Adam(rates).step(g, filters[at], mf[at], vf[at]);
-  else
-    Adam(rates).step(g, biases[m], mb[m], vb[m]);
+  for (int k = threadIdx.x; k <= TAPS; k += 32) {
+    const bool weight = k < TAPS;
+    float *p = weight ? filters + m * TAPS + k : biases + m, *mean = weight ? mf + m * TAPS + k : mb + m;
+    float *square = weight ? vf + m * TAPS + k : vb + m, now[3] = {*p, *mean, *square}, g = 0.f;
+#pragma unroll
+    for (int r = 0; r < QH; r++) g += __ldcg(sums + (m * QH + r) * (TAPS + 1) + k);
+    Adam(rates).step(g, now[0], now[1], now[2]);
+    *p = now[0], *mean = now[1], *square = now[2];
+  }
+}
+
+// The gradients by `count` images' hidden sums, from rows of HID to rows of HP.
+__device__ inline void spread_out(float* out, const float* in, int count) {
+  if (HID % 4) {
+#pragma unroll 4
+    for (int e = threadIdx.x; e < count * HID; e += THREADS) out[e / HID * HP + e % HID] = in[e];
+    return;
+  }
+  constexpr int ALL = (TN * HID / 4 + THREADS - 1) / THREADS, BATCH = ALL < 4 ? ALL : 2;
+  for (int from = threadIdx.x * 4; from < count * HID; from += BATCH * THREADS * 4) {
+    float4 held[BATCH];
+#pragma unroll
+    for (int k = 0; k < BATCH; k++)
+      if (from + k * THREADS * 4 < count * HID) held[k] = *(const float4*)(in + from + k * THREADS * 4);
+#pragma unroll
+    for (int k = 0; k < BATCH; k++) {
+      int e = from + k * THREADS * 4;
+      if (e >= count * HID) continue;
+      float* row = out + e / HID * HP + e % HID;
+      row[0] = held[k].x, row[1] = held[k].y, row[2] = held[k].z, row[3] = held[k].w;
+    }
+  }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
@@ -144,11 +195,13 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
   float *xs = scratch, *dzs = xs + TN * IMAGE, *red = scratch + round_up(TN * IMAGE + TN * HP, 4);
   float *ps = scratch + round_up(SCRATCH, 4), *ws = ps + TN * QP;
   Move* moves = (Move*)(ws + HID * QS);
+  u8* spots = (u8*)(moves + TN);
   const int slice = blockIdx.x, t = threadIdx.x;
   const int* order = orders + (size_t)now * batch;
 
   const size_t base = (size_t)slice * QW * HID;  // of the slice's weights, which lie there as (q, j)
   for (int e = t; e < QW * HID; e += THREADS) ws[e % HID * QS + e / HID] = dense[base + e];
+  for (int e = t; e < TN * IMAGE; e += THREADS) xs[e] = 0.f;
   for (int e = t; e < HID * (QP - QW); e += THREADS) ws[e / (QP - QW) * QS + QW + e % (QP - QW)] = 0.f;
 
   // Who does what: in the weights' gradient a pair of hidden units, QT pixels and a part of the images;
@@ -156,13 +209,17 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
   const int jp = t % JP, qt = t / JP % QTILES, part = t / (JP * QTILES);
   const int i2 = t % TN, qt2 = t / TN % QTILES, part2 = t / (TN * QTILES);
   float dw[2][QT] = {}, taps[TAPS + 1] = {};
+  __syncthreads();
   for (int first = 0; first < n; first += TN) {
     const int count = min(TN, n - first);
     gather(xs, moves, x, order + first, count, slice % QH, first, step, offset);
-    for (int e = t; e < count * HID; e += THREADS) dzs[e / HID * HP + e % HID] = dz1[first * HID + e];
+    spread_out(dzs, dz1 + first * HID, count);
     if (2 * JP > HID)
       for (int i = t; i < count; i += THREADS) dzs[i * HP + HID] = 0.f;
-    for (int e = t; e < count * QP; e += THREADS) ps[e] = pooled[((size_t)slice * batch + first) * QP + e];
+    for (int e = t; e < count * QP; e += THREADS) {
+      size_t at = ((size_t)slice * batch + first) * QP + e;
+      ps[e] = pooled[at], spots[e] = places[at];
+    }
     __syncthreads();
     if (part < NG)
       for (int i = part; i < count; i += NG) {
@@ -190,7 +247,7 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
     }
     __syncthreads();
     for (int e = t; e < count * QW; e += THREADS) {
-      int i = e / QW, q = e % QW, place = places[((size_t)slice * batch + first + i) * QP + q];
+      int i = e / QW, q = e % QW, place = spots[i * QP + q];
       if (place == NOWHERE) continue;
       float g = 0.f;
       for (int k = 0; k < NJ; k++) g += red[(k * TN + i) * QS + q];
@@ -224,17 +281,8 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
     __threadfence();
   }
   __syncthreads();
-  u32* last = (u32*)scratch;
-  if (t == 0) {
-    last[0] = atomicAdd(arrived + slice / QH, 1u) == QH - 1;
-    __threadfence();
-  }
-  __syncthreads();
-  if (last[0]) {
-    learn_filter(slice / QH, sums, rates, filters, mf, vf, biases, mb, vb);
-    if (t == 0) arrived[slice / QH] = 0;
-  }
-  __syncthreads();
+  u32 came = 0;
+  if (t == 0) came = atomicAdd(arrived + slice / QH, 1u);
 
   // The dense weights.
   if (part < NG)
@@ -255,5 +303,12 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
       adam.step(g, w, mw[k], vw[k]);
       dense[base + e] = w, md[base + e] = mw[k], vd[base + e] = vw[k];
     }
+  }
+
+  // The first warp of the last of a filter's blocks adds its slices up.
+  if (t < 32 && __shfl_sync(0xffffffffu, came, 0) == QH - 1) {
+    __threadfence();
+    learn_filter(slice / QH, sums, rates, filters, mf, vf, biases, mb, vb);
+    if (t == 0) arrived[slice / QH] = 0;
   }
 }

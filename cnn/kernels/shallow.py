@@ -71,8 +71,8 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     )
     return {
         "shallow_forward": 4 * (_up(c["TN"] * image, 4) + c["TN"] * (qp + 3) + c["C"] * c["KH"] * c["KW"]),
-        "net_head": 4 * ((HEAD // c["HID"] + 1) * c["HID"] + 2 * c["CLS"]),
-        "shallow_backward": 4 * (_up(scratch, 4) + c["TN"] * (qp + 3) + c["HID"] * (qp + 4)),
+        "net_head": 4 * ((HEAD // c["HID"] + 1 + c["CLS"]) * c["HID"] + 2 * c["CLS"]),
+        "shallow_backward": 4 * (_up(scratch, 4) + c["TN"] * (qp + 3) + c["HID"] * (qp + 4)) + c["TN"] * qp,
     }
 
 

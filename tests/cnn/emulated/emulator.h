@@ -81,7 +81,7 @@ inline bool may_go_on(const Block& block, const Fiber& fiber, long slowest) {
   } else if (fiber.wait == WARP) {
     unsigned first = fiber.thread / 32 * 32, end = std::min<size_t>(first + 32, block.fibers.size());
     for (unsigned t = first; t < end; t++)
-      if (block.fibers[t].wait == DONE || block.fibers[t].exchanges < fiber.exchanges) return false;
+      if (block.fibers[t].exchanges < fiber.exchanges) return false;
   }
   return true;
 }
