@@ -8,7 +8,8 @@
 // and is spread out in shared memory only.
 //
 // Constants: C H W, M1 K1H K1W PAD1Y PAD1X Z1H Z1W (first convolution), P1 H1 W1 (its pooling, 1 for none), M2 K2H K2W PAD2Y PAD2X H2 W2 (second), P QH QW
-// (pooling), SLICE (features of a part of the dense layer), those of head.cu, TENSOR; and how blocks are cut: R, RD, RW
+// (pooling), SLICE (features of a part of the dense layer), those of head.cu, TENSOR, PRECISE (whether the
+// second convolution's sums are compensated: which pixel of a window is the largest hangs on them); and how blocks are cut: R, RD, RW
 // (rows of a block in deep_forward, deep_pixels, deep_filters), OC (channels at a time in deep_pixels), TI (images at a
 // time in the dense kernels), FWN, DWN (warps side by side along the channels in deep_forward and deep_pixels).
 
@@ -70,7 +71,7 @@ struct Strip {
 };
 
 // `rows` rows of the second convolution's input from row `first` on, as (row, column, channel), with its padding.
-template <int T, int STRIDE>
+template <int T, int STRIDE, bool ROUNDED = true>
 __device__ void first_layer(float* out, const float* xs, const float* filters, const float* biases, int first,
                             int rows) {
   constexpr int STRIPS = (AW + STEP - 1) / STEP, UNITS = T / M1;
@@ -87,7 +88,8 @@ __device__ void first_layer(float* out, const float* xs, const float* filters, c
       if (j + q < AW) {
         int place;
         bool inside = y >= 0 && y < H1 && x + q >= 0 && x + q < W1;
-        out[(i * AW + j + q) * STRIDE + c] = inside ? tf32(relu(strip.largest(q, place))) : 0.f;
+        const float value = inside ? relu(strip.largest(q, place)) : 0.f;
+        out[(i * AW + j + q) * STRIDE + c] = ROUNDED ? tf32(value) : value;
       }
   }
 }
@@ -149,9 +151,9 @@ deep_forward(const float* x, const int* orders, const int* step, int offset, int
   const Dropout dropout{seed, u32(step[1] + step[0] + offset), below, scale};
   const int image = orders[(size_t)(step[0] + offset) * batch + i];
   fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
-  stage<FT, M2, DEPTH, FWS>(ws, filters2, DEPTH);
+  stage<FT, M2, DEPTH, FWS, !PRECISE>(ws, filters2, DEPTH);
   __syncthreads();
-  first_layer<FT, FAS>(as, xs, filters1, biases1, tile * R - PAD2Y, R + K2H - 1);
+  first_layer<FT, FAS, !PRECISE>(as, xs, filters1, biases1, tile * R - PAD2Y, R + K2H - 1);
   __syncthreads();
 
   const int m0 = warp % FWM * FMT, n0 = warp / FWM * FNT;
@@ -168,7 +170,7 @@ deep_forward(const float* x, const int* orders, const int* step, int offset, int
     const float *seen = as + (tap / K2W * AW + tap % K2W) * FAS, *w = ws + k * TAPS2 + tap;
 #pragma unroll 4
     for (int c = 0; c < M1; c += 8)
-      multiply_add(
+      multiply_add<PRECISE>(
           sums,
           [&](int m, float(&a)[4]) {
             a[0] = seen[base[m][0] + c], a[1] = seen[base[m][1] + c];

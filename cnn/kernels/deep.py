@@ -92,7 +92,7 @@ def misfit(layers: Sequence[Any]) -> str:
     return next((reason for fits, reason in wanted if not fits), "")
 
 
-def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool) -> dict[str, int]:
+def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool, precise: bool) -> dict[str, int]:
     """What deep.cu is compiled with."""
     first, between, second, pool, dense, output, *_ = _named(layers)
     (C, H, W), (M1, K1H, K1W), (_, H1, W1) = first.I_shape, first.F_shape, second.I_shape
@@ -104,7 +104,14 @@ def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool)
     for i, conv in enumerate((first, second), 1):
         sizes |= {f"PAD{i}Y": conv.pad_state[0][0], f"PAD{i}X": conv.pad_state[1][0]}
     sizes |= {"HID": dense.n, "CLS": output.n, "SLICES": -(-M2 * QH * QW // SLICE), "LAYERS": 4, "SLICE": SLICE}
-    sizes |= {"THREADS": THREADS, "HEAD": HEAD, "TENSOR": int(tensor), "OC": 32, "TI": 16 if n_batch <= 16 else 64}
+    sizes |= {
+        "THREADS": THREADS,
+        "HEAD": HEAD,
+        "TENSOR": int(tensor),
+        "PRECISE": int(tensor and precise),
+        "OC": 32,
+        "TI": 16 if n_batch <= 16 else 64,
+    }
     return sizes | _cut(sizes, n_batch, device)
 
 
@@ -146,20 +153,21 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
                 best = size
         return best
 
-    cut = {"R": largest("R", "deep_forward", sizes["QH"] * P, P, limit)}
+    cut = {"R": largest("R", "deep_forward", sizes["QH"] * P, P, limit * 3 // 4 if sizes["PRECISE"] else limit)}
     cut["RD"] = largest("RD", "deep_pixels", sizes["H1"], 1, limit // 2)
     cut["RW"] = largest("RW", "deep_filters", sizes["H2"], 1, limit)
-    cut["FWN"] = _side_by_side(FORWARD // 32, -(-cut["R"] * sizes["W2"] // 16), sizes["M2"] // 8)
-    cut["DWN"] = _side_by_side(THREADS // 32, -(-cut["RD"] * sizes["W1"] // 16), sizes["M1"] // 8)
+    most = 12 if sizes["PRECISE"] else 24
+    cut["FWN"] = _side_by_side(FORWARD // 32, -(-cut["R"] * sizes["W2"] // 16), sizes["M2"] // 8, most)
+    cut["DWN"] = _side_by_side(THREADS // 32, -(-cut["RD"] * sizes["W1"] // 16), sizes["M1"] // 8, 20)
     return cut
 
 
-def _side_by_side(warps: int, rows: int, columns: int) -> int:
-    """How many of the warps share the columns of tiles: what reads the least of shared memory for a product."""
+def _side_by_side(warps: int, rows: int, columns: int, most: int) -> int:
+    """How many of the warps share the columns of tiles: what reads the least for a product of `most` tiles a warp."""
 
     def cost(across: int) -> tuple[float, int]:
         high, wide = -(-rows // (warps // across)), -(-columns // across)
-        return (4 * high + 2 * wide + 1.6 * high * wide) + (1000 if high * wide > 20 else 0), across
+        return (4 * high + 2 * wide + 1.6 * high * wide) + (1000 if high * wide > most else 0), across
 
     return min((each for each in range(1, warps + 1) if warps % each == 0 and each <= columns), key=cost)
 
@@ -167,7 +175,9 @@ def _side_by_side(warps: int, rows: int, columns: int) -> int:
 class Deep:
     """The kernels of a net that has no `misfit`, for batches of up to `n_batch`; they change its parameters in place.
 
-    Products are of TF32 where `tensor` says so, on GPUs of compute capability 8.0 and above, sums of float32.
+    Products are of TF32 where `tensor` says so, on GPUs of compute capability 8.0 and above, sums of float32. With
+    `precise` the second convolution's sums are nearly those of float32: rounding there may change which pixel of a
+    window is the largest, and then a gradient goes elsewhere.
 
     Attributes:
         kernels: how many a step takes.
@@ -186,13 +196,14 @@ class Deep:
         device: Device,
         augment: Augment | None = None,
         tensor: bool = True,
+        precise: bool = True,
         **sizes: int,
     ) -> None:
         xp = device.xp
         self.named = named = _named(layers)
         first, second, dense, output = named.learning
         self.n_batch, self.multiprocessors = n_batch, device.multiprocessors
-        self.sizes = c = constants(layers, n_batch, device, tensor) | moves(augment) | sizes
+        self.sizes = c = constants(layers, n_batch, device, tensor, precise) | moves(augment) | sizes
         self.shared = shared_bytes(c)
         kernel = max(self.shared, key=self.shared.__getitem__)
         if self.shared[kernel] > device.shared_limit:

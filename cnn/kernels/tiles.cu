@@ -45,14 +45,36 @@ __device__ inline void multiply_add(float (&sum)[4], const float (&a)[4], const 
 #endif
 }
 
-// MT×NT of them at once; `rows(m, a)` and `columns(n, b)` fetch what a lane holds of A and B.
-template <int MT, int NT, class Rows, class Columns>
+// What rounding takes off `v`, which is rounded: v is then the sum of both.
+__device__ inline float split(float& v) {
+  float whole = v;
+  v = tf32(v);
+  return whole - v;
+}
+
+// MT×NT of them at once; `rows(m, a)` and `columns(n, b)` fetch what a lane holds of A and B. If COMPENSATED, of numbers
+// that are not rounded: each is cut in two, and three products of the parts give nearly what float32 does.
+template <bool COMPENSATED = false, int MT, int NT, class Rows, class Columns>
 __device__ inline void multiply_add(float (&sums)[MT][NT][4], Rows rows, Columns columns) {
   float a[MT][4], b[NT][2];
 #pragma unroll
   for (int m = 0; m < MT; m++) rows(m, a[m]);
 #pragma unroll
   for (int n = 0; n < NT; n++) columns(n, b[n]);
+  if (COMPENSATED) {
+    float a_rest[MT][4], b_rest[NT][2];
+#pragma unroll
+    for (int k = 0; k < MT * 4; k++) a_rest[k / 4][k % 4] = split(a[k / 4][k % 4]);
+#pragma unroll
+    for (int k = 0; k < NT * 2; k++) b_rest[k / 2][k % 2] = split(b[k / 2][k % 2]);
+#pragma unroll
+    for (int m = 0; m < MT; m++)
+#pragma unroll
+      for (int n = 0; n < NT; n++) {
+        multiply_add(sums[m][n], a_rest[m], b[n]);
+        multiply_add(sums[m][n], a[m], b_rest[n]);
+      }
+  }
 #pragma unroll
   for (int m = 0; m < MT; m++)
 #pragma unroll
@@ -61,7 +83,7 @@ __device__ inline void multiply_add(float (&sums)[MT][NT][4], Rows rows, Columns
 
 // ROWS×COLUMNS numbers from memory, `pitch` from row to row, into rows of STRIDE in shared memory, rounded for the tensor
 // cores: four at a time, and many loads on their way at once. From row `rows` and column `columns` on there are zeros.
-template <int T, int ROWS, int COLUMNS, int STRIDE>
+template <int T, int ROWS, int COLUMNS, int STRIDE, bool ROUNDED = true>
 __device__ inline void stage(float* out, const float* in, size_t pitch, int rows = ROWS, int columns = COLUMNS) {
   static_assert(COLUMNS % 4 == 0 && STRIDE % 4 == 0, "rows are copied in fours");
   constexpr int ACROSS = COLUMNS / 4, FOURS = ROWS * ACROSS, ALL = (FOURS + T - 1) / T, BATCH = ALL < 12 ? ALL : 8;
@@ -78,7 +100,7 @@ __device__ inline void stage(float* out, const float* in, size_t pitch, int rows
       int e = from + k * T;
       if (e < FOURS)
         *(float4*)(out + e / ACROSS * STRIDE + e % ACROSS * 4) =
-            make_float4(tf32(held[k].x), tf32(held[k].y), tf32(held[k].z), tf32(held[k].w));
+            ROUNDED ? make_float4(tf32(held[k].x), tf32(held[k].y), tf32(held[k].z), tf32(held[k].w)) : held[k];
     }
   }
 }

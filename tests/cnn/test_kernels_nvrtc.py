@@ -37,7 +37,7 @@ def test_the_shallow_kernels_compile_and_spill_next_to_nothing(arch, tile):
 def test_the_deep_kernels_compile_and_spill_next_to_nothing(arch, n_batch):
     kibibytes, multiprocessors = DEVICES[arch]
     device = SimpleNamespace(shared_limit=kibibytes * 1024, multiprocessors=multiprocessors)
-    sizes = deep.constants(deep_net(KERAS).layers, n_batch, device, tensor=True)
+    sizes = deep.constants(deep_net(KERAS).layers, n_batch, device, tensor=True, precise=True)
     found = nvrtc.compiled(source(("images", "head", "tiles", "deep"), sizes | MOVES), arch)
     show(f"{arch}, batch {n_batch}", found)
     assert {name for name in found if name.startswith("deep")} == {n for n in deep.shared_bytes(sizes) if "deep" in n}
