@@ -101,7 +101,7 @@ class Captured:
             begin(layer)
         steps = -(-len(model.x_train) // n_batch)
         xp = device.xp
-        self.orders = xp.zeros(steps * n_batch, "int32")
+        self.orders = xp.zeros((steps + 1) * n_batch, "int32")
         self.table = xp.zeros((steps, len(self.learning), 8), "float32")
         self.at = xp.zeros(3, "int32")
         self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device, augment)
@@ -125,6 +125,7 @@ class Captured:
             self.orders[: len(order)] = self.device.xp.asarray(order)
             self.table[:steps] = self.device.xp.asarray(self.numbers(steps))
             self.at[:] = self.device.xp.asarray(np.array([0, model.steps, seed], "int32"))
+            self.net.begin(self.orders)
             for count in _cut(whole, self.in_a_graph):
                 self._replay(count)
                 yield self._count(count, n_batch)
@@ -178,7 +179,8 @@ class Captured:
         for offset in range(count):
             for launch in self.net.launches(model.x_train, model.y_train, self.orders, self.table, self.at, offset, n):
                 self.net.run(launch)
-        self.net.run(self.net.advance(self.at, count))
+        for launch in self.net.end(self.orders, self.table, self.at, count):
+            self.net.run(launch)
 
 
 class Ahead:

@@ -140,7 +140,7 @@ constexpr int FAS = M1 + 4, FWS = DEPTH + 4, FOS = M2 + 9, FRP = R / P;
 constexpr int FORWARD_TILES = (QH + FRP - 1) / FRP;
 
 extern "C" __global__ void __launch_bounds__(FT)
-deep_forward(const float* x, const int* orders, const int* step, int offset, int batch, const float* filters1,
+deep_forward(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
              const float* biases1, const float* filters2, const float* biases2, u32 seed, u32 below, float scale,
              float* pooled, u8* places) {
   float* shared = (float*)SHARED;
@@ -149,7 +149,7 @@ deep_forward(const float* x, const int* orders, const int* step, int offset, int
   const int t = threadIdx.x, tile = blockIdx.x % FORWARD_TILES, i = blockIdx.x / FORWARD_TILES;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const Dropout dropout{seed, u32(step[1] + step[0] + offset), below, scale};
-  const int image = orders[(size_t)(step[0] + offset) * batch + i];
+  const int image = images[i];
   fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
   stage<FT, M2, DEPTH, FWS, !PRECISE>(ws, filters2, DEPTH);
   __syncthreads();
@@ -350,14 +350,14 @@ constexpr int PWM = BT / 32 / DWN, PMT = (round_up(RD * W1, 16) / 16 + PWM - 1) 
 constexpr int PIXEL_TILES = (H1 + RD - 1) / RD;
 
 extern "C" __global__ void __launch_bounds__(BT)
-deep_pixels(const float* x, const int* orders, const int* step, int offset, int batch, const float* filters1,
+deep_pixels(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
             const float* biases1, const float* filters2, float scale, const float* gradient, const u8* places,
             float* sums1) {
   float* shared = (float*)SHARED;
   float *xs = shared, *ds = xs + IMAGE, *ws = ds + PR * PW * PDS, *out = ds;
   const int t = threadIdx.x, tile = blockIdx.x % PIXEL_TILES, i = blockIdx.x / PIXEL_TILES, first = tile * RD;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
-  const int image = orders[(size_t)(step[0] + offset) * batch + i];
+  const int image = images[i];
   fetch_image<BT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
   const int m0 = warp % PWM * PMT, n0 = warp / PWM * PCT;
   int base[PMT][2];
@@ -444,7 +444,7 @@ constexpr int WAS = M1 + 8, WDS = M2 + 8, WW = round_up(W2, 8), WA = (RW + K2H -
 constexpr int FILTER_TILES = (H2 + RW - 1) / RW;
 
 extern "C" __global__ void __launch_bounds__(WT)
-deep_filters(const float* x, const int* orders, const int* step, int offset, int batch, int n, const float* filters1,
+deep_filters(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* filters1,
              const float* biases1, float scale, const float* gradient, const u8* places, float* sums2, float* sumsb) {
   float* shared = (float*)SHARED;
   float *xs = shared, *as = xs + IMAGE, *ds = as + WA * WAS;
@@ -456,7 +456,7 @@ deep_filters(const float* x, const int* orders, const int* step, int offset, int
   clear<WT>(as, WA * WAS);
   for (int item = blockIdx.x; item < n * FILTER_TILES; item += gridDim.x) {
     const int i = item / FILTER_TILES, first = item % FILTER_TILES * RW;
-    const int image = orders[(size_t)(step[0] + offset) * batch + i];
+    const int image = images[i];
     __syncthreads();
     fetch_image<WT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
     if (H2 % RW || RW % P) clear<WT>(ds, RW * WW * WDS);

@@ -11,7 +11,7 @@ from cnn.activations import Softmax
 from cnn.activations.pieces import ReLU
 from cnn.augment import Augment
 from cnn.kernels.launching import Device, Launch, source
-from cnn.kernels.shallow import UNKNOWN, beside, learned, moves
+from cnn.kernels.shallow import UNKNOWN, advance, beside, learned, moves
 from cnn.layers import Conv2d, Dense, Dropout, MaxPool2d, Output
 from cnn.losses import Cross
 from cnn.xp import Array
@@ -218,6 +218,7 @@ class Deep:
         self.parts = xp.empty(hidden * c["SLICES"], "float32")
         self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
         self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
+        self.queue = xp.zeros((2, n_batch), "int32")
         self.sums1 = xp.empty(n_batch * self.tiles["pixels"] * (first.W.size + len(first.W)), "float32")
         blocks = self._blocks(n_batch)
         self.sums2, self.sumsb = (
@@ -231,13 +232,15 @@ class Deep:
     ) -> Iterator[Launch]:
         """The kernels of one step, as `Shallow.launches`; `table` is (steps, 4, 8)."""
         c, (first, second, dense, output) = self.sizes, self.named.learning
-        now = (step, np.int32(offset))
-        when = (orders, *now, np.int32(self.n_batch))
+        now, size = (step, np.int32(offset)), np.int32(self.n_batch)
+        images, following = self.queue[offset % 2], self.queue[(offset + 1) % 2]
+        when = (images, *now, size)
         before, behind = _dropout(self.named.before), _dropout(self.named.behind)
         forward = (x, *when, first.W, first.b, second.W, second.b, *before, self.pooled, self.places)
         yield self._launch("deep_forward", n * self.tiles["forward"], FORWARD, forward)
         yield self._launch("deep_dense", c["SLICES"], THREADS, (np.int32(n), self.pooled, dense.W, self.parts))
-        head = (self.parts, dense.b, output.W, output.b, t, *when, np.int32(n), np.float32(output.loss.smoothing))
+        head = (self.parts, dense.b, output.W, output.b, t, images, orders, *now, size, following, np.int32(n))
+        behind = (np.float32(output.loss.smoothing), *behind)
         yield self._launch("net_head", n, HEAD, (*head, *behind, self.hidden, self.dz2, self.dz1, self.loss))
         weights = self.learned[dense.name]
         back = (*now, np.int32(n), table, self.pooled, self.dz1, self.gradient, *weights[:3])
@@ -254,9 +257,13 @@ class Deep:
         grid = _over(first.n_parameters + second.n_parameters) + _over(output.n_parameters + dense.n)
         yield self._launch("deep_learn", grid, THREADS, (*numbers, *sums, *rest))
 
-    def advance(self, step: Array, steps: int) -> Launch:
-        """Behind so many steps: counts `step` on."""
-        return Launch("net_advance", 1, 32, 0, (step, np.int32(steps)))
+    def begin(self, orders: Array) -> None:
+        """Before the first step of `orders`."""
+        self.queue[0] = orders[: self.n_batch]
+
+    def end(self, orders: Array, table: Array, step: Array, steps: int) -> Iterator[Launch]:  # noqa: ARG002  # Shallow's
+        """Behind so many steps: `step` is counted on, the next batch is looked up."""
+        yield advance(orders, step, steps, self.n_batch, self.queue)
 
     def _blocks(self, n: int) -> int:
         """In how many parts the second filters' gradient is summed."""

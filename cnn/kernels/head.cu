@@ -1,12 +1,13 @@
 // The end of a net, a dense layer with ReLU and an output layer with softmax and cross entropy, from the dense layer's
 // sums in SLICES parts, (image, part, unit). One image a block: the sums, dropout, the outputs, the loss, and the
-// gradients by both layers' sums.
+// gradients by both layers' sums. The batch's `images` are places in the data; those of the next step are put into
+// `next`, so that its kernels find them without looking up where they stand.
 //
 // Constants: HID CLS SLICES, HEAD THREADS (of a block), LAYERS (that learn: the last two are these).
 extern "C" __global__ void __launch_bounds__(HEAD)
 net_head(const float* parts, const float* b1, const float* W2, const float* b2, const float* targets,
-             const int* orders, const int* step, int offset, int batch, int n, float smoothing, u32 seed, u32 below,
-             float scale, float* hidden, float* dz2, float* dz1, float* loss) {
+             const int* images, const int* orders, const int* step, int offset, int batch, int* next, int n,
+             float smoothing, u32 seed, u32 below, float scale, float* hidden, float* dz2, float* dz1, float* loss) {
   float* shared = (float*)SHARED;
   constexpr int GROUPS = HEAD / HID, WARPS = HEAD / 32, WEIGHTS = (HID * CLS + HEAD - 1) / HEAD;
   float *red = shared, *hs = red + GROUPS * HID, *zs = hs + HID, *ds = zs + CLS, *ws = ds + CLS;
@@ -14,6 +15,8 @@ net_head(const float* parts, const float* b1, const float* W2, const float* b2, 
 
   // All that comes from memory is on its way before the first of it is used.
   const int first = step[0] + offset;
+  if (i == 0)
+    for (int k = t; k < batch; k += HEAD) next[k] = orders[(size_t)(first + 1) * batch + k];
   float w[WEIGHTS];
 #pragma unroll
   for (int k = 0; k < WEIGHTS; k++) w[k] = t + k * HEAD < HID * CLS ? W2[t + k * HEAD] : 0.f;
@@ -33,8 +36,7 @@ net_head(const float* parts, const float* b1, const float* W2, const float* b2, 
     }
     red[t] = sum;
   }
-  const int image = orders[(size_t)first * batch + i];
-  float target = t < CLS ? targets[(size_t)image * CLS + t] : 0.f;
+  float target = t < CLS ? targets[(size_t)images[i] * CLS + t] : 0.f;
 #pragma unroll
   for (int k = 0; k < WEIGHTS; k++)
     if (t + k * HEAD < HID * CLS) ws[t + k * HEAD] = w[k];
@@ -102,6 +104,9 @@ __device__ void learn_rest(int block, int n, const float* hidden, const float* d
 }
 
 // Behind the steps of a graph: the next graph goes on where this one ended.
-extern "C" __global__ void net_advance(int* step, int steps) {
-  if (threadIdx.x == 0) *step += steps;
+extern "C" __global__ void net_advance(int* step, int steps, const int* orders, int batch, int* next) {
+  const int now = *step + steps;
+  for (int k = threadIdx.x; k < batch; k += blockDim.x) next[k] = orders[(size_t)now * batch + k];
+  __syncthreads();
+  if (threadIdx.x == 0) *step = now;
 }

@@ -98,27 +98,60 @@ __device__ inline float window(const float* xs, const float* filter, float bias,
   return best;
 }
 
+// Number `e` of the filters (a filter's weights, then its bias) with Adam's averages, as they are in the step `offset`.
+//
+// Their gradients are sums over a filter's slices, which are blocks. Nobody waits for the last of them: every block that
+// needs a filter does the step behind by itself, while its images are on their way; one block keeps what came out in
+// `kept`, two sets by turns. The first step of a graph, and the one behind it, find all in the model's own arrays.
+constexpr int NUMBERED = M * (TAPS + 1);
+
+__device__ inline void learned_number(float (&now)[3], int e, const int* step, int offset, const float* table,
+                                      const float* sums, const float* kept, const float* filters, const float* mf,
+                                      const float* vf, const float* biases, const float* mb, const float* vb) {
+  const int m = e / (TAPS + 1), k = e % (TAPS + 1), at = m * TAPS + k;
+  const bool weight = k < TAPS;
+  if (offset > 1)
+    for (int s = 0; s < 3; s++) now[s] = kept[((offset - 1) % 2 * 3 + s) * NUMBERED + e];
+  else
+    now[0] = weight ? filters[at] : biases[m], now[1] = weight ? mf[at] : mb[m], now[2] = weight ? vf[at] : vb[m];
+  if (offset == 0) return;
+  float parts[QH], g = 0.f;
+#pragma unroll
+  for (int r = 0; r < QH; r++) parts[r] = sums[(m * QH + r) * (TAPS + 1) + k];
+#pragma unroll
+  for (int r = 0; r < QH; r++) g += parts[r];
+  Adam(table + (size_t)(*step + offset - 1) * LAYERS * NUMBERS).step(g, now[0], now[1], now[2]);
+}
+
 constexpr u8 NOWHERE = 255;  // the place of a window whose largest value ReLU cuts off
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-shallow_forward(const float* x, const int* orders, const int* step, int offset, int batch, int n, const float* filters,
-                const float* biases, const float* dense, float* pooled, u8* places, float* parts) {
+shallow_forward(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* table,
+                const float* sums, float* kept, const float* filters, const float* mf, const float* vf,
+                const float* biases, const float* mb, const float* vb, const float* dense, float* pooled, u8* places,
+                float* parts) {
   float* shared = (float*)SHARED;
   float *xs = shared, *ps = xs + round_up(TN * IMAGE, 4), *filter = ps + TN * QP;
-  Move* moves = (Move*)(filter + TAPS);
+  Move* moves = (Move*)(filter + TAPS + 1);
   const int slice = blockIdx.x, t = threadIdx.x, j = t % HID, g = t / HID;
   constexpr int GROUPS = THREADS / HID;
-  const int* order = orders + (size_t)(*step + offset) * batch;
   float w[QP];  // the dense weights of this slice's pixels to hidden unit j
 #pragma unroll
   for (int q = 0; q < QP; q++) w[q] = q < QW && g < GROUPS ? dense[(size_t)(slice * QW + q) * HID + j] : 0.f;
-  for (int e = t; e < TAPS; e += THREADS) filter[e] = filters[slice / QH * TAPS + e];
+  if (t <= TAPS) {
+    float now[3];
+    const int e = slice / QH * (TAPS + 1) + t;
+    learned_number(now, e, step, offset, table, sums, kept, filters, mf, vf, biases, mb, vb);
+    filter[t] = now[0];
+    if (slice % QH == 0 && offset > 0)
+      for (int s = 0; s < 3; s++) kept[(offset % 2 * 3 + s) * NUMBERED + e] = now[s];
+  }
   for (int e = t; e < TN * IMAGE; e += THREADS) xs[e] = 0.f;
   __syncthreads();
-  const float bias = biases[slice / QH];
+  const float bias = filter[TAPS];
   for (int first = 0; first < n; first += TN) {
     const int count = min(TN, n - first);
-    gather(xs, moves, x, order + first, count, slice % QH, first, step, offset);
+    gather(xs, moves, x, images + first, count, slice % QH, first, step, offset);
     __syncthreads();
     for (int e = t; e < count * QP; e += THREADS) {
       int i = e / QP, q = e % QP, place = NOWHERE;
@@ -139,20 +172,6 @@ shallow_forward(const float* x, const int* orders, const int* step, int offset, 
       parts[((size_t)(first + i) * SLICES + slice) * HID + j] = sum;
     }
     __syncthreads();
-  }
-}
-
-// The filters' gradients are sums over a filter's slices: a warp adds them up, in their order.
-__device__ void learn_filter(int m, const float* sums, const float* rates, float* filters, float* mf, float* vf,
-                             float* biases, float* mb, float* vb) {
-  for (int k = threadIdx.x; k <= TAPS; k += 32) {
-    const bool weight = k < TAPS;
-    float *p = weight ? filters + m * TAPS + k : biases + m, *mean = weight ? mf + m * TAPS + k : mb + m;
-    float *square = weight ? vf + m * TAPS + k : vb + m, now[3] = {*p, *mean, *square}, g = 0.f;
-#pragma unroll
-    for (int r = 0; r < QH; r++) g += __ldcg(sums + (m * QH + r) * (TAPS + 1) + k);
-    Adam(rates).step(g, now[0], now[1], now[2]);
-    *p = now[0], *mean = now[1], *square = now[2];
   }
 }
 
@@ -180,10 +199,9 @@ __device__ inline void spread_out(float* out, const float* in, int count) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-shallow_backward(const float* x, const int* orders, const int* step, int offset, int batch, int n, const float* table,
+shallow_backward(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* table,
                  const float* pooled, const u8* places, const float* hidden, const float* dz2, const float* dz1,
-                 float* sums, u32* arrived, float* filters, float* mf, float* vf, float* biases, float* mb, float* vb,
-                 float* dense, float* md, float* vd, float* b1, float* mb1, float* vb1, float* W2, float* mW2,
+                 float* sums, float* dense, float* md, float* vd, float* b1, float* mb1, float* vb1, float* W2, float* mW2,
                  float* vW2, float* b2, float* mb2, float* vb2) {
   const int now = *step + offset;
   const float* rates = table + (size_t)now * LAYERS * NUMBERS;
@@ -197,7 +215,6 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
   Move* moves = (Move*)(ws + HID * QS);
   u8* spots = (u8*)(moves + TN);
   const int slice = blockIdx.x, t = threadIdx.x;
-  const int* order = orders + (size_t)now * batch;
 
   const size_t base = (size_t)slice * QW * HID;  // of the slice's weights, which lie there as (q, j)
   for (int e = t; e < QW * HID; e += THREADS) ws[e % HID * QS + e / HID] = dense[base + e];
@@ -212,7 +229,7 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
   __syncthreads();
   for (int first = 0; first < n; first += TN) {
     const int count = min(TN, n - first);
-    gather(xs, moves, x, order + first, count, slice % QH, first, step, offset);
+    gather(xs, moves, x, images + first, count, slice % QH, first, step, offset);
     spread_out(dzs, dz1 + first * HID, count);
     if (2 * JP > HID)
       for (int i = t; i < count; i += THREADS) dzs[i * HP + HID] = 0.f;
@@ -277,12 +294,9 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
   if (t <= TAPS) {
     float sum = 0.f;
     for (int k = 0; k < THREADS / 32; k++) sum += scratch[t * (THREADS / 32) + k];
-    __stcg(sums + slice * (TAPS + 1) + t, sum);
-    __threadfence();
+    sums[slice * (TAPS + 1) + t] = sum;
   }
   __syncthreads();
-  u32 came = 0;
-  if (t == 0) came = atomicAdd(arrived + slice / QH, 1u);
 
   // The dense weights.
   if (part < NG)
@@ -304,11 +318,18 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
       dense[base + e] = w, md[base + e] = mw[k], vd[base + e] = vw[k];
     }
   }
+}
 
-  // The first warp of the last of a filter's blocks adds its slices up.
-  if (t < 32 && __shfl_sync(0xffffffffu, came, 0) == QH - 1) {
-    __threadfence();
-    learn_filter(slice / QH, sums, rates, filters, mf, vf, biases, mb, vb);
-    if (t == 0) arrived[slice / QH] = 0;
-  }
+// Behind the steps of a graph: the filters' last step, into the model's own arrays.
+extern "C" __global__ void shallow_settle(const int* step, int steps, const float* table, const float* sums,
+                                          float* kept, float* filters, float* mf, float* vf, float* biases, float* mb,
+                                          float* vb) {
+  const int e = blockIdx.x * blockDim.x + threadIdx.x, m = e / (TAPS + 1), k = e % (TAPS + 1), at = m * TAPS + k;
+  if (e >= NUMBERED) return;
+  float now[3];
+  learned_number(now, e, step, steps, table, sums, kept, filters, mf, vf, biases, mb, vb);
+  if (k < TAPS)
+    filters[at] = now[0], mf[at] = now[1], vf[at] = now[2];
+  else
+    biases[m] = now[0], mb[m] = now[1], vb[m] = now[2];
 }

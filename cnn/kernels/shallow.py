@@ -70,7 +70,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
         THREADS,
     )
     return {
-        "shallow_forward": 4 * (_up(c["TN"] * image, 4) + c["TN"] * (qp + 3) + c["C"] * c["KH"] * c["KW"]),
+        "shallow_forward": 4 * (_up(c["TN"] * image, 4) + c["TN"] * (qp + 3) + c["C"] * c["KH"] * c["KW"] + 1),
         "net_head": 4 * ((HEAD // c["HID"] + 1 + c["CLS"]) * c["HID"] + 2 * c["CLS"]),
         "shallow_backward": 4 * (_up(scratch, 4) + c["TN"] * (qp + 3) + c["HID"] * (qp + 4)) + c["TN"] * qp,
     }
@@ -106,7 +106,8 @@ class Shallow:
         self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
         self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
         self.sums = xp.empty(self.slices * (conv.W[0].size + 1), "float32")
-        self.arrived = xp.zeros(self.sizes["M"], "uint32")
+        self.kept = xp.empty(6 * self.sizes["M"] * (conv.W[0].size + 1), "float32")
+        self.queue = xp.zeros((2, n_batch), "int32")
         self.learned = tuple(array for layer in (conv, dense, output) for array in learned(layer))
 
     def launches(
@@ -114,27 +115,44 @@ class Shallow:
     ) -> Iterator[Launch]:
         """The kernels of one step: on `n` images, the ones that `orders` names from (step + offset) · n_batch on.
 
-        `x` and `t` are all images and targets; `orders` int32, places in them; `table` (steps, 3, 8) the optimizers'
-        numbers; `step` int32 (2,): the first step of the graph, counted on by `advance`, and the
-        model's steps before the table's; `offset` is how far behind the first this step is.
+        `x` and `t` are all images and targets; `orders` int32, places in them, with a batch more than there are;
+        `table` (steps, 3, 8) the optimizers' numbers; `step` int32 (3,): the first step of the graph, counted on by
+        `end`, the model's steps before the table's, and the seed of moves; `offset` is how far behind the first this
+        step is.
         """
-        conv, _, dense, output = self.layers
-        when = (orders, step, np.int32(offset), np.int32(self.n_batch), np.int32(n))
+        _, _, dense, output = self.layers
+        now, following = self.queue[offset % 2], self.queue[(offset + 1) % 2]
+        at = (step, np.int32(offset), np.int32(self.n_batch))
         kept = (self.pooled, self.places)
-        forward = (x, *when, conv.W, conv.b, dense.W, *kept, self.parts)
+        filters = (table, self.sums, self.kept, *self.learned[:6])
+        forward = (x, now, *at, np.int32(n), *filters, dense.W, *kept, self.parts)
         yield self._launch("shallow_forward", self.slices, THREADS, forward)
-        head = (self.parts, dense.b, output.W, output.b, t, *when, np.float32(output.loss.smoothing), *NO_DROPOUT)
-        yield self._launch("net_head", n, HEAD, (*head, self.hidden, self.dz2, self.dz1, self.loss))
+        head = (self.parts, dense.b, output.W, output.b, t, now, orders, *at, following, np.int32(n))
+        rest = (np.float32(output.loss.smoothing), *NO_DROPOUT, self.hidden, self.dz2, self.dz1, self.loss)
+        yield self._launch("net_head", n, HEAD, (*head, *rest))
         blocks = self.slices + -(-(output.n_parameters + dense.n) // REST)
-        given = (x, *when, table, *kept, self.hidden, self.dz2, self.dz1, self.sums, self.arrived)
-        yield self._launch("shallow_backward", blocks, THREADS, (*given, *self.learned))
+        given = (x, now, *at, np.int32(n), table, *kept, self.hidden, self.dz2, self.dz1, self.sums)
+        yield self._launch("shallow_backward", blocks, THREADS, (*given, *self.learned[6:]))
 
-    def advance(self, step: Array, steps: int) -> Launch:
-        """Behind so many steps: counts `step` on."""
-        return Launch("net_advance", 1, 32, 0, (step, np.int32(steps)))
+    def begin(self, orders: Array) -> None:
+        """Before the first step of `orders`."""
+        self.queue[0] = orders[: self.n_batch]
+
+    def end(self, orders: Array, table: Array, step: Array, steps: int) -> Iterator[Launch]:
+        """Behind so many steps: the filters are learned, `step` is counted on, the next batch is looked up."""
+        now = (step, np.int32(steps))
+        numbered = len(self.sums) // self.sizes["QH"]
+        settle = (*now, table, self.sums, self.kept, *self.learned[:6])
+        yield Launch("shallow_settle", -(-numbered // 64), 64, 0, settle)
+        yield advance(orders, step, steps, self.n_batch, self.queue)
 
     def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
         return Launch(kernel, grid, block, self.shared[kernel], args)
+
+
+def advance(orders: Array, step: Array, steps: int, n_batch: int, queue: Array) -> Launch:
+    """Counts `step` on, and looks the next batch up."""
+    return Launch("net_advance", 1, 256, 0, (step, np.int32(steps), orders, np.int32(n_batch), queue[0]))
 
 
 def moves(augment: Augment | None) -> dict[str, int]:

@@ -108,10 +108,11 @@ def fused_step(fused: Shallow | Deep, lm: LayerManager, places: np.ndarray, xp: 
     for each in vars(fused).values():
         if getattr(each, "dtype", None) == np.float32:
             each[...] = np.nan
-    orders = xp.asarray(np.pad(places, (0, fused.n_batch - len(places))).astype("int32"))
+    orders = xp.asarray(np.pad(places, (0, 2 * fused.n_batch - len(places))).astype("int32"))
     at = xp.asarray(np.array([0, step, SEED], "int32"))
     given = (lm.x_train, lm.y_train, orders, xp.asarray(table), at)
-    for launch in fused.launches(*given, 0, len(places)):
+    fused.begin(orders)
+    for launch in (*fused.launches(*given, 0, len(places)), *fused.end(*given[2:], 1)):
         fused.run(launch)
     for layer in learning:
         layer.optimizer.t += 1

@@ -93,6 +93,15 @@ def test_dropout_falls_by_seed_and_step_also_when_training_goes_on_from_a_file(e
     assert [each.tobytes() for each in parameters(half)] == [each.tobytes() for each in parameters(whole)]
 
 
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_however_many_steps_are_in_a_graph_the_result_is_the_same(emulated, monkeypatch, steps):
+    monkeypatch.setattr(cnn.captured, "STEPS", steps)
+    fast, plain = net(CASES[0]), net(CASES[0])
+    for lm, graph in ((fast, "auto"), (plain, False)):
+        lm.training(3, n_batch=5, show_error=False, graph=graph)
+    assert max(map(error, averages(plain), averages(fast))) < 1e-5
+
+
 def test_plain_steps_and_captured_ones_take_turns_on_one_model(emulated):
     fast, plain = net(CASES[0]), net(CASES[0])
     for graph in (False, "auto", False):
