@@ -130,7 +130,7 @@ CNN = [
     ["sources"],
     ["datasets"],
     ["checks"],
-    ["special", "windows"],
+    ["special", "windows", "kernels.rules"],
     ["im2col"],
     ["activations.base"],
     ["activations.pieces", "activations.leaky", "activations.smooth", "activations.gated"],
