@@ -41,15 +41,13 @@ def captured(
     """
     if not (isinstance(graph, bool) or graph == "auto"):
         raise ValueError(f"graph is {graph!r}; expected 'auto', True or False")
-    device = device_of(model) if graph else None
-    if device is None:
-        if graph is True:
-            raise ValueError("graph=True needs a model on the GPU; move it there with lm.to_gpu(), or use graph='auto'")
+    if not graph or (graph == "auto" and not on_gpu(model)):
         return None, ""
     why = misfit(model, stepper, augment)
     if not why:
         try:
-            found = Captured(model, n_batch, stepper, device, augment if isinstance(augment, Augment) else None)
+            moves = augment if isinstance(augment, Augment) else None
+            found = Captured(model, n_batch, stepper, Gpu(), moves)
             return found, found.title
         except Exception as error:  # a compiler that is missing, too little memory: nothing has been trained yet
             if graph is True:
@@ -60,9 +58,9 @@ def captured(
     return None, f"steps not captured in a CUDA graph: {why}"
 
 
-def device_of(model: Any) -> Device | None:
-    """The GPU of a model that is on one."""
-    return Gpu() if model.mode == "gpu" else None
+def on_gpu(model: Any) -> bool:
+    """Whether the model's data and parameters are on a GPU."""
+    return bool(model.mode == "gpu")
 
 
 def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
@@ -72,6 +70,7 @@ def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
     watched = [each for each in (model, *model.layers) if set(_VERBS) & set(vars(each))]
     arrays = [model.x_train, model.y_train, *(p for layer in model.layers for p in layer.parameters())]
     wanted = (
+        (on_gpu(model), "the model is not on the GPU, where lm.to_gpu() would put it"),
         (all(own), f"{type(model).__name__} has a forward, backward or update of its own"),
         (not watched, "a hook or a profiler watches the layers one by one"),
         (augment is None or type(augment) is Augment, "batches are changed by an augment of another kind"),

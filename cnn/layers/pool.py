@@ -163,10 +163,10 @@ def first_largest(places: Array, y: Array) -> Array:
         y: (C, P), the largest values.
 
     Returns:
-        (C, P) whole numbers; for a window with a NaN any.
+        (C, P) whole numbers; 0 for a window with a NaN.
     """
     if get_array_module(places) is not np:
-        return places.argmax(axis=1)
+        return places.argmax(axis=1) * (y == y)
     less = places[:, :-1] < y[:, None]
     for k in range(1, less.shape[1]):
         less[:, k] &= less[:, k - 1]

@@ -29,11 +29,12 @@ def emulated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Emulated]:
         pytest.skip("needs g++ to compile the kernels for the CPU")
     devices: list[Emulated] = []
 
-    def device_of(model):
+    def gpu():
         devices.append(Emulated(folder))
         return devices[-1]
 
-    monkeypatch.setattr(cnn.captured, "device_of", device_of)
+    monkeypatch.setattr(cnn.captured, "Gpu", gpu)
+    monkeypatch.setattr(cnn.captured, "on_gpu", lambda model: True)
     monkeypatch.setattr(cnn.captured, "STEPS", 2)
     return devices
 
@@ -182,7 +183,7 @@ def test_graph_true_raises_where_it_cannot_be_done(emulated):
 
 
 def test_graph_true_needs_a_gpu_and_says_so():
-    with pytest.raises(ValueError, match="graph=True needs a model on the GPU"):
+    with pytest.raises(ValueError, match="the model is not on the GPU"):
         net(CASES[0]).training(1, graph=True)
 
 
