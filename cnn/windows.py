@@ -73,6 +73,15 @@ class Windows:
         (above, _), (left, _) = self.pad
         return padded[..., above : above + self.size[0], left : left + self.size[1]]
 
+    def through(self, padded: Array) -> Array:
+        """What all windows see of (C, N, H, W), as a view (C, KH, KW, N, OH, OW)."""
+        (C, N, *_), (c, n, y, x) = padded.shape, padded.strides
+        (down, across), (dy, dx) = self.stride, self.dilation
+        strides = (c, dy * y, dx * x, n, down * y, across * x)
+        stride_tricks = get_array_module(padded).lib.stride_tricks
+        view: Array = stride_tricks.as_strided(padded, (C, *self.window, N, *self.out), strides)
+        return view
+
     def seen(self, padded: Array) -> Iterator[tuple[int, int, Array]]:
         """Each place (i, j) in the window, with the pixels that all windows see through it: a view (..., OH, OW)."""
         (OH, OW), (down, across) = self.out, self.stride

@@ -40,6 +40,7 @@ class Adam(Averages):
 
     slots = ("m", "v")
     operations = 12
+    kernel = "m += new1 * (g - m); v += new2 * (g * g - v); p -= rate * m / (sqrt(v) + eps)"
 
     @staticmethod
     def rule(p: Array, g: Array, m: Array, v: Array, new1: float, new2: float, rate: float, eps: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from cnn.checks import naming, number
+from cnn.kernels.rules import fused
 from cnn.schedules import Moment, Schedule, get_schedule
 from cnn.xp import Array, get_array_module, is_array
 
@@ -66,6 +67,7 @@ class Optimizer:
     operations: ClassVar[int] = 0  # arithmetic on one parameter in one step, as `rule` is written
     limits: ClassVar[Mapping[str, tuple[float, float]]] = LIMITS
     rule: ClassVar[Rule]
+    kernel: ClassVar[str] = ""  # the rule in CUDA C++: on the GPU one kernel, not one an operation
     rate: ClassVar[str | None] = "eta"  # the field that is the learning rate
     wants_loss: ClassVar[bool] = False
 
@@ -133,6 +135,8 @@ class Optimizer:
             self.state = {slot: [self.first(slot, p, g) for p, g in both] for slot in self.slots}
         self.t += 1
         rule, numbers = self.formula(), self.plan(factor)
+        if self.kernel and params and get_array_module(params[0]) is not np:
+            rule = fused(rule, len(self.slots), self.kernel)
         slots = [self.state[slot] for slot in self.slots]
         for i, (p, g, *beside) in enumerate(zip(params, grads, *slots, strict=True)):
             if self.weight_decay and i not in spared:

@@ -1,0 +1,244 @@
+"""`Captured`: training steps as CUDA graphs of fused kernels, many steps a graph, for models that the kernels know."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn.augment import Augment
+from cnn.batches import Change
+from cnn.kernels import deep, shallow
+from cnn.kernels.deep import Deep
+from cnn.kernels.gpu import Gpu
+from cnn.kernels.launching import Device
+from cnn.kernels.shallow import Shallow
+from cnn.layers import Conv2d
+from cnn.optimizers.adam import Adam
+from cnn.schedules import Moment
+from cnn.stepping import Stepper
+from cnn.xp import Array
+
+STEPS = 50  # in one graph: each launch of one costs the host some 10 µs and the device 3
+AHEAD = 4  # graphs that may wait in line: few, so that Ctrl-C is heard and the bar is true
+_VERBS = ("forward", "backward", "update")
+
+
+def captured(
+    model: Any, n_batch: int, stepper: Stepper, augment: Change | None, graph: bool | str
+) -> tuple[Captured | None, str]:
+    """What trains `model` through graphs, or None; and in words which it is ("" on the CPU, and where not asked for).
+
+    `graph` is "auto" for graphs wherever they can be had, True for an error elsewhere, False for none; the rest is as
+    in `train`.
+
+    Raises:
+        ValueError: True, but they cannot be had; or another word.
+    """
+    if not (isinstance(graph, bool) or graph == "auto"):
+        raise ValueError(f"graph is {graph!r}; expected 'auto', True or False")
+    if not graph or (graph == "auto" and not on_gpu(model)):
+        return None, ""
+    why = misfit(model, stepper, augment)
+    if not why:
+        try:
+            moves = augment if isinstance(augment, Augment) else None
+            found = Captured(model, n_batch, stepper, Gpu(), moves)
+            return found, found.title
+        except Exception as error:  # a compiler that is missing, too little memory: nothing has been trained yet
+            if graph is True:
+                raise
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+    if graph is True:
+        raise ValueError(f"graph=True, but the steps cannot be captured: {why}; graph='auto' trains without")
+    return None, f"steps not captured in a CUDA graph: {why}"
+
+
+def on_gpu(model: Any) -> bool:
+    """Whether the model's data and parameters are on a GPU."""
+    return bool(model.mode == "gpu")
+
+
+def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
+    """Why the steps of `model` cannot be captured, or ""."""
+    optimizers = [layer.optimizer for layer in model.layers if layer.optimizer is not None]
+    own = [getattr(type(model), verb).__module__.startswith("cnn.") for verb in _VERBS]
+    watched = [each for each in (model, *model.layers) if set(_VERBS) & set(vars(each))]
+    arrays = [model.x_train, model.y_train, *(p for layer in model.layers for p in layer.parameters())]
+    wanted = (
+        (on_gpu(model), "the model is not on the GPU, where lm.to_gpu() would put it"),
+        (all(own), f"{type(model).__name__} has a forward, backward or update of its own"),
+        (not watched, "a hook or a profiler watches the layers one by one"),
+        (augment is None or type(augment) is Augment, "batches are changed by an augment of another kind"),
+        (stepper.clip_value is None and stepper.clip_norm is None, "gradients are clipped"),
+        (model.dtype == "float32", f"the model is of {model.dtype}"),
+        (all(type(each) is Adam for each in optimizers), "an optimizer is not Adam"),
+        (all(each.flags.c_contiguous for each in arrays), "an array does not lie in one stretch"),
+        (len(model.x_train) < 2**31, "there are too many images"),
+    )
+    return next((reason for fits, reason in wanted if not fits), "") or _kernels(model.layers)[1]
+
+
+class Captured:
+    """Trains a model that has no `misfit`: its parameters and what Adam keeps are changed in place.
+
+    The order of the images, the optimizers' numbers of each step (learning rates, bias corrections) and the step
+    itself lie on the device, so that a graph can be launched again and again. What layers keep for a backward and
+    their gradients are not written.
+    """
+
+    def __init__(
+        self, model: Any, n_batch: int, stepper: Stepper, device: Device, augment: Augment | None = None
+    ) -> None:
+        self.model, self.n_batch, self.stepper, self.device, self.augment = model, n_batch, stepper, device, augment
+        self.learning = [layer for layer in model.layers if layer.optimizer is not None]
+        for layer in self.learning:
+            begin(layer)
+        steps = -(-len(model.x_train) // n_batch)
+        xp = device.xp
+        self.orders = xp.zeros((steps + 1) * n_batch, "int32")
+        self.table = xp.zeros((steps, len(self.learning), 8), "float32")
+        self.at = xp.zeros(3, "int32")
+        self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device, augment)
+        self.replays: dict[int, Any] = {}  # by the number of steps, a graph
+        self.in_a_graph = STEPS
+        self.last = n_batch  # images of the last step
+        self.ahead: Ahead | None = None
+
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return f"steps captured in CUDA graphs, {self.net.kernels} kernels a step"
+
+    def epoch(self, steps: int) -> Generator[int, None, None]:
+        """The next `steps` of one pass over the images in a new order; gives now and then how many were launched."""
+        model, n_batch = self.model, self.n_batch
+        order, seed = self._order()
+        order = order[: steps * n_batch]
+        whole, rest = divmod(len(order), n_batch)
+        with self.device.working():
+            self.orders[: len(order)] = self.device.xp.asarray(order)
+            self.table[:steps] = self.device.xp.asarray(self.numbers(steps))
+            self.at[:] = self.device.xp.asarray(np.array([0, model.steps, seed], "int32"))
+            self.net.begin(self.orders)
+            for count in _cut(whole, self.in_a_graph):
+                self._replay(count)
+                yield self._count(count, n_batch)
+            if rest:
+                self._steps(1, rest)
+                yield self._count(1, rest)
+            self.ahead = Ahead(model.rng, len(model.x_train), self.augment)  # while the device is still busy
+
+    def numbers(self, steps: int) -> NDArray[np.float32]:
+        """The optimizers' numbers for the next `steps`, (steps, layers, 8), as the kernels read them."""
+        factors = np.ones((steps, len(self.learning)))
+        schedules = [(self.stepper.schedule, layer.optimizer.schedule) for layer in self.learning]
+        if any(each is not None for pair in schedules for each in pair):
+            model = self.model
+            for step in range(steps):
+                moment = Moment(model.steps + step, model.epochs, model.span)
+                factors[step] = [_factor(pair, moment) for pair in schedules]
+        rows = [adam_rows(layer.optimizer, factors[:, i]) for i, layer in enumerate(self.learning)]
+        return np.stack(rows, axis=1)
+
+    def get_error(self, t: Array) -> Array:  # noqa: ARG002  # as the output layer's, for the progress bar
+        """The mean loss of the last step's images, a scalar on the device."""
+        return self.net.loss[: self.last].mean()
+
+    def _order(self) -> tuple[NDArray[np.int32], int]:
+        """The order of the images in the next epoch, and the seed of how they are moved."""
+        model, ahead = self.model, self.ahead
+        if ahead is None or ahead.before != _state(model.rng):
+            ahead = Ahead(model.rng, len(model.x_train), self.augment)
+        model.rng.bit_generator.state = ahead.after
+        return ahead.order, ahead.seed
+
+    def _count(self, steps: int, last: int) -> int:
+        """Note that so many steps were launched; waits while too many are in line."""
+        self.last = last
+        self.model.steps += steps
+        self.model.batch = (None, None)
+        for layer in self.learning:
+            layer.optimizer.t += steps
+        self.device.keep_up(AHEAD)
+        return steps
+
+    def _replay(self, count: int) -> None:
+        if count not in self.replays:
+            self.replays[count] = self.device.recorded(lambda: self._steps(count, self.n_batch))
+        self.replays[count]()
+
+    def _steps(self, count: int, n: int) -> None:
+        """Launch so many steps on `n` images each, and count on."""
+        model = self.model
+        for offset in range(count):
+            for launch in self.net.launches(model.x_train, model.y_train, self.orders, self.table, self.at, offset, n):
+                self.net.run(launch)
+        for launch in self.net.end(self.orders, self.table, self.at, count):
+            self.net.run(launch)
+
+
+class Ahead:
+    """What an epoch draws, as `batches` would, from a copy of `rng`: the model's own is set on when it is used.
+
+    Attributes:
+        before, after: the state of the generator.
+        order: of the images; seed: of how they are moved.
+    """
+
+    def __init__(self, rng: np.random.Generator, images: int, augment: Augment | None) -> None:
+        rng = copy.deepcopy(rng)
+        self.before = _state(rng)
+        self.order: NDArray[np.int32] = rng.permutation(images).astype("int32")
+        self.seed = 0 if augment is None else int(rng.integers(2**31))
+        self.after = rng.bit_generator.state
+
+
+def _state(rng: np.random.Generator) -> bytes:
+    return pickle.dumps(rng.bit_generator.state)
+
+
+def _kernels(layers: list[Any]) -> tuple[type[Shallow | Deep], str]:
+    """The kernels for these layers, and why they do not fit, or ""."""
+    convolutions = sum(type(layer) is Conv2d for layer in layers)
+    return (Shallow, shallow.misfit(layers)) if convolutions == 1 else (Deep, deep.misfit(layers))
+
+
+def begin(layer: Any) -> None:
+    """Give the optimizer of `layer` its slots, if it has none yet, as its first update would."""
+    if not layer.optimizer.state:
+        parameters, optimizer = layer.parameters(), layer.optimizer
+        optimizer.state = {slot: [optimizer.first(slot, p, p) for p in parameters] for slot in optimizer.slots}
+
+
+def adam_rows(optimizer: Adam, factors: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The numbers of an `Adam` for its next steps, a row each: of its `plan`, and of its weight decay."""
+    t = optimizer.t + 1 + np.arange(len(factors))
+    scale = np.sqrt(1 - optimizer.beta2**t)
+    rows = np.zeros((len(factors), 8), "float32")
+    rows[:, 0], rows[:, 1] = 1 - optimizer.beta1, 1 - optimizer.beta2
+    rows[:, 2] = factors * optimizer.alpha * scale / (1 - optimizer.beta1**t)
+    rows[:, 3] = optimizer.eps * scale
+    decay = optimizer.weight_decay
+    rows[:, 4] = 0 if optimizer.decoupled else decay
+    rows[:, 5] = 1 - factors * optimizer.alpha * decay if optimizer.decoupled else 1
+    return rows
+
+
+def _factor(schedules: tuple[Any, ...], moment: Moment) -> float:
+    factor = 1.0
+    for each in schedules:
+        factor *= 1.0 if each is None else each.factor(moment)
+    return factor
+
+
+def _cut(steps: int, size: int) -> Iterator[int]:
+    """`steps` in pieces: of `size`, then what is left."""
+    for _ in range(steps // size):
+        yield size
+    if steps % size:
+        yield steps % size
