@@ -174,7 +174,7 @@ def train(
     steps: int | None = None,
     stepper: Stepper | None = None,
     augment: Change | None = None,
-    graph: bool | str = "auto",
+    graph: bool | str = False,
 ) -> History:
     """Train `model` and return what happened, which is also left in `model.history`, whatever ends it.
 

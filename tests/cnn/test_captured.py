@@ -83,7 +83,7 @@ def test_a_net_of_two_convolutions_is_captured_too_in_tf32(emulated):
 
 def test_dropout_falls_by_seed_and_step_also_when_training_goes_on_from_a_file(emulated, tmp_path):
     def trained(lm, epochs):
-        lm.training(epochs, n_batch=4, threshold=0, show_error=False)
+        lm.training(epochs, n_batch=4, threshold=0, show_error=False, graph="auto")
         return lm
 
     whole = trained(deep_net(DEEP_CASES[0]), 2)
@@ -120,7 +120,7 @@ def test_ctrl_c_keeps_what_was_trained_and_counts_it(emulated, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Emulated, "keep_up", keep_up)
-    history = lm.training(1, n_batch=8, show_error=False)
+    history = lm.training(1, n_batch=8, show_error=False, graph="auto")
     assert history.reason == "interrupted"
     assert lm.steps == lm[0].optimizer.t == 3  # two graphs: of two steps, and of one
 
@@ -128,7 +128,7 @@ def test_ctrl_c_keeps_what_was_trained_and_counts_it(emulated, monkeypatch):
 def test_training_that_diverges_ends_with_the_epoch(emulated):
     lm = net(CASES[0])
     lm.x_train[0, 0, 0, 0] = np.nan
-    history = lm.training(5, n_batch=8, show_error=False)
+    history = lm.training(5, n_batch=8, show_error=False, graph="auto")
     assert len(history.epochs) == 1
     assert history.reason.startswith("the test error is nan after epoch 1")
 
@@ -156,14 +156,14 @@ def test_a_model_that_is_watched_is_trained_layer_by_layer(emulated):
             seen.append(layer.name)
 
     with hooked(lm[1], Hook()):
-        lm.training(1, n_batch=8, show_error=False)
+        lm.training(1, n_batch=8, show_error=False, graph="auto")
     assert seen
     assert lm.history.graph.endswith("a hook or a profiler watches the layers one by one")
 
 
 def test_another_optimizer_is_named_as_the_reason(emulated):
     lm = net(CASES[0], opt="SGD")
-    lm.training(1, n_batch=8, show_error=False)
+    lm.training(1, n_batch=8, show_error=False, graph="auto")
     assert lm.history.graph.endswith("an optimizer is not Adam")
 
 
@@ -173,7 +173,7 @@ def test_kernels_that_do_not_compile_are_a_reason_and_no_error(emulated, monkeyp
 
     monkeypatch.setattr(Emulated, "compiled", compiled)
     lm = net(CASES[0])
-    lm.training(1, n_batch=8, show_error=False)
+    lm.training(1, n_batch=8, show_error=False, graph="auto")
     assert lm.history.graph == "steps not captured in a CUDA graph: RuntimeError: no compiler"
 
 
