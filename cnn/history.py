@@ -38,11 +38,13 @@ class History:
         epochs: one `Epoch` each; the last may be a part of one, where `steps` ended it.
         steps: training steps done.
         reason: why it ended, in words.
+        graph: whether its steps were captured in CUDA graphs, and if not, why; "" on the CPU.
     """
 
     epochs: tuple[Epoch, ...]
     steps: int
     reason: str
+    graph: str = ""
 
     @property
     def table(self) -> Any:
@@ -80,7 +82,8 @@ class History:
         return axes
 
     def __str__(self) -> str:
-        return f"{self.steps} steps, epochs: {len(self.epochs)}; ended: {self.reason}"
+        graph = f"; {self.graph}" if self.graph else ""
+        return f"{self.steps} steps, epochs: {len(self.epochs)}; ended: {self.reason}{graph}"
 
     def __repr__(self) -> str:
         return f"{self.table.to_string(index=False)}\n{self}" if self.epochs else str(self)

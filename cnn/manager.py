@@ -103,6 +103,7 @@ class LayerManager(LayerList):
         clip_value: float | None = None,
         clip_norm: float | None = None,
         augment: Change | None = None,
+        graph: bool | str = "auto",
     ) -> History:
         """Train, and return the `History`, which is also kept as `lm.history`.
 
@@ -125,13 +126,18 @@ class LayerManager(LayerList):
             clip_norm: the most that the norm of all gradients together may be. Where these three are None, they
                 are as in `stepper`.
             augment: changes the images of each batch, such as `cnn.Augment(shift=2, flip=True)`.
+            graph: "auto" trains a model on the GPU that the fused kernels know through CUDA graphs of many steps,
+                with the same result to within rounding; all others, and one that is watched by a hook or a
+                profiler, layer by layer. `History.graph` says which, and why. True raises where it cannot be done,
+                False is for layer by layer. Through graphs the layers keep no gradients and nothing of the last batch.
 
         Raises:
-            ValueError: no layers, a last layer that is no Output, or targets that do not fit it.
+            ValueError: no layers, a last layer that is no Output, targets that do not fit it, or graph=True for a
+                model that cannot be captured.
         """
         self.check_model()
         stepper = self.stepper.changed(schedule=schedule, clip_value=clip_value, clip_norm=clip_norm)
-        return train(self, epoch, n_batch, threshold, show_error, show_train_error, steps, stepper, augment)
+        return train(self, epoch, n_batch, threshold, show_error, show_train_error, steps, stepper, augment, graph)
 
     def error(self, x: Array, t: Array) -> float:
         """The mean loss over all images of `x` with targets `t`, in bounded memory; waits once.

@@ -30,8 +30,8 @@ class Progress:
 
             self.bar = tqdm(total=steps, desc=title, unit="step", file=_stream(), mininterval=INTERVAL)
 
-    def step(self, output: Any, t: Array) -> None:
-        """One training step is done; now and then, `output` is asked for its error against `t`."""
+    def step(self, output: Any, t: Array, count: int = 1) -> None:
+        """So many training steps are done; now and then, `output` is asked for its error against `t`."""
         if self.bar is None:
             return
         now = time.perf_counter()
@@ -42,7 +42,7 @@ class Progress:
             if self.asked is None:
                 self.asked = Later(output.get_error(t))
             self.looked = now
-        self.bar.update()
+        self.bar.update(count)
 
     def pause(self) -> None:
         """The steps are done: what follows until `close` is not to count in the steps per second."""

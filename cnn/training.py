@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cnn.batches import Change, batches
+from cnn.captured import Captured, captured
 from cnn.checks import number, whole
 from cnn.history import Epoch, History, chart_is_seen
 from cnn.progress import Progress
@@ -64,6 +66,8 @@ class Run:
     limit: int | None
     stepper: Stepper
     augment: Change | None = None
+    captured: Captured | None = None
+    graph: str = ""  # whether steps are captured, in words
     steps: int = 0
     done: list[Epoch] = field(default_factory=list)
 
@@ -103,6 +107,13 @@ class Run:
         model, ahead = self.model, self._steps_ahead()
         for layer in model.layers:
             layer.begin_epoch(model.steps)
+        if self.captured is not None:
+            with closing(self.captured.epoch(ahead)) as counts:
+                for count in counts:
+                    self.steps += count
+                    progress.step(self.captured, None, count)
+            model.epochs += ahead == self._of_epoch()
+            return
         cut = batches(model.x_train, model.y_train, self.n_batch, augment=self.augment, seed=model.rng)
         for x, t in islice(cut, ahead):
             step(model, x, t)
@@ -149,7 +160,7 @@ def _history(model: Model, run: Run) -> History:
         raise
     finally:
         model.stepper, model.span = stepper, span
-        model.history = history = History(tuple(run.done), run.steps, reason)
+        model.history = history = History(tuple(run.done), run.steps, reason, run.graph)
     return history
 
 
@@ -163,23 +174,17 @@ def train(
     steps: int | None = None,
     stepper: Stepper | None = None,
     augment: Change | None = None,
+    graph: bool | str = "auto",
 ) -> History:
     """Train `model` and return what happened, which is also left in `model.history`, whatever ends it.
 
     `LayerManager.training` says what the arguments mean; `stepper` is the model's until the end.
     """
     limit = None if steps is None else whole("steps", steps)
-    run = Run(
-        model,
-        whole("epoch", epoch),
-        whole("n_batch", n_batch),
-        number("threshold", threshold),
-        show_error,
-        show_train_error,
-        limit,
-        model.stepper if stepper is None else stepper,
-        augment,
-    )
+    epoch, n_batch, threshold = whole("epoch", epoch), whole("n_batch", n_batch), number("threshold", threshold)
+    stepper = model.stepper if stepper is None else stepper
+    fast, words = captured(model, n_batch, stepper, augment, graph)
+    run = Run(model, epoch, n_batch, threshold, show_error, show_train_error, limit, stepper, augment, fast, words)
     history = _history(model, run)
     if show_error and history.epochs and chart_is_seen():
         history.show()

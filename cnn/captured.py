@@ -1,0 +1,198 @@
+"""`Captured`: training steps as CUDA graphs of fused kernels, many steps a graph, for models that the kernels know."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn.batches import Change
+from cnn.kernels import shallow
+from cnn.kernels.gpu import Gpu
+from cnn.kernels.launching import Device
+from cnn.kernels.shallow import Shallow
+from cnn.optimizers.adam import Adam
+from cnn.schedules import Moment
+from cnn.stepping import Stepper
+from cnn.xp import Array
+
+STEPS = 50  # in one graph: each launch of one costs the host some 10 µs and the device 3
+AHEAD = 4  # graphs that may wait in line: few, so that Ctrl-C is heard and the bar is true
+_VERBS = ("forward", "backward", "update")
+
+
+def captured(
+    model: Any, n_batch: int, stepper: Stepper, augment: Change | None, graph: bool | str
+) -> tuple[Captured | None, str]:
+    """What trains `model` through graphs, or None; and in words which it is ("" on the CPU, and where not asked for).
+
+    `graph` is "auto" for graphs wherever they can be had, True for an error elsewhere, False for none; the rest is as
+    in `train`.
+
+    Raises:
+        ValueError: True, but they cannot be had; or another word.
+    """
+    if not (isinstance(graph, bool) or graph == "auto"):
+        raise ValueError(f"graph is {graph!r}; expected 'auto', True or False")
+    device = device_of(model) if graph else None
+    if device is None:
+        if graph is True:
+            raise ValueError("graph=True needs a model on the GPU; move it there with lm.to_gpu(), or use graph='auto'")
+        return None, ""
+    why = misfit(model, stepper, augment)
+    if not why:
+        try:
+            found = Captured(model, n_batch, stepper, device)
+            return found, found.title
+        except Exception as error:  # a compiler that is missing, too little memory: nothing has been trained yet
+            if graph is True:
+                raise
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+    if graph is True:
+        raise ValueError(f"graph=True, but the steps cannot be captured: {why}; graph='auto' trains without")
+    return None, f"steps not captured in a CUDA graph: {why}"
+
+
+def device_of(model: Any) -> Device | None:
+    """The GPU of a model that is on one."""
+    return Gpu() if model.mode == "gpu" else None
+
+
+def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
+    """Why the steps of `model` cannot be captured, or ""."""
+    optimizers = [layer.optimizer for layer in model.layers if layer.optimizer is not None]
+    own = [getattr(type(model), verb).__module__.startswith("cnn.") for verb in _VERBS]
+    watched = [each for each in (model, *model.layers) if set(_VERBS) & set(vars(each))]
+    arrays = [model.x_train, model.y_train, *(p for layer in model.layers for p in layer.parameters())]
+    wanted = (
+        (all(own), f"{type(model).__name__} has a forward, backward or update of its own"),
+        (not watched, "a hook or a profiler watches the layers one by one"),
+        (augment is None, "batches are changed by augment"),
+        (stepper.clip_value is None and stepper.clip_norm is None, "gradients are clipped"),
+        (model.dtype == "float32", f"the model is of {model.dtype}"),
+        (all(type(each) is Adam for each in optimizers), "an optimizer is not Adam"),
+        (all(each.flags.c_contiguous for each in arrays), "an array does not lie in one stretch"),
+        (len(model.x_train) < 2**31, "there are too many images"),
+    )
+    return next((reason for fits, reason in wanted if not fits), "") or shallow.misfit(model.layers)
+
+
+class Captured:
+    """Trains a model that has no `misfit`: its parameters and what Adam keeps are changed in place.
+
+    The order of the images, the optimizers' numbers of each step (learning rates, bias corrections) and the step
+    itself lie on the device, so that a graph can be launched again and again. What layers keep for a backward and
+    their gradients are not written.
+    """
+
+    def __init__(self, model: Any, n_batch: int, stepper: Stepper, device: Device) -> None:
+        self.model, self.n_batch, self.stepper, self.device = model, n_batch, stepper, device
+        self.learning = [layer for layer in model.layers if layer.optimizer is not None]
+        for layer in self.learning:
+            begin(layer)
+        steps = -(-len(model.x_train) // n_batch)
+        xp = device.xp
+        self.orders = xp.zeros(steps * n_batch, "int32")
+        self.table = xp.zeros((steps, len(self.learning), 8), "float32")
+        self.at = xp.zeros(1, "int32")
+        self.net = Shallow(model.layers, n_batch, device)
+        self.replays: dict[int, Any] = {}  # by the number of steps, a graph
+        self.last = n_batch  # images of the last step
+
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return f"steps captured in CUDA graphs, {self.net.kernels} kernels a step"
+
+    def epoch(self, steps: int) -> Generator[int, None, None]:
+        """The next `steps` of one pass over the images in a new order; gives now and then how many were launched."""
+        model, n_batch = self.model, self.n_batch
+        order = model.rng.permutation(len(model.x_train))[: steps * n_batch]
+        whole, rest = divmod(len(order), n_batch)
+        with self.device.working():
+            self.orders[: len(order)] = self.device.xp.asarray(order.astype("int32"))
+            self.table[:steps] = self.device.xp.asarray(self.numbers(steps))
+            self.at[...] = 0
+            for count in _cut(whole, STEPS):
+                self._replay(count)
+                yield self._count(count, n_batch)
+            if rest:
+                self._steps(1, rest)
+                yield self._count(1, rest)
+
+    def numbers(self, steps: int) -> NDArray[np.float32]:
+        """The optimizers' numbers for the next `steps`, (steps, layers, 8), as the kernels read them."""
+        factors = np.ones((steps, len(self.learning)))
+        schedules = [(self.stepper.schedule, layer.optimizer.schedule) for layer in self.learning]
+        if any(each is not None for pair in schedules for each in pair):
+            model = self.model
+            for step in range(steps):
+                moment = Moment(model.steps + step, model.epochs, model.span)
+                factors[step] = [_factor(pair, moment) for pair in schedules]
+        rows = [adam_rows(layer.optimizer, factors[:, i]) for i, layer in enumerate(self.learning)]
+        return np.stack(rows, axis=1)
+
+    def get_error(self, t: Array) -> Array:  # noqa: ARG002  # as the output layer's, for the progress bar
+        """The mean loss of the last step's images, a scalar on the device."""
+        return self.net.loss[: self.last].mean()
+
+    def _count(self, steps: int, last: int) -> int:
+        """Note that so many steps were launched; waits while too many are in line."""
+        self.last = last
+        self.model.steps += steps
+        self.model.batch = (None, None)
+        for layer in self.learning:
+            layer.optimizer.t += steps
+        self.device.keep_up(AHEAD)
+        return steps
+
+    def _replay(self, count: int) -> None:
+        if count not in self.replays:
+            self.replays[count] = self.device.recorded(lambda: self._steps(count, self.n_batch))
+        self.replays[count]()
+
+    def _steps(self, count: int, n: int) -> None:
+        """Launch so many steps on `n` images each, and count on."""
+        model = self.model
+        for offset in range(count):
+            for launch in self.net.launches(model.x_train, model.y_train, self.orders, self.table, self.at, offset, n):
+                self.net.run(launch)
+        self.net.run(self.net.advance(self.at, count))
+
+
+def begin(layer: Any) -> None:
+    """Give the optimizer of `layer` its slots, if it has none yet, as its first update would."""
+    if not layer.optimizer.state:
+        parameters, optimizer = layer.parameters(), layer.optimizer
+        optimizer.state = {slot: [optimizer.first(slot, p, p) for p in parameters] for slot in optimizer.slots}
+
+
+def adam_rows(optimizer: Adam, factors: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The numbers of an `Adam` for its next steps, a row each: of its `plan`, and of its weight decay."""
+    t = optimizer.t + 1 + np.arange(len(factors))
+    scale = np.sqrt(1 - optimizer.beta2**t)
+    rows = np.zeros((len(factors), 8), "float32")
+    rows[:, 0], rows[:, 1] = 1 - optimizer.beta1, 1 - optimizer.beta2
+    rows[:, 2] = factors * optimizer.alpha * scale / (1 - optimizer.beta1**t)
+    rows[:, 3] = optimizer.eps * scale
+    decay = optimizer.weight_decay
+    rows[:, 4] = 0 if optimizer.decoupled else decay
+    rows[:, 5] = 1 - factors * optimizer.alpha * decay if optimizer.decoupled else 1
+    return rows
+
+
+def _factor(schedules: tuple[Any, ...], moment: Moment) -> float:
+    factor = 1.0
+    for each in schedules:
+        factor *= 1.0 if each is None else each.factor(moment)
+    return factor
+
+
+def _cut(steps: int, size: int) -> Iterator[int]:
+    """`steps` in pieces: of `size`, then what is left."""
+    for _ in range(steps // size):
+        yield size
+    if steps % size:
+        yield steps % size

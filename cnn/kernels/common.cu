@@ -1,0 +1,40 @@
+// What all kernels share. The constants named in capitals are written above this text when it is compiled.
+typedef unsigned int u32;
+typedef unsigned char u8;
+
+#ifndef EMULATED  // by the tests, which run this text on the CPU
+extern __shared__ float4 dynamic_shared[];
+#define SHARED dynamic_shared
+#endif
+
+// Learning-rate table: one row of NUMBERS floats a step and layer, made by the host from the layer's own optimizer.
+constexpr int NUMBERS = 8;
+
+// Adam, as `Adam.rule` has it: {1 - beta1, 1 - beta2, rate, eps, L2 penalty, what decoupled decay keeps}.
+struct Adam {
+  float new1, new2, rate, eps, penalty, keep;
+  __device__ explicit Adam(const float* row)
+      : new1(row[0]), new2(row[1]), rate(row[2]), eps(row[3]), penalty(row[4]), keep(row[5]) {}
+  __device__ void step(float g, float& p, float& m, float& v) const {
+    g += penalty * p;
+    p *= keep;
+    m += new1 * (g - m);
+    v += new2 * (g * g - v);
+    p -= rate * m / (sqrtf(v) + eps);
+  }
+};
+
+__device__ inline float relu(float z) { return z <= 0.f ? 0.f : z; }  // NaN stays
+
+__device__ inline float warp_sum(float v) {
+  for (int d = 16; d > 0; d /= 2) v += __shfl_xor_sync(0xffffffffu, v, d);
+  return v;
+}
+
+__device__ inline float warp_max(float v) {
+  for (int d = 16; d > 0; d /= 2) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, d));
+  return v;
+}
+
+__device__ constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
+__device__ constexpr int larger(int a, int b) { return a > b ? a : b; }

@@ -1,0 +1,53 @@
+"""`Launch`, one kernel with its arguments, and the text that its module is compiled from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+
+class Launch(NamedTuple):
+    """A kernel, how many blocks of how many threads, and what it is given: arrays and NumPy's scalars."""
+
+    kernel: str
+    grid: int
+    block: int
+    shared: int  # bytes
+    args: tuple[Any, ...]
+
+
+Runner: TypeAlias = Callable[[Launch], None]
+
+
+class Device(Protocol):
+    """What runs kernels: a GPU, or in tests the emulator."""
+
+    xp: ModuleType
+    shared_limit: int  # bytes of shared memory that one block may have
+
+    def compiled(self, text: str) -> Runner:
+        """What launches the kernels of `text`."""
+        ...
+
+    def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        """The launches that `work` does, as one call that does them again; they are not done now."""
+        ...
+
+    def working(self) -> AbstractContextManager[None]:
+        """Within it, arrays and launches are on a stream of their own; at the end all is done."""
+        ...
+
+    def keep_up(self, ahead: int) -> None:
+        """Wait until no more than `ahead` of the calls so far still have work to do."""
+        ...
+
+
+def source(name: str, constants: Mapping[str, int]) -> str:
+    """The text of NAME.cu with what all kernels share and `constants` above it."""
+    folder = Path(__file__).parent
+    shared = (folder / "common.cu").read_text(encoding="utf-8")
+    numbers = "".join(f"constexpr int {key} = {value};\n" for key, value in constants.items())
+    return shared + numbers + (folder / f"{name}.cu").read_text(encoding="utf-8")

@@ -1,0 +1,161 @@
+"""`training(graph=...)`: what is captured trains as the plain path does; what is not says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnn.captured
+from cnn import Augment, hooked
+from cnn.captured import adam_rows, captured
+from cnn.optimizers import get_optimizer
+from cnn.schedules import get_schedule
+from cnn.stepping import Stepper
+from tests.cnn.emulated.device import COMPILER, Emulated
+from tests.cnn.shallow_nets import CASES, averages, error, net, parameters
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("emulated")
+
+
+@pytest.fixture
+def emulated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Emulated]:
+    """Models on the CPU train through the emulator, two steps a graph; each training's device is kept."""
+    if COMPILER is None:
+        pytest.skip("needs g++ to compile the kernels for the CPU")
+    devices: list[Emulated] = []
+
+    def device_of(model):
+        devices.append(Emulated(folder))
+        return devices[-1]
+
+    monkeypatch.setattr(cnn.captured, "device_of", device_of)
+    monkeypatch.setattr(cnn.captured, "STEPS", 2)
+    return devices
+
+
+def both(graph="auto", **keywords):
+    lms = net(CASES[0]), net(CASES[0])
+    for lm, way in zip(lms, (graph, False), strict=True):
+        lm.training(2, n_batch=8, show_error=False, graph=way, **keywords)
+    return lms
+
+
+@pytest.mark.parametrize("keywords", [{}, {"schedule": "cosine"}, {"steps": 6}])
+def test_captured_training_is_plain_training_with_a_short_batch_and_a_schedule(emulated, keywords):
+    fast, plain = both(**keywords)
+    assert fast.history.graph == "steps captured in CUDA graphs, 3 kernels a step"
+    assert fast.history.steps == plain.history.steps == fast.steps
+    assert fast.history.reason == plain.history.reason
+    assert fast.epochs == plain.epochs
+    assert [layer.optimizer.t for layer in fast.layers if layer.optimizer] == [fast.steps] * 3
+    assert max(map(error, averages(plain), averages(fast))) < 1e-5
+    assert max(map(error, parameters(plain), parameters(fast))) < 1e-5
+    np.testing.assert_allclose(
+        [each.test_error for each in fast.history.epochs],
+        [each.test_error for each in plain.history.epochs],
+        rtol=1e-6,
+    )
+
+
+def test_plain_steps_and_captured_ones_take_turns_on_one_model(emulated):
+    fast, plain = net(CASES[0]), net(CASES[0])
+    for graph in (False, "auto", False):
+        fast.training(1, n_batch=8, show_error=False, graph=graph)
+        plain.training(1, n_batch=8, show_error=False, graph=False)
+    assert max(map(error, parameters(plain), parameters(fast))) < 1e-5
+
+
+def test_ctrl_c_keeps_what_was_trained_and_counts_it(emulated, monkeypatch):
+    lm = net(CASES[0])
+    calls = iter(range(3))
+
+    def keep_up(self, ahead):
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Emulated, "keep_up", keep_up)
+    history = lm.training(1, n_batch=8, show_error=False)
+    assert history.reason == "interrupted"
+    assert lm.steps == lm[0].optimizer.t == 3  # two graphs: of two steps, and of one
+
+
+def test_training_that_diverges_ends_with_the_epoch(emulated):
+    lm = net(CASES[0])
+    lm.x_train[0, 0, 0, 0] = np.nan
+    history = lm.training(5, n_batch=8, show_error=False)
+    assert len(history.epochs) == 1
+    assert history.reason.startswith("the test error is nan after epoch 1")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "reason"),
+    [
+        ({"clip_norm": 1.0}, "gradients are clipped"),
+        ({"augment": Augment(shift=1)}, "batches are changed by augment"),
+    ],
+)
+def test_what_cannot_be_captured_is_trained_all_the_same_and_says_why(emulated, keywords, reason):
+    fast, plain = both(**keywords)
+    assert fast.history.graph == f"steps not captured in a CUDA graph: {reason}"
+    assert str(fast.history).endswith(fast.history.graph)
+    assert [each.tobytes() for each in parameters(fast)] == [each.tobytes() for each in parameters(plain)]
+
+
+def test_a_model_that_is_watched_is_trained_layer_by_layer(emulated):
+    lm = net(CASES[0])
+    seen = []
+
+    class Hook:
+        def before(self, layer, phase):
+            seen.append(layer.name)
+
+    with hooked(lm[1], Hook()):
+        lm.training(1, n_batch=8, show_error=False)
+    assert seen
+    assert lm.history.graph.endswith("a hook or a profiler watches the layers one by one")
+
+
+def test_another_optimizer_is_named_as_the_reason(emulated):
+    lm = net(CASES[0], opt="SGD")
+    lm.training(1, n_batch=8, show_error=False)
+    assert lm.history.graph.endswith("an optimizer is not Adam")
+
+
+def test_kernels_that_do_not_compile_are_a_reason_and_no_error(emulated, monkeypatch):
+    def compiled(self, text):
+        raise RuntimeError("no compiler\nand more")
+
+    monkeypatch.setattr(Emulated, "compiled", compiled)
+    lm = net(CASES[0])
+    lm.training(1, n_batch=8, show_error=False)
+    assert lm.history.graph == "steps not captured in a CUDA graph: RuntimeError: no compiler"
+
+
+def test_graph_true_raises_where_it_cannot_be_done(emulated):
+    with pytest.raises(ValueError, match="cannot be captured: gradients are clipped"):
+        net(CASES[0]).training(1, clip_norm=1.0, graph=True)
+
+
+def test_graph_true_needs_a_gpu_and_says_so():
+    with pytest.raises(ValueError, match="graph=True needs a model on the GPU"):
+        net(CASES[0]).training(1, graph=True)
+
+
+def test_another_word_for_graph_is_refused():
+    with pytest.raises(ValueError, match="graph is 'yes'; expected 'auto', True or False"):
+        captured(net(CASES[0]), 8, Stepper(), None, "yes")
+
+
+def test_the_numbers_of_steps_ahead_are_those_of_the_optimizers_plan():
+    optimizer = get_optimizer("Adam", {"alpha": 0.002, "schedule": get_schedule("cosine")})
+    factors = np.linspace(1, 0.1, 50)
+    optimizer.t = 3
+    rows = adam_rows(optimizer, factors)
+    for row, factor in zip(rows, factors, strict=True):
+        optimizer.t += 1
+        np.testing.assert_array_equal(row[:4], np.float32(optimizer.plan(factor)))
