@@ -1,0 +1,69 @@
+"""The CUDA kernels on a GPU, against the plain layers there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cnn.kernels.gpu import Gpu
+from cnn.xp import to_cpu
+from tests.cnn.shallow_nets import CASES, averages, error, fused_step, net, parameters, plain_step
+
+pytestmark = pytest.mark.gpu
+
+ARTICLE = (1, 28, 10, 3, 1, 100, 10)
+
+
+@pytest.mark.parametrize("case", [*CASES, (*ARTICLE, 8, 8), (*ARTICLE, 128, 128), (*ARTICLE, 128, 96)])
+def test_a_step_of_the_shallow_kernels_is_the_plain_step(case):
+    plain, fused = net(case, "gpu"), net(case, "gpu")
+    n_batch, n = case[-2:]
+    for places in np.random.default_rng(1).permutation(len(plain.x_train))[: 2 * n].reshape(2, n):
+        loss = plain_step(plain, places)
+        kernels = fused_step(fused, places, n_batch, Gpu())
+        assert float(kernels.loss[:n].mean()) == pytest.approx(loss, rel=1e-5)
+        assert max(map(error, averages(plain), averages(fused))) < 1e-5
+
+
+@pytest.mark.parametrize("tile", [8, 16, 32, 64])
+def test_the_tile_of_images_changes_nothing_beyond_rounding(tile):
+    case = (*ARTICLE, 128, 100)
+    plain, fused = net(case, "gpu"), net(case, "gpu")
+    plain_step(plain, np.arange(100))
+    fused_step(fused, np.arange(100), 128, Gpu(), tile)
+    assert max(map(error, averages(plain), averages(fused))) < 1e-5
+
+
+@pytest.mark.parametrize("keywords", [{}, {"schedule": "cosine"}, {"steps": 17}])
+def test_captured_training_is_plain_training(keywords):
+    """Over 44 steps, the last batch of each epoch short; weights that rounding moves are few."""
+    lms = [net((*ARTICLE, 60, 0), "gpu") for _ in range(2)]
+    for lm, graph in zip(lms, (True, False), strict=True):
+        lm.training(2, n_batch=8, show_error=False, graph=graph, **keywords)
+    fast, plain = lms
+    assert fast.history.graph.startswith("steps captured in CUDA graphs")
+    assert fast.history.steps == plain.history.steps
+    assert [epoch.test_error for epoch in fast.history.epochs] == pytest.approx(
+        [epoch.test_error for epoch in plain.history.epochs], rel=1e-3
+    )
+    assert max(map(error, parameters(plain), parameters(fast))) < 0.02
+
+
+def test_captured_training_twice_gives_the_same_bits():
+    found = []
+    for _ in range(2):
+        lm = net((*ARTICLE, 60, 0), "gpu")
+        lm.training(2, n_batch=8, show_error=False)
+        found.append([each.tobytes() for each in parameters(lm)])
+    assert found[0] == found[1]
+
+
+def test_arrays_made_while_graphs_run_are_not_written_over():
+    """What is allocated beside the graphs' own buffers stays what it was."""
+    lm = net((*ARTICLE, 60, 0), "gpu")
+    kept = [lm.x_train * 2 for _ in range(4)]
+    lm.training(1, n_batch=8, show_error=False)
+    more = [lm.x_train * 2 for _ in range(4)]
+    lm.training(2, n_batch=8, show_error=False)
+    for each in (*kept, *more):
+        np.testing.assert_array_equal(to_cpu(each), to_cpu(lm.x_train * 2))
