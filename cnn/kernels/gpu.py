@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from cnn.kernels.launching import Launch, Runner
+from cnn.kernels.launching import Launch, Runner, kernel_names
 from cnn.xp import array_module
 
 _STATIC = 48 * 1024  # bytes of shared memory that a block has without being allowed more
@@ -30,13 +30,10 @@ class Gpu:
 
     def compiled(self, text: str) -> Runner:
         """What launches the kernels of `text`; compiled once a process, and kept on disk by CuPy."""
-        kernels: dict[str, Any] = {}
-        module = _module(self._device, text)
+        kernels = _kernels(self._device, text)
 
         def run(launch: Launch) -> None:
-            kernel = kernels.get(launch.kernel)
-            if kernel is None:
-                kernel = kernels[launch.kernel] = module.get_function(launch.kernel)
+            kernel = kernels[launch.kernel]
             if launch.shared > _STATIC and kernel.max_dynamic_shared_size_bytes < launch.shared:
                 kernel.max_dynamic_shared_size_bytes = launch.shared
             kernel((launch.grid,), (launch.block,), launch.args, shared_mem=launch.shared)
@@ -76,5 +73,7 @@ class Gpu:
 
 
 @functools.cache
-def _module(device: int, text: str) -> Any:  # noqa: ARG001  # a module belongs to a device
-    return array_module("gpu").RawModule(code=text, options=("--std=c++17",))
+def _kernels(device: int, text: str) -> dict[str, Any]:  # noqa: ARG001  # a module belongs to a device
+    """The kernels of `text` by name, loaded: nothing can be loaded while a stream is captured."""
+    module = array_module("gpu").RawModule(code=text, options=("--std=c++17",))
+    return {name: module.get_function(name) for name in kernel_names(text)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -51,3 +52,8 @@ def source(name: str, constants: Mapping[str, int]) -> str:
     shared = (folder / "common.cu").read_text(encoding="utf-8")
     numbers = "".join(f"constexpr int {key} = {value};\n" for key, value in constants.items())
     return shared + numbers + (folder / f"{name}.cu").read_text(encoding="utf-8")
+
+
+def kernel_names(text: str) -> list[str]:
+    """The kernels that `text` defines."""
+    return re.findall(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\(", text)

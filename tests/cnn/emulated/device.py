@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.kernels.launching import Launch, Runner
+from cnn.kernels.launching import Launch, Runner, kernel_names
 
 FOLDER = Path(__file__).parent
 COMPILER = shutil.which("g++")
@@ -82,7 +81,7 @@ def _holder(arg: Any) -> Any:
 
 def built(text: str, folder: Path) -> ctypes.CDLL:
     """`text` as a library whose launch_NAME(...) run its kernels."""
-    names = re.findall(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\(", text)
+    names = kernel_names(text)
     assert names, "no kernels in the text"
     whole = '#include "emulator.h"\n' + text + "".join(f"KERNEL({name})\n" for name in names)
     base = folder / hashlib.sha256((whole + (FOLDER / "emulator.h").read_text()).encode()).hexdigest()[:16]
