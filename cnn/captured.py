@@ -96,7 +96,7 @@ class Captured:
         xp = device.xp
         self.orders = xp.zeros(steps * n_batch, "int32")
         self.table = xp.zeros((steps, len(self.learning), 8), "float32")
-        self.at = xp.zeros(1, "int32")
+        self.at = xp.zeros(2, "int32")
         self.net = Shallow(model.layers, n_batch, device)
         self.replays: dict[int, Any] = {}  # by the number of steps, a graph
         self.last = n_batch  # images of the last step
@@ -114,7 +114,7 @@ class Captured:
         with self.device.working():
             self.orders[: len(order)] = self.device.xp.asarray(order.astype("int32"))
             self.table[:steps] = self.device.xp.asarray(self.numbers(steps))
-            self.at[...] = 0
+            self.at[:] = self.device.xp.asarray(np.array([0, model.steps], "int32"))
             for count in _cut(whole, STEPS):
                 self._replay(count)
                 yield self._count(count, n_batch)

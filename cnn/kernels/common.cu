@@ -38,3 +38,26 @@ __device__ inline float warp_max(float v) {
 
 __device__ constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 __device__ constexpr int larger(int a, int b) { return a > b ? a : b; }
+
+// Random numbers by counting: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, 2011, "Parallel random numbers: as easy as
+// 1, 2, 3"). The same seed, step and place give the same number, on any GPU and in any order of threads.
+struct Drawn { u32 number[4]; };
+
+__device__ inline Drawn philox(u32 place, u32 step, u32 seed) {
+  u32 a = place, b = step, c = 0, d = 0, left = seed, right = 0;
+#pragma unroll
+  for (int round = 0; round < 10; round++) {
+    u32 high = __umulhi(0xD2511F53u, a), low = 0xD2511F53u * a, more = __umulhi(0xCD9E8D57u, c);
+    u32 last = 0xCD9E8D57u * c;
+    a = more ^ b ^ left, b = last, c = high ^ d ^ right, d = low;
+    left += 0x9E3779B9u, right += 0xBB67AE85u;
+  }
+  return {{a, b, c, d}};
+}
+
+// What dropout needs to know: numbers below `below` of 2^32 fall, the others are multiplied by `scale`.
+struct Dropout {
+  u32 seed, step, below;
+  float scale;
+  __device__ bool drops(u32 e) const { return below && philox(e / 4, step, seed).number[e % 4] < below; }
+};

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
@@ -46,12 +46,11 @@ class Device(Protocol):
         ...
 
 
-def source(name: str, constants: Mapping[str, int]) -> str:
-    """The text of NAME.cu with what all kernels share and `constants` above it."""
-    folder = Path(__file__).parent
-    shared = (folder / "common.cu").read_text(encoding="utf-8")
+def source(names: Sequence[str], constants: Mapping[str, int]) -> str:
+    """The text of these .cu files, with what all kernels share and `constants` above it."""
     numbers = "".join(f"constexpr int {key} = {value};\n" for key, value in constants.items())
-    return shared + numbers + (folder / f"{name}.cu").read_text(encoding="utf-8")
+    shared, *texts = ((Path(__file__).parent / f"{name}.cu").read_text(encoding="utf-8") for name in ("common", *names))
+    return "".join((shared, numbers, *texts))
 
 
 def kernel_names(text: str) -> list[str]:

@@ -7,9 +7,8 @@
 // gradient of the dense weights ever lies in memory: Adam's step is where the gradient is made.
 //
 // Constants: C H W (an image), M KH KW PADY PADX (the convolution), P (pool), QH QW (pooled image), HID CLS (dense and
-// output), TN (images in a tile), THREADS, HEAD (threads of a block).
+// output), SLICES (M · QH), TN (images in a tile), and those of head.cu.
 
-constexpr int SLICES = M * QH;
 constexpr int ROWS = P + KH - 1, COLS = P * QW + KW - 1;  // of an image, for a slice
 constexpr int IMAGE = C * ROWS * COLS;
 constexpr int TAPS = C * KH * KW;
@@ -108,86 +107,6 @@ shallow_forward(const float* x, const int* orders, const int* step, int offset, 
   }
 }
 
-// One image a block: the dense layer's sums from their parts, the outputs, the loss, and the gradients by both sums.
-extern "C" __global__ void __launch_bounds__(HEAD)
-shallow_head(const float* parts, const float* b1, const float* W2, const float* b2, const float* targets,
-             const int* orders, const int* step, int offset, int batch, int n, float smoothing, float* hidden,
-             float* dz2, float* dz1, float* loss) {
-  float* shared = (float*)SHARED;
-  constexpr int GROUPS = HEAD / HID, WARPS = HEAD / 32;
-  float *red = shared, *hs = red + GROUPS * HID, *zs = hs + HID, *ds = zs + CLS;
-  const int i = blockIdx.x, t = threadIdx.x, j = t % HID, g = t / HID, lane = t % 32;
-  const int image = orders[(size_t)(*step + offset) * batch + i];
-  if (g < GROUPS) {
-    float sum = 0.f;
-#pragma unroll 16
-    for (int s = g; s < SLICES; s += GROUPS) sum += parts[((size_t)i * SLICES + s) * HID + j];
-    red[t] = sum;
-  }
-  float w2[CLS];  // of hidden unit t
-#pragma unroll
-  for (int c = 0; c < CLS; c++) w2[c] = t < HID ? W2[t * CLS + c] : 0.f;
-  __syncthreads();
-  if (t < HID) {
-    float z = b1[t];
-    for (int k = 0; k < GROUPS; k++) z += red[k * HID + t];
-    hs[t] = hidden[i * HID + t] = relu(z);
-  }
-  __syncthreads();
-  for (int c = t / 32; c < CLS; c += WARPS) {
-    float sum = 0.f;
-    for (int k = lane; k < HID; k += 32) sum += hs[k] * W2[k * CLS + c];
-    sum = warp_sum(sum);
-    if (lane == 0) zs[c] = sum + b2[c];
-  }
-  __syncthreads();
-  if (t < 32) {
-    const bool there = lane < CLS;
-    float z = there ? zs[lane] : -3.4e38f;
-    float shifted = z - warp_max(z), e = there ? expf(shifted) : 0.f, all = warp_sum(e);
-    float target = there ? targets[(size_t)image * CLS + lane] : 0.f;
-    if (smoothing > 0.f && there) target = (1.f - smoothing) * target + smoothing / CLS;
-    float nats = warp_sum(there ? target * (logf(all) - shifted) : 0.f);
-    if (there) ds[lane] = dz2[i * CLS + lane] = (e / all - target) / n;
-    if (lane == 0) loss[i] = nats;
-  }
-  __syncthreads();
-  if (t < HID) {
-    float sum = 0.f;
-#pragma unroll
-    for (int c = 0; c < CLS; c++) sum += ds[c] * w2[c];
-    dz1[i * HID + t] = hs[t] <= 0.f ? 0.f : sum;
-  }
-}
-
-// What is learned besides the dense weights and the filters: (hidden, class) weights, class biases, hidden biases.
-constexpr int REST = HID * CLS + CLS + HID;
-constexpr int REST_A_BLOCK = 128, PARTS = THREADS / REST_A_BLOCK;
-
-__device__ void learn_rest(int block, int n, const float* hidden, const float* dz2, const float* dz1,
-                           const float* rates, float* W2, float* mW2, float* vW2, float* b2, float* mb2, float* vb2,
-                           float* b1, float* mb1, float* vb1) {
-  float* red = (float*)SHARED;
-  const int t = threadIdx.x, e = block * REST_A_BLOCK + t % REST_A_BLOCK, part = t / REST_A_BLOCK;
-  const int j = e / CLS, c = e % CLS, o = e - HID * CLS;
-  float sum = 0.f;
-  if (e < REST)
-#pragma unroll 8
-    for (int i = part; i < n; i += PARTS)
-      sum += o < 0 ? hidden[i * HID + j] * dz2[i * CLS + c] : o < CLS ? dz2[i * CLS + o] : dz1[i * HID + o - CLS];
-  red[t] = sum;
-  __syncthreads();
-  if (part == 0 && e < REST) {
-    for (int k = 1; k < PARTS; k++) sum += red[k * REST_A_BLOCK + t];
-    if (o < 0)
-      Adam(rates + 2 * NUMBERS).step(sum, W2[e], mW2[e], vW2[e]);
-    else if (o < CLS)
-      Adam(rates + 2 * NUMBERS).step(sum, b2[o], mb2[o], vb2[o]);
-    else
-      Adam(rates + NUMBERS).step(sum, b1[o - CLS], mb1[o - CLS], vb1[o - CLS]);
-  }
-}
-
 // The filters' gradients are sums over a filter's slices: the last of its blocks adds them up, in their order.
 __device__ void learn_filter(int m, const float* sums, const float* rates, float* filters, float* mf, float* vf,
                              float* biases, float* mb, float* vb) {
@@ -209,7 +128,7 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
                  float* dense, float* md, float* vd, float* b1, float* mb1, float* vb1, float* W2, float* mW2,
                  float* vW2, float* b2, float* mb2, float* vb2) {
   const int now = *step + offset;
-  const float* rates = table + (size_t)now * 3 * NUMBERS;
+  const float* rates = table + (size_t)now * LAYERS * NUMBERS;
   if (blockIdx.x >= SLICES) {
     learn_rest(blockIdx.x - SLICES, n, hidden, dz2, dz1, rates, W2, mW2, vW2, b2, mb2, vb2, b1, mb1, vb1);
     return;
@@ -329,9 +248,4 @@ shallow_backward(const float* x, const int* orders, const int* step, int offset,
       dense[base + e] = w, md[base + e] = mw[k], vd[base + e] = vw[k];
     }
   }
-}
-
-// Behind the steps of a graph: the next graph goes on where this one ended.
-extern "C" __global__ void shallow_advance(int* step, int steps) {
-  if (threadIdx.x == 0) *step += steps;
 }

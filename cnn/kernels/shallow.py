@@ -15,7 +15,8 @@ from cnn.losses import Cross
 from cnn.xp import Array
 
 THREADS, HEAD = 512, 1024  # threads of a block
-REST = 128  # parameters of the last two layers that one block learns
+REST = THREADS // 4  # parameters of the last two layers that one block learns
+NO_DROPOUT = (np.uint32(0), np.uint32(0), np.float32(1))  # seed, what falls, scale
 TILES = (64, 32, 16, 8)  # images a block works on at a time
 
 
@@ -50,7 +51,7 @@ def constants(layers: Sequence[Any], tile: int) -> dict[str, int]:
     ((top, _), (left, _)), (_, QH, QW) = conv.pad_state, pool.O_shape
     sizes = {"C": C, "H": H, "W": W, "M": M, "KH": KH, "KW": KW, "PADY": top, "PADX": left}
     sizes |= {"P": pool.F_shape[0], "QH": QH, "QW": QW, "HID": dense.n, "CLS": output.n}
-    return sizes | {"TN": tile, "THREADS": THREADS, "HEAD": HEAD}
+    return sizes | {"TN": tile, "THREADS": THREADS, "HEAD": HEAD} | {"SLICES": M * QH, "LAYERS": 3}
 
 
 def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
@@ -68,7 +69,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     )
     return {
         "shallow_forward": 4 * (_up(c["TN"] * image, 4) + c["TN"] * qp + c["C"] * c["KH"] * c["KW"]),
-        "shallow_head": 4 * ((HEAD // c["HID"] + 1) * c["HID"] + 2 * c["CLS"]),
+        "net_head": 4 * ((HEAD // c["HID"] + 1) * c["HID"] + 2 * c["CLS"]),
         "shallow_backward": 4 * (_up(scratch, 4) + c["TN"] * qp + c["HID"] * (qp + 4)),
     }
 
@@ -89,7 +90,7 @@ class Shallow:
         self.sizes = constants(layers, tile or _tile(layers, n_batch, device.shared_limit))
         self.shared = shared_bytes(self.sizes)
         self.slices = self.sizes["M"] * self.sizes["QH"]
-        self.run = device.compiled(source("shallow", self.sizes))
+        self.run = device.compiled(source(("head", "shallow"), self.sizes))
         pixels, hidden = n_batch * self.slices * _up(self.sizes["QW"], 8), n_batch * dense.n
         self.pooled, self.places = xp.empty(pixels, "float32"), xp.empty(pixels, "uint8")
         self.parts = xp.empty(hidden * self.slices, "float32")
@@ -105,22 +106,23 @@ class Shallow:
         """The kernels of one step: on `n` images, the ones that `orders` names from (step + offset) · n_batch on.
 
         `x` and `t` are all images and targets; `orders` int32, places in them; `table` (steps, 3, 8) the optimizers'
-        numbers; `step` int32 (1,), counted on by `advance`, and `offset` how far behind it this step is.
+        numbers; `step` int32 (2,): the first step of the graph, counted on by `advance`, and the
+        model's steps before the table's; `offset` is how far behind the first this step is.
         """
         conv, _, dense, output = self.layers
         when = (orders, step, np.int32(offset), np.int32(self.n_batch), np.int32(n))
         kept = (self.pooled, self.places)
         forward = (x, *when, conv.W, conv.b, dense.W, *kept, self.parts)
         yield self._launch("shallow_forward", self.slices, THREADS, forward)
-        head = (self.parts, dense.b, output.W, output.b, t, *when, np.float32(output.loss.smoothing))
-        yield self._launch("shallow_head", n, HEAD, (*head, self.hidden, self.dz2, self.dz1, self.loss))
+        head = (self.parts, dense.b, output.W, output.b, t, *when, np.float32(output.loss.smoothing), *NO_DROPOUT)
+        yield self._launch("net_head", n, HEAD, (*head, self.hidden, self.dz2, self.dz1, self.loss))
         blocks = self.slices + -(-(output.n_parameters + dense.n) // REST)
         given = (x, *when, table, *kept, self.hidden, self.dz2, self.dz1, self.sums, self.arrived)
         yield self._launch("shallow_backward", blocks, THREADS, (*given, *self.learned))
 
     def advance(self, step: Array, steps: int) -> Launch:
         """Behind so many steps: counts `step` on."""
-        return Launch("shallow_advance", 1, 32, 0, (step, np.int32(steps)))
+        return Launch("net_advance", 1, 32, 0, (step, np.int32(steps)))
 
     def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
         return Launch(kernel, grid, block, self.shared[kernel], args)

@@ -64,7 +64,7 @@ def fused_step(lm: LayerManager, places: np.ndarray, n_batch: int, device: Devic
     for each in (fused.pooled, fused.parts, fused.hidden, fused.dz1, fused.dz2, fused.loss, fused.sums):
         each[...] = np.nan
     orders = xp.asarray(np.pad(places, (0, n_batch - len(places))).astype("int32"))
-    given = (lm.x_train, lm.y_train, orders, xp.asarray(table), xp.zeros(1, "int32"))
+    given = (lm.x_train, lm.y_train, orders, xp.asarray(table), xp.zeros(2, "int32"))
     for launch in fused.launches(*given, 0, len(places)):
         fused.run(launch)
     for layer in learning:
