@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn.batches import Change
-from cnn.kernels import shallow
+from cnn.kernels import deep, shallow
+from cnn.kernels.deep import Deep
 from cnn.kernels.gpu import Gpu
 from cnn.kernels.launching import Device
 from cnn.kernels.shallow import Shallow
+from cnn.layers import Conv2d
 from cnn.optimizers.adam import Adam
 from cnn.schedules import Moment
 from cnn.stepping import Stepper
@@ -76,7 +78,7 @@ def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
         (all(each.flags.c_contiguous for each in arrays), "an array does not lie in one stretch"),
         (len(model.x_train) < 2**31, "there are too many images"),
     )
-    return next((reason for fits, reason in wanted if not fits), "") or shallow.misfit(model.layers)
+    return next((reason for fits, reason in wanted if not fits), "") or _kernels(model.layers)[1]
 
 
 class Captured:
@@ -97,7 +99,7 @@ class Captured:
         self.orders = xp.zeros(steps * n_batch, "int32")
         self.table = xp.zeros((steps, len(self.learning), 8), "float32")
         self.at = xp.zeros(2, "int32")
-        self.net = Shallow(model.layers, n_batch, device)
+        self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device)
         self.replays: dict[int, Any] = {}  # by the number of steps, a graph
         self.last = n_batch  # images of the last step
 
@@ -160,6 +162,12 @@ class Captured:
             for launch in self.net.launches(model.x_train, model.y_train, self.orders, self.table, self.at, offset, n):
                 self.net.run(launch)
         self.net.run(self.net.advance(self.at, count))
+
+
+def _kernels(layers: list[Any]) -> tuple[type[Shallow | Deep], str]:
+    """The kernels for these layers, and why they do not fit, or ""."""
+    convolutions = sum(type(layer) is Conv2d for layer in layers)
+    return (Shallow, shallow.misfit(layers)) if convolutions == 1 else (Deep, deep.misfit(layers))
 
 
 def begin(layer: Any) -> None:

@@ -147,6 +147,7 @@ CNN = [
     ["layers.output"],
     ["kernels.launching"],
     ["kernels.gpu", "kernels.shallow"],
+    ["kernels.deep"],
     ["kinds"],
     ["layerlist", "augment", "inputs", "classes", "history", "progress", "stepping", "summary"],
     ["batches", "evaluation"],

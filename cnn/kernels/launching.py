@@ -28,6 +28,7 @@ class Device(Protocol):
 
     xp: ModuleType
     shared_limit: int  # bytes of shared memory that one block may have
+    multiprocessors: int
 
     def compiled(self, text: str) -> Runner:
         """What launches the kernels of `text`."""

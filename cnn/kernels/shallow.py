@@ -24,13 +24,13 @@ def misfit(layers: Sequence[Any]) -> str:
     """Why these layers are not a net for `Shallow`, or "" if they are."""
     kinds = tuple(type(layer) for layer in layers)
     if kinds != (Conv2d, MaxPool2d, Dense, Output):
-        return "the kernels know nets of a Conv2d, a MaxPool2d, a Dense and an Output; this one is another"
+        return "the kernels know nets of one or two Conv2d, a MaxPool2d, a Dense and an Output; this one is another"
     conv, pool, dense, output = layers
     wanted = (
         (conv.stride == (1, 1) and conv.dilation == (1, 1), f"{conv.name} has a stride or a dilation other than 1"),
         (conv.groups == 1, f"{conv.name} has groups"),
         (conv.W[0].size <= 32, f"{conv.name} has filters of more than 32 numbers"),
-        (_beside(pool), f"{pool.name} has windows that are not squares beside each other, or padding"),
+        (beside(pool), f"{pool.name} has windows that are not squares beside each other, or padding"),
         (pool.route == "first", f"{pool.name} has route={pool.route!r}"),
         (max(pool.F_shape) <= 4, f"{pool.name} has windows larger than 4×4"),
         (pool.O_shape[2] <= 32, f"{pool.name} gives rows of more than 32 pixels"),
@@ -98,7 +98,7 @@ class Shallow:
         self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
         self.sums = xp.empty(self.slices * (conv.W[0].size + 1), "float32")
         self.arrived = xp.zeros(self.sizes["M"], "uint32")
-        self.learned = tuple(array for layer in (conv, dense, output) for array in _learned(layer))
+        self.learned = tuple(array for layer in (conv, dense, output) for array in learned(layer))
 
     def launches(
         self, x: Array, t: Array, orders: Array, table: Array, step: Array, offset: int, n: int
@@ -128,14 +128,14 @@ class Shallow:
         return Launch(kernel, grid, block, self.shared[kernel], args)
 
 
-def _learned(layer: Any) -> Iterator[Array]:
+def learned(layer: Any) -> Iterator[Array]:
     """Each parameter, and what Adam keeps beside it: in the order of shallow.cu, weights first but for b1."""
     state = layer.optimizer.state
     for i, parameter in enumerate(layer.parameters()):
         yield from (parameter, state["m"][i], state["v"][i])
 
 
-def _beside(pool: Any) -> bool:
+def beside(pool: Any) -> bool:
     """Whether its windows are squares that lie beside each other, without padding."""
     high, wide = pool.F_shape
     return high == wide and pool.stride == pool.F_shape and not any(map(any, pool.pad_state))

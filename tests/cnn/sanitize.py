@@ -10,7 +10,9 @@ import sys
 
 import numpy as np
 
-from tests.cnn.shallow_nets import CASES, fused_step, net
+from cnn.kernels.deep import Deep
+from cnn.kernels.shallow import Shallow
+from tests.cnn.kernel_nets import CASES, DEEP_CASES, deep_net, fused_step, net, prepared
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
@@ -19,8 +21,11 @@ def once() -> None:
     """Each kernel on small shapes."""
     from cnn.kernels.gpu import Gpu
 
-    for case in CASES[:3]:
-        fused_step(net(case, "gpu"), np.arange(case[-1]), case[-2], Gpu())
+    device = Gpu()
+    for make, of, cases in ((net, Shallow, CASES[1:3]), (deep_net, Deep, DEEP_CASES[:2])):
+        for case in cases:
+            lm = prepared(make(case, "gpu"))
+            fused_step(of(lm.layers, case[-2], device), lm, np.arange(case[-1]), device.xp)
 
 
 def main(tools: list[str]) -> int:

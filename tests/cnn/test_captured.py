@@ -14,7 +14,7 @@ from cnn.optimizers import get_optimizer
 from cnn.schedules import get_schedule
 from cnn.stepping import Stepper
 from tests.cnn.emulated.device import COMPILER, Emulated
-from tests.cnn.shallow_nets import CASES, averages, error, net, parameters
+from tests.cnn.kernel_nets import CASES, DEEP_CASES, averages, deep_net, error, net, parameters
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,29 @@ def test_captured_training_is_plain_training_with_a_short_batch_and_a_schedule(e
         [each.test_error for each in plain.history.epochs],
         rtol=1e-6,
     )
+
+
+def test_a_net_of_two_convolutions_is_captured_too_in_tf32(emulated):
+    lms = [deep_net(DEEP_CASES[0], dropout=False) for _ in range(2)]
+    for lm, graph in zip(lms, ("auto", False), strict=True):
+        lm.training(1, n_batch=4, show_error=False, graph=graph)
+    fast, plain = lms
+    assert fast.history.graph == "steps captured in CUDA graphs, 7 kernels a step"
+    assert max(map(error, parameters(plain), parameters(fast))) < 0.02
+    assert fast.history.epochs[0].test_error == pytest.approx(plain.history.epochs[0].test_error, rel=1e-3)
+
+
+def test_dropout_falls_by_seed_and_step_also_when_training_goes_on_from_a_file(emulated, tmp_path):
+    def trained(lm, epochs):
+        lm.training(epochs, n_batch=4, threshold=0, show_error=False)
+        return lm
+
+    whole = trained(deep_net(DEEP_CASES[0]), 2)
+    trained(deep_net(DEEP_CASES[0]), 1).save(tmp_path / "half.npz")
+    half = deep_net(DEEP_CASES[0])
+    half.load(tmp_path / "half.npz")
+    trained(half, 1)
+    assert [each.tobytes() for each in parameters(half)] == [each.tobytes() for each in parameters(whole)]
 
 
 def test_plain_steps_and_captured_ones_take_turns_on_one_model(emulated):

@@ -9,8 +9,24 @@ import pytest
 
 from cnn import LayerManager
 from cnn.kernels import shallow
+from cnn.kernels.deep import Deep
+from cnn.kernels.shallow import Shallow
 from tests.cnn.emulated.device import COMPILER, Emulated
-from tests.cnn.shallow_nets import CASES, averages, error, fused_step, net, parameters, plain_step
+from tests.cnn.kernel_nets import (
+    CASES,
+    DEEP_CASES,
+    averages,
+    counted,
+    deep_net,
+    distance,
+    error,
+    fused_step,
+    net,
+    parameters,
+    philox,
+    plain_step,
+    prepared,
+)
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++ to compile the kernels for the CPU")
 
@@ -22,42 +38,87 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_of_the_shallow_kernels_is_the_plain_step(case, folder):
-    plain, fused = net(case), net(case)
+    plain, lm = net(case), prepared(net(case))
     n_batch, n = case[-2:]
+    fused = Shallow(lm.layers, n_batch, Emulated(folder))
     for places in np.random.default_rng(1).permutation(len(plain.x_train))[: 2 * n].reshape(2, n):
-        loss = plain_step(plain, places)
-        kernels = fused_step(fused, places, n_batch, Emulated(folder))
-        assert kernels.loss[:n].mean() == pytest.approx(loss, rel=1e-5)
-        assert max(map(error, averages(plain), averages(fused))) < 1e-5
-        assert max(map(error, parameters(plain), parameters(fused))) < 1e-5
+        assert fused_step(fused, lm, places) == pytest.approx(plain_step(plain, places), rel=1e-5)
+        assert max(map(error, averages(plain), averages(lm))) < 1e-5
+        assert max(map(error, parameters(plain), parameters(lm))) < 1e-5
 
 
-def test_no_order_of_threads_and_blocks_changes_a_bit(folder):
+@pytest.mark.parametrize("case", DEEP_CASES)
+@pytest.mark.parametrize("dropout", [True, False])
+def test_a_step_of_the_deep_kernels_is_the_plain_step(case, dropout, folder):
+    plain, lm = deep_net(case, dropout=dropout), prepared(deep_net(case, dropout=dropout))
+    n_batch, n = case[-2:]
+    fused = Deep(lm.layers, n_batch, Emulated(folder), tensor=False)
+    for step, places in enumerate(np.random.default_rng(1).permutation(len(plain.x_train))[: 2 * n].reshape(2, n)):
+        counted(plain, step)
+        assert fused_step(fused, lm, places, step=step) == pytest.approx(plain_step(plain, places), rel=1e-5)
+        assert max(map(error, averages(plain), averages(lm))) < 1e-5
+        assert max(map(error, parameters(plain), parameters(lm))) < 1e-4  # Adam divides small gradients by small ones
+
+
+def test_with_tensor_cores_only_factors_are_rounded(folder):
+    plain, lm = deep_net(DEEP_CASES[0]), prepared(deep_net(DEEP_CASES[0]))
+    counted(plain, 0)
+    plain_step(plain, np.arange(5))
+    fused_step(Deep(lm.layers, 5, Emulated(folder), tensor=True), lm, np.arange(5))
+    distances = list(map(distance, averages(plain), averages(lm)))
+    assert 1e-5 < max(distances) < 2e-3
+
+
+@pytest.mark.parametrize(("make", "of", "case"), [(net, Shallow, CASES[1]), (deep_net, Deep, DEEP_CASES[1])])
+def test_no_order_of_threads_and_blocks_changes_a_bit(make, of, case, folder):
     found = []
     for order in range(4):
-        lm = net(CASES[1])
-        fused_step(lm, np.arange(9), 12, Emulated(folder, order))
+        lm = prepared(make(case))
+        fused_step(of(lm.layers, case[-2], Emulated(folder, order)), lm, np.arange(case[-1]))
         found.append([each.tobytes() for each in parameters(lm)])
     assert all(each == found[0] for each in found)
 
 
 def test_the_tile_of_images_changes_nothing_beyond_rounding(folder):
-    steps = [net(CASES[2]) for _ in range(2)]
+    steps = [prepared(net(CASES[2])) for _ in range(2)]
     for lm, tile in zip(steps, (8, 32), strict=True):
-        fused_step(lm, np.arange(12), 12, Emulated(folder), tile)
+        fused_step(Shallow(lm.layers, 12, Emulated(folder), tile), lm, np.arange(12))
     assert max(map(error, *map(averages, steps))) < 1e-6
+
+
+@pytest.mark.parametrize("sizes", [{"R": 2, "RD": 3, "RW": 3}, {"R": 6, "RD": 8, "RW": 6, "FWN": 2, "DWN": 1}])
+def test_how_the_blocks_are_cut_changes_nothing_beyond_rounding(sizes, folder):
+    plain, lm = deep_net(DEEP_CASES[0]), prepared(deep_net(DEEP_CASES[0]))
+    counted(plain, 0)
+    plain_step(plain, np.arange(5))
+    fused_step(Deep(lm.layers, 5, Emulated(folder), tensor=False, **sizes), lm, np.arange(5))
+    assert max(map(error, averages(plain), averages(lm))) < 1e-5
 
 
 def test_weight_decay_of_both_kinds_and_smoothing_are_in_the_kernels(folder):
     for decoupled in (False, True):
         keywords = {"opt_dic": {"weight_decay": 0.1, "decoupled": decoupled}}
-        plain, fused = net(CASES[0], **keywords), net(CASES[0], **keywords)
-        for lm in (plain, fused):
-            lm[-1].loss.smoothing = 0.2
+        plain, lm = net(CASES[0], **keywords), prepared(net(CASES[0], **keywords))
+        for each in (plain, lm):
+            each[-1].loss.smoothing = 0.2
         plain_step(plain, np.arange(8))
-        fused_step(fused, np.arange(8), 8, Emulated(folder))
-        assert max(map(error, averages(plain), averages(fused))) < 1e-5
-        assert max(map(error, parameters(plain), parameters(fused))) < 1e-5
+        fused_step(Shallow(lm.layers, 8, Emulated(folder)), lm, np.arange(8))
+        assert max(map(error, averages(plain), averages(lm))) < 1e-5
+        assert max(map(error, parameters(plain), parameters(lm))) < 1e-5
+
+
+def test_dropout_keeps_the_share_it_says(folder):
+    lm = prepared(deep_net(DEEP_CASES[1]))
+    fused = Deep(lm.layers, 20, Emulated(folder))
+    fused_step(fused, lm, np.arange(20))
+    kept = philox(np.arange(100_000), 3, 12345) >= 2**30
+    assert kept.mean() == pytest.approx(0.75, abs=0.005)
+    assert (fused.places == 255).mean() > 0.25
+
+
+def test_philox_gives_the_numbers_of_its_authors():
+    """The first of their known answers: counter and key 0 (Random123, kat_vectors)."""
+    assert [int(each) for each in philox(np.arange(4), 0, 0)] == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
 
 
 @pytest.mark.parametrize(

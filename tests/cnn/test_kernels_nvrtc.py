@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from cnn.kernels import shallow
+from cnn.kernels import deep, shallow
 from cnn.kernels.launching import source
 from tests.cnn import nvrtc
-from tests.cnn.shallow_nets import net
+from tests.cnn.kernel_nets import deep_net, net
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="needs NVRTC: pip install nvidia-cuda-nvrtc")
 
 ARTICLE = (1, 28, 10, 3, 1, 100, 10, 8, 8)
+KERAS = (1, 28, "valid", 32, 64, 128, 10, 8, 8)
+# shared memory of a block and multiprocessors: T4, A100, H200
+DEVICES = {"sm_75": (64, 40), "sm_80": (163, 108), "sm_90": (227, 132)}
 
 
 @pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90"])
 @pytest.mark.parametrize("tile", [8, 64])
 def test_the_shallow_kernels_compile_and_spill_next_to_nothing(arch, tile):
     found = nvrtc.compiled(source(("head", "shallow"), shallow.constants(net(ARTICLE).layers, tile)), arch)
-    for kernel, taken in found.items():
-        print(arch, f"tile {tile}", kernel, *(f"{key} {value}" for key, value in taken._asdict().items()))
+    show(f"{arch}, tile {tile}", found)
     assert set(found) == {"shallow_forward", "net_head", "shallow_backward", "net_advance"}
     assert all(taken.spilled <= 64 for taken in found.values())
+
+
+@pytest.mark.parametrize("arch", DEVICES)
+@pytest.mark.parametrize("n_batch", [8, 128])
+def test_the_deep_kernels_compile_and_spill_nothing(arch, n_batch):
+    kibibytes, multiprocessors = DEVICES[arch]
+    device = SimpleNamespace(shared_limit=kibibytes * 1024, multiprocessors=multiprocessors)
+    sizes = deep.constants(deep_net(KERAS).layers, n_batch, device, tensor=True)
+    found = nvrtc.compiled(source(("head", "tiles", "deep"), sizes), arch)
+    show(f"{arch}, batch {n_batch}", found)
+    assert {name for name in found if name.startswith("deep")} == {n for n in deep.shared_bytes(sizes) if "deep" in n}
+    assert not any(taken.spilled for taken in found.values())
+
+
+def show(title, found):
+    for kernel, taken in found.items():
+        print(f"{title}: {kernel}", *(f"{key} {value}" for key, value in taken._asdict().items()))

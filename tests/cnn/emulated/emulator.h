@@ -39,6 +39,7 @@ constexpr size_t STACK = 64 << 10, SHARED_BYTES = 232448;
 enum Wait { NONE, BLOCK, WARP, SPIN, DONE };
 
 struct Block;
+struct Held { float a[4], b[2]; };
 struct Fiber {
   ucontext_t context;
   char* stack = nullptr;
@@ -50,6 +51,7 @@ struct Fiber {
 struct Block {
   unsigned index = 0, index_y = 0;
   std::vector<Fiber> fibers;
+  std::vector<struct Held> held;
   std::vector<uint64_t> slots;  // what the threads of a warp show each other, two sets by turns
   char* shared = nullptr;
 };
@@ -92,6 +94,7 @@ inline void start(Block& block, unsigned index, unsigned index_y, unsigned threa
   block.index = index, block.index_y = index_y;
   block.fibers.resize(threads);
   block.slots.assign(2 * threads, 0);
+  block.held.resize(2 * threads);
   block.shared = static_cast<char*>(aligned_alloc(256, (shared + 511) / 256 * 256));
   std::memset(block.shared, 0xff, (shared + 511) / 256 * 256);  // NaN, as floats
   for (unsigned t = 0; t < threads; t++) {
@@ -215,3 +218,19 @@ template <class T> T atomicAdd(T* p, T v) { T old = *p; *p = old + v; return old
 inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) * b) >> 32); }
 inline unsigned __float_as_uint(float v) { unsigned u; std::memcpy(&u, &v, 4); return u; }
 inline float __uint_as_float(unsigned u) { float v; std::memcpy(&v, &u, 4); return v; }
+
+// What a warp's lanes hold of A and B goes to all of them; each adds up its own four sums (see tiles.cu).
+inline void emulated_multiply_add(float (&sum)[4], const float (&a)[4], const float (&b)[2]) {
+  emulated::Fiber& me = *emulated::current;
+  const unsigned lane = me.thread % 32, g = lane / 4, t = lane % 4;
+  emulated::Held* held = me.block->held.data() + (me.exchanges & 1) * me.block->fibers.size() + me.thread / 32 * 32;
+  for (int k = 0; k < 4; k++) held[lane].a[k] = a[k];
+  held[lane].b[0] = b[0], held[lane].b[1] = b[1];
+  me.exchanges++;
+  emulated::give_way(emulated::WARP);
+  for (int k = 0; k < 8; k++) {
+    const emulated::Held &row = held[g * 4 + k % 4], &left = held[8 * t + k % 4], &right = held[8 * t + 4 + k % 4];
+    sum[0] += row.a[k / 4 * 2] * left.b[k / 4], sum[1] += row.a[k / 4 * 2] * right.b[k / 4];
+    sum[2] += row.a[k / 4 * 2 + 1] * left.b[k / 4], sum[3] += row.a[k / 4 * 2 + 1] * right.b[k / 4];
+  }
+}

@@ -1,0 +1,230 @@
+"""`Deep`: two convolutions, a max pooling, a dense and an output layer, with dropout: a step in seven kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from cnn.activations import Softmax
+from cnn.activations.pieces import ReLU
+from cnn.kernels.launching import Device, Launch, source
+from cnn.kernels.shallow import beside, learned
+from cnn.layers import Conv2d, Dense, Dropout, MaxPool2d, Output
+from cnn.losses import Cross
+from cnn.xp import Array
+
+THREADS, HEAD, SLICE = 256, 1024, 64
+FORWARD = 384  # threads of a block in deep_forward
+KINDS = (Conv2d, Conv2d, MaxPool2d, Dense, Output)
+
+
+def parts(layers: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """The layers that are no dropout; and the dropout, or None, before the dense layer and before the output."""
+    plain = [layer for layer in layers if type(layer) is not Dropout]
+    before = dict.fromkeys(range(len(plain)))
+    count = 0
+    for layer in layers:
+        if type(layer) is Dropout:
+            before[count] = layer
+        else:
+            count += 1
+    return plain, [before.get(len(plain) - 2), before.get(len(plain) - 1)]
+
+
+def misfit(layers: Sequence[Any]) -> str:
+    """Why these layers are not a net for `Deep`, or "" if they are."""
+    plain, dropouts = parts(layers)
+    if tuple(type(layer) for layer in plain) != KINDS:
+        return "the kernels know nets of one or two Conv2d, a MaxPool2d, a Dense and an Output; this one is another"
+    first, second, pool, dense, output = plain
+    wanted = (
+        (sum(each is not None for each in dropouts) == len(layers) - len(KINDS), "a Dropout is at another place"),
+        (all(c.stride == c.dilation == (1, 1) for c in (first, second)), "a stride or a dilation is not 1"),
+        (first.groups == second.groups == 1, "a convolution has groups"),
+        (first.W[0].size <= 32, f"{first.name} has filters of more than 32 numbers"),
+        (first.F_shape[0] % 8 == 0 and first.F_shape[0] <= 64, f"{first.name} has not 8, 16, … 64 filters"),
+        (second.F_shape[0] % 32 == 0 and second.F_shape[0] <= 128, f"{second.name} has not 32, 64, 96 or 128 filters"),
+        (second.F_shape[1] * second.F_shape[2] in (1, 9), f"{second.name} has windows other than 1×1 and 3×3"),
+        (all(side < each for pads, each in zip(second.pad_state, second.F_shape[1:], strict=True) for side in pads),
+         f"{second.name} is padded by a window or more"),
+        (beside(pool), f"{pool.name} has windows that are not squares beside each other, or padding"),
+        (pool.route == "first", f"{pool.name} has route={pool.route!r}"),
+        (max(pool.F_shape) <= 4, f"{pool.name} has windows larger than 4×4"),
+        (dense.n % 8 == 0 and 32 <= dense.n <= 256, f"{dense.name} has not 32, 40, … 256 outputs"),
+        (output.n <= 32, f"{output.name} has more than 32 outputs"),
+        (all(type(each.activation) is ReLU for each in (first, second, dense)), "an activation is not ReLU"),
+        (type(output.activation) is Softmax, f"the activation of {output.name} is not softmax"),
+        (type(output.loss) is Cross, f"the loss of {output.name} is not cross entropy"),
+    )  # fmt: skip
+    return next((reason for fits, reason in wanted if not fits), "")
+
+
+def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool) -> dict[str, int]:
+    """What deep.cu is compiled with."""
+    (first, second, pool, dense, output), _ = parts(layers)
+    (C, H, W), (M1, K1H, K1W), (_, H1, W1) = first.I_shape, first.F_shape, first.O_shape
+    (M2, K2H, K2W), (_, H2, W2), (_, QH, QW) = second.F_shape, second.O_shape, pool.O_shape
+    sizes = {"C": C, "H": H, "W": W, "M1": M1, "K1H": K1H, "K1W": K1W, "H1": H1, "W1": W1}
+    sizes |= {"M2": M2, "K2H": K2H, "K2W": K2W, "H2": H2, "W2": W2, "P": pool.F_shape[0], "QH": QH, "QW": QW}
+    for i, conv in enumerate((first, second), 1):
+        sizes |= {f"PAD{i}Y": conv.pad_state[0][0], f"PAD{i}X": conv.pad_state[1][0]}
+    sizes |= {"HID": dense.n, "CLS": output.n, "SLICES": -(-M2 * QH * QW // SLICE), "LAYERS": 4, "SLICE": SLICE}
+    sizes |= {"THREADS": THREADS, "HEAD": HEAD, "TENSOR": int(tensor), "OC": 32, "TI": 16 if n_batch <= 16 else 64}
+    return sizes | _cut(sizes, n_batch, device)
+
+
+def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
+    """The shared memory of a block of each kernel, as deep.cu lays it out."""
+    c = sizes
+    depth, hid = c["M1"] * c["K2H"] * c["K2W"], c["HID"]
+    xh, xw = c["H1"] + c["K1H"] - 1, c["W1"] + c["K1W"] - 1
+    image, across = _up(c["C"] * xh * (xw + 4), 4), c["W2"] + c["K2W"] - 1
+    seen = (c["R"] + c["K2H"] - 1) * across * (c["M1"] + 4)
+    out = _up(c["R"] * c["W2"], 16) * (c["M2"] + 9)
+    fallen = c["M2"] * (c["R"] // c["P"]) * c["QW"]
+    spread = (c["RD"] + c["K2H"] - 1) * (c["W1"] + c["K2W"] - 1) * (c["OC"] + 4) + c["OC"] * (_up(depth, 32) + 8)
+    taps = c["C"] * c["K1H"] * c["K1W"] + 1
+    back = max(spread, c["RD"] * c["W1"] * (c["M1"] + 1), THREADS * taps)
+    rows = ((c["RW"] + c["K2H"] - 1) * across + 8) * (c["M1"] + 8)
+    grads = max(c["RW"] * _up(c["W2"], 8) * (c["M2"] + 8), 64 * c["K2H"] * c["K2W"])
+    return {
+        "deep_forward": 4 * (image + max(seen + c["M2"] * (depth + 4), out)) + fallen,
+        "deep_dense": 4 * (c["TI"] * (SLICE + 4) + SLICE * (hid + 8)),
+        "net_head": 4 * ((HEAD // hid + 1) * hid + 2 * c["CLS"]),
+        "deep_dense_back": 4 * (c["TI"] * (hid + 8 + SLICE + 8) + SLICE * (hid + 4)),
+        "deep_pixels": 4 * (image + back),
+        "deep_filters": 4 * (image + rows + grads),
+        "deep_learn": 4 * THREADS,
+    }
+
+
+def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
+    """How blocks are cut: as large as leaves enough of them for the device, and as there is shared memory for."""
+    enough, limit, P = 0.7 * device.multiprocessors / n_batch, device.shared_limit, sizes["P"]
+
+    def largest(name: str, kernel: str, whole: int, unit: int, room: int) -> int:
+        best = unit
+        for count in range(-(-whole // unit), 0, -1):  # tiles an image
+            size = -(-whole // (unit * count)) * unit
+            cut = sizes | {"R": P, "RD": 1, "RW": 1, name: size}
+            if shared_bytes(cut)[kernel] <= room and (count >= enough or size == unit):
+                best = size
+        return best
+
+    cut = {"R": largest("R", "deep_forward", sizes["QH"] * P, P, limit)}
+    cut["RD"] = largest("RD", "deep_pixels", sizes["H1"], 1, limit // 2)
+    cut["RW"] = largest("RW", "deep_filters", sizes["H2"], 1, limit)
+    cut["FWN"] = _side_by_side(FORWARD // 32, -(-cut["R"] * sizes["W2"] // 16), sizes["M2"] // 8)
+    cut["DWN"] = _side_by_side(THREADS // 32, -(-cut["RD"] * sizes["W1"] // 16), sizes["M1"] // 8)
+    return cut
+
+
+def _side_by_side(warps: int, rows: int, columns: int) -> int:
+    """How many of the warps share the columns of tiles: what reads the least of shared memory for a product."""
+
+    def cost(across: int) -> tuple[float, int]:
+        high, wide = -(-rows // (warps // across)), -(-columns // across)
+        return (4 * high + 2 * wide + 1.6 * high * wide) + (1000 if high * wide > 20 else 0), across
+
+    return min((each for each in range(1, warps + 1) if warps % each == 0 and each <= columns), key=cost)
+
+
+class Deep:
+    """The kernels of a net that has no `misfit`, for batches of up to `n_batch`; they change its parameters in place.
+
+    Products are of TF32 where `tensor` says so, on GPUs of compute capability 8.0 and above, sums of float32.
+
+    Attributes:
+        kernels: how many a step takes.
+        loss: of each image of the last batch, in nats, (n_batch,).
+
+    Raises:
+        ValueError: a block has too little shared memory on this device.
+    """
+
+    kernels = 7
+
+    def __init__(self, layers: Sequence[Any], n_batch: int, device: Device, tensor: bool = True, **sizes: int) -> None:
+        xp = device.xp
+        self.layers, self.dropouts = parts(layers)
+        first, second, _, dense, output = self.layers
+        self.n_batch, self.multiprocessors = n_batch, device.multiprocessors
+        self.sizes = c = constants(layers, n_batch, device, tensor) | sizes
+        self.shared = shared_bytes(c)
+        kernel = max(self.shared, key=self.shared.__getitem__)
+        if self.shared[kernel] > device.shared_limit:
+            raise ValueError(f"{kernel} needs {self.shared[kernel]} bytes of shared memory; {device.shared_limit} are")
+        self.run = device.compiled(source(("head", "tiles", "deep"), c))
+        self.tiles = {name: -(-rows // c[cut]) for name, rows, cut in (
+            ("forward", c["QH"] * c["P"], "R"), ("pixels", c["H1"], "RD"), ("filters", c["H2"], "RW"),
+        )}  # fmt: skip
+        features, hidden = n_batch * c["M2"] * c["QH"] * c["QW"], n_batch * dense.n
+        self.pooled, self.gradient = xp.empty(features, "float32"), xp.empty(features, "float32")
+        self.places = xp.empty(features, "uint8")
+        self.parts = xp.empty(hidden * c["SLICES"], "float32")
+        self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
+        self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
+        self.sums1 = xp.empty(n_batch * self.tiles["pixels"] * (first.W.size + len(first.W)), "float32")
+        blocks = self._blocks(n_batch)
+        self.sums2, self.sumsb = (
+            xp.empty(blocks * second.W.size, "float32"),
+            xp.empty(blocks * len(second.W), "float32"),
+        )
+        self.learned = {layer.name: tuple(learned(layer)) for layer in (first, second, dense, output)}
+
+    def launches(
+        self, x: Array, t: Array, orders: Array, table: Array, step: Array, offset: int, n: int
+    ) -> Iterator[Launch]:
+        """The kernels of one step, as `Shallow.launches`; `table` is (steps, 4, 8)."""
+        c, (first, second, _, dense, output) = self.sizes, self.layers
+        now = (step, np.int32(offset))
+        when = (orders, *now, np.int32(self.n_batch))
+        before, behind = map(_dropout, self.dropouts)
+        forward = (x, *when, first.W, first.b, second.W, second.b, *before, self.pooled, self.places)
+        yield self._launch("deep_forward", n * self.tiles["forward"], FORWARD, forward)
+        yield self._launch("deep_dense", c["SLICES"], THREADS, (np.int32(n), self.pooled, dense.W, self.parts))
+        head = (self.parts, dense.b, output.W, output.b, t, *when, np.int32(n), np.float32(output.loss.smoothing))
+        yield self._launch("net_head", n, HEAD, (*head, *behind, self.hidden, self.dz2, self.dz1, self.loss))
+        weights = self.learned[dense.name]
+        back = (*now, np.int32(n), table, self.pooled, self.dz1, self.gradient, *weights[:3])
+        yield self._launch("deep_dense_back", c["SLICES"], THREADS, back)
+        shared = (before[2], self.gradient, self.places)
+        blocks = n * self.tiles["pixels"]
+        pixels = (x, *when, first.W, first.b, second.W, *shared, self.sums1)
+        yield self._launch("deep_pixels", blocks, THREADS, pixels)
+        filters = (x, *when, np.int32(n), first.W, first.b, *shared, self.sums2, self.sumsb)
+        yield self._launch("deep_filters", self._blocks(n), 64 * c["K2H"] * c["K2W"], filters)
+        numbers = (*now, np.int32(n), table, np.int32(blocks), np.int32(self._blocks(n)))
+        sums = (self.sums1, self.sums2, self.sumsb, self.hidden, self.dz2, self.dz1)
+        rest = (*self.learned[first.name], *self.learned[second.name], *weights[3:], *self.learned[output.name])
+        grid = _over(first.n_parameters + second.n_parameters) + _over(output.n_parameters + dense.n)
+        yield self._launch("deep_learn", grid, THREADS, (*numbers, *sums, *rest))
+
+    def advance(self, step: Array, steps: int) -> Launch:
+        """Behind so many steps: counts `step` on."""
+        return Launch("net_advance", 1, 32, 0, (step, np.int32(steps)))
+
+    def _blocks(self, n: int) -> int:
+        """In how many parts the second filters' gradient is summed."""
+        return min(n * self.tiles["filters"], self.multiprocessors)
+
+    def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
+        return Launch(kernel, grid, block, self.shared[kernel], args)
+
+
+def _dropout(layer: Any) -> tuple[Any, ...]:
+    """Seed, what falls of 2^32, and the factor of what does not."""
+    if layer is None or not layer.ratio:
+        return np.uint32(0), np.uint32(0), np.float32(1)
+    return np.uint32(layer.seed), np.uint32(round(layer.ratio * 2**32)), np.float32(1 / (1 - layer.ratio))
+
+
+def _over(parameters: int) -> int:
+    """Blocks that learn so many parameters."""
+    return -(-parameters // (THREADS // 4))
+
+
+def _up(n: int, to: int) -> int:
+    return -(-n // to) * to
