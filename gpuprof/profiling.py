@@ -98,7 +98,7 @@ class LayerTime:
         self._progress = progress
         self._log.ranges = Ranges() if nvtx else None
         self._lines = to_follow(wanted, self._layers, self._targets, self._log)
-        self._stack = ExitStack()
+        self._stack, self._later = ExitStack(), ExitStack()
         self._methods: list[TimedMethod] = []
         self._modules = ModuleCalls(self._layers, self._log)
         self._first = FirstCalls() if graph else None
@@ -142,18 +142,18 @@ class LayerTime:
         return self._profile
 
     def __enter__(self) -> LayerTime:
-        with ExitStack() as stack:
+        with ExitStack() as later, ExitStack() as stack:
             if self._progress:
                 self._log.telling = stack.enter_context(self._progress).tell
             self._methods = stack.enter_context(timed(self._layers, self._log))
             self._methods += stack.enter_context(self._modules.logged()).methods
             self._methods += [
-                stack.enter_context(timed_target(target, self._log, self._namespace)) for target in self._targets
+                stack.enter_context(timed_target(target, self._log, self._namespace, later)) for target in self._targets
             ]
             if self._first:
                 self._first.watch(self._methods)
             self._log.__enter__()
-            self._stack = stack.pop_all()
+            self._stack, self._later = stack.pop_all(), later.pop_all()
         _open.append(self._log)
         return self
 
@@ -165,8 +165,9 @@ class LayerTime:
                 _open.remove(self._log)
                 if self._log.ranges:
                     self._log.ranges.on = False
-                self._stack.close()
-                self._log.__exit__(kind, error, trace)
+                with self._later:  # what takes long has no part in the time of the cell
+                    self._stack.close()
+                    self._log.__exit__(kind, error, trace)
                 self._profile = self._made(f"{type(error).__name__}: {error}".rstrip(": ") if error else "")
             if self._first:
                 self._profile = self._with_graphs(self._profile, self._first)

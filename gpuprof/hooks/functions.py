@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType, ModuleType
 from typing import Any, NamedTuple
@@ -49,12 +49,15 @@ def split(models: Iterable[object]) -> tuple[list[object], list[Target]]:
 
 
 @contextmanager
-def timed_target(target: Target, log: CallLog, namespace: dict[str, Any] | None = None) -> Iterator[TimedMethod]:
+def timed_target(
+    target: Target, log: CallLog, namespace: dict[str, Any] | None = None, later: ExitStack | None = None
+) -> Iterator[TimedMethod]:
     """Log each call of `target`; afterwards everything is as it was.
 
     A method is wrapped on its object. A function is replaced wherever a name of a module, or of `namespace`, stands
     for it; what the code inside has copied to such a name becomes the function again. Calls through a reference kept
-    elsewhere (an attribute, a list, a closure, a local name) go unseen.
+    elsewhere (an attribute, a list, a closure, a local name) go unseen. All modules are looked through to put a
+    function back, for milliseconds: with `later`, when that is closed; the calls are logged no more from now on.
     """
     scope = log.scope(target.path, target.phase)
     if target.owner is not None:
@@ -68,12 +71,11 @@ def timed_target(target: Target, log: CallLog, namespace: dict[str, Any] | None 
             'seen; def or assign it there, or put what calls it into `with gpuprof.region("name"):`'
         )
     wrapper = TimedMethod(None, target.phase, scope, log, function)
-    try:
+    with ExitStack() as now:
+        (now if later is None else later).callback(lambda: _replace(wrapper, own_of(wrapper), namespace))
+        now.callback(wrapper.end)
         _replace(function, wrapper, namespace)
         yield wrapper
-    finally:
-        wrapper.end()
-        _replace(wrapper, own_of(wrapper), namespace)
 
 
 def name_of(owner: object) -> str:

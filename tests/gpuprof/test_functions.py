@@ -7,12 +7,13 @@ import functools
 import pickle
 import sys
 from collections.abc import Callable, Iterator
-from types import MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import pytest
 
 import gpuprof
+from gpuprof.hooks import functions
 from gpuprof.hooks.functions import split, timed_target
 from gpuprof.hooks.methods import NoLayersError, TimedMethod
 from gpuprof.record.log import CallLog
@@ -329,6 +330,21 @@ def test_an_objects_attributes_are_the_very_same_in_the_same_order() -> None:
     profiled(coder.encode, run=lambda: coder.encode(1))
     assert list(vars(coder).items()) == before
     assert vars(coder)["decode"] is mine
+
+
+def test_looking_through_all_modules_is_no_part_of_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, look = FakeClock(), functions._places
+
+    def slowly(*given: Any) -> Any:
+        clock.spend(5e-3)
+        return look(*given)
+
+    monkeypatch.setattr(functions, "_places", slowly)
+    with gpuprof.layertime(work, clock=clock) as run:
+        clock.spend(1e-3)
+        HERE.work()
+    assert run.profile["(outside)", ""].total_ms == pytest.approx(1.0)
+    assert isinstance(work, FunctionType)
 
 
 def test_a_name_given_inside_stands_for_the_function_afterwards() -> None:
