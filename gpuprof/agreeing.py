@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from gpuprof.arrays import array_library, arrays_in
 from gpuprof.hooks.methods import find_layers
+from gpuprof.passes.stepcalls import host_draws_kept
 from gpuprof.results.profilecomparison import Agreement
 from gpuprof.values import apart
 
@@ -19,15 +22,34 @@ Arrays = dict[tuple[str, str], Any]
 def agreements(first: object, second: object, step: Callable[[Any], Any]) -> tuple[Agreement, ...]:
     """Parameters before, and outputs and gradients after one step of each; those that both have.
 
-    A gradient is an array `dW` beside an array `W` of its shape, or a PyTorch parameter's `grad`. Where parameters
-    differ at the beginning, only these are returned: nothing else could agree. Raises what the step raises.
+    A gradient is an array `dW` beside an array `W` of its shape, or a PyTorch parameter's `grad`. Both steps draw the
+    same of the global random numbers of Python, NumPy and PyTorch (dropout). Where parameters differ at the beginning,
+    only these are returned: nothing else could agree. Raises what the step raises.
     """
     before = list(_compared(_parameters(first), _parameters(second)))
     if any(not each.agrees for each in before):
         return tuple(before)
-    outputs = [_outputs(step(model)) for model in (first, second)]
+    with host_draws_kept(), _torchs_draws_kept():
+        outputs = [_outputs(step(first))]
+    outputs.append(_outputs(step(second)))
     gradients = [_gradients(model) for model in (first, second)]
     return (*_compared(*outputs), *_compared(*gradients))
+
+
+@contextmanager
+def _torchs_draws_kept() -> Iterator[None]:
+    """Afterwards PyTorch's global random numbers, on all its devices, go on as if nothing had been drawn inside."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    host, devices = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(host)
+        if devices is not None:
+            torch.cuda.set_rng_state_all(devices)
 
 
 def _compared(first: Arrays, second: Arrays) -> Iterator[Agreement]:
@@ -46,24 +68,25 @@ def _outputs(value: object) -> Arrays:
 
 
 def _parameters(model: object) -> Arrays:
-    return {(path, name): array for path, name, array, _ in _learned(model)}
+    return {(path, name): array for path, name, array, *_ in _learned(model)}
 
 
 def _gradients(model: object) -> Arrays:
-    return {(path, f"d{name}"): gradient for path, name, _, gradient in _learned(model) if gradient is not None}
+    return {(path, what): gradient for path, _, _, what, gradient in _learned(model) if gradient is not None}
 
 
-def _learned(model: object) -> Iterator[tuple[str, str, Any, Any]]:
-    """Path, name, array and gradient of what each layer learns; before the first step it may have no gradient."""
+def _learned(model: object) -> Iterator[tuple[str, str, Any, str, Any]]:
+    """Path, name, array, and the gradient's name and array, of what each layer learns; None before the first step."""
     for path, layer in find_layers(model):
         if hasattr(layer, "named_parameters"):
-            yield from ((path, name, array, array.grad) for name, array in layer.named_parameters(recurse=False))
+            for name, array in layer.named_parameters(recurse=False):
+                yield path, name, array, f"{name}.grad", array.grad
             continue
         held = getattr(layer, "__dict__", {})
         for name, array in held.items():
             gradient = held.get(f"d{name}")
             if array_library(array) and f"d{name}" in held:
-                yield path, name, array, gradient if array_library(gradient) else None
+                yield path, name, array, f"d{name}", gradient if array_library(gradient) else None
 
 
 def _copy(array: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import random
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_modules_are_compared_by_their_parameters_gradients() -> None:
         return loss
 
     result = {each.name: each.agrees for each in agreements(first, second, run)}
-    assert (result["output"], result["0 dweight"], result["2 dbias"]) == (False, False, False)
+    assert (result["output"], result["0 weight.grad"], result["2 bias.grad"]) == (False, False, False)
 
 
 def test_sparse_gradients_are_compared_too() -> None:
@@ -123,4 +124,19 @@ def test_sparse_gradients_are_compared_too() -> None:
         (model(rows).sum() * (2.0 if model is second else 1.0)).backward()
 
     (found,) = agreements(first, second, run)
-    assert (found.what, found.apart) == ("dweight", 0.5)
+    assert (found.what, found.apart) == ("weight.grad", 0.5)
+
+
+def test_a_step_that_draws_random_numbers_draws_the_same_for_both() -> None:
+    torch = pytest.importorskip("torch")
+    first = torch.nn.Sequential(torch.nn.Linear(3, 40), torch.nn.Dropout())
+    second, x = copy.deepcopy(first), torch.ones(5, 3)
+
+    def run(model: object) -> object:
+        y = model(x)
+        y.sum().backward()
+        return y, np.random.random(3), np.array([random.random()])
+
+    result = agreements(first, second, run)
+    assert len(result) == 5
+    assert all(each.agrees for each in result)
