@@ -60,6 +60,7 @@ class AMSGrad(Averages):
     """
 
     slots = ("m", "v", "largest")
+    fading = ("m", "v")
     operations = 13
 
     @staticmethod
@@ -82,6 +83,7 @@ class AdaBelief(Averages):
     """
 
     slots = ("m", "s")
+    fading = ("m",)
     operations = 14
 
     def plan(self, factor: float) -> tuple[float, ...]:
@@ -110,6 +112,7 @@ class AdaMax(Optimizer):
     """
 
     slots = ("m", "u")
+    fading = ("m",)
     operations = 10
     rate = "alpha"
     alpha: float = 0.002
@@ -140,7 +143,7 @@ class Nadam(Optimizer):
     PyTorch what is here. The author's μ stays: a large psi, such as 1e9, does that.
     """
 
-    slots = ("m", "v")
+    slots = fading = ("m", "v")
     numbers = ("product",)
     operations = 14
     rate = "alpha"

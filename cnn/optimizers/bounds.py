@@ -35,7 +35,7 @@ class Bounded(Optimizer):
 class AdaBound(Bounded):
     """Adam that turns into SGD. Luo et al. (2019), algorithm 2; see `Bounded`."""
 
-    slots = ("m", "v")
+    slots = fading = ("m", "v")
     operations = 15
 
     @staticmethod
@@ -65,6 +65,7 @@ class AMSBound(Bounded):
     """AMSGrad that turns into SGD: AdaBound with the largest v so far. Luo et al. (2019), algorithm 3."""
 
     slots = ("m", "v", "largest")
+    fading = ("m", "v")
     operations = 16
 
     @staticmethod

@@ -33,7 +33,7 @@ class Momentum(Optimizer):
     makes his η ten times ours at μ = 0.9.
     """
 
-    slots = ("v",)
+    slots = fading = ("v",)
     operations = 4
     eta: float = 0.01
     mu: float = 0.9
@@ -59,7 +59,7 @@ class NAG(Optimizer):
     LayerManager never does, and multiplies it by 1 - μ.
     """
 
-    slots = ("v",)
+    slots = fading = ("v",)
     operations = 6
     eta: float = 0.01
     mu: float = 0.9

@@ -23,7 +23,7 @@ class Eve(Averages):
         f_star: the loss at the minimum.
     """
 
-    slots = Adam.slots
+    slots = fading = Adam.slots
     numbers = ("d", "loss")
     operations = Adam.operations
     wants_loss = True

@@ -37,7 +37,7 @@ class RMSprop(Optimizer):
     its bias, so that the first step is 10 η, after which the article's net does not always learn. Keras has 0.001.
     """
 
-    slots = ("h",)
+    slots = fading = ("h",)
     operations = 9
     eta: float = 0.01
     rho: float = 0.99
@@ -62,7 +62,7 @@ class AdaDelta(Optimizer):
     `h` averages g², `u` the squares of the steps. A schedule multiplies the step; PyTorch's lr is that.
     """
 
-    slots = ("h", "u")
+    slots = fading = ("h", "u")
     operations = 15
     rate = None
     rho: float = 0.95
@@ -90,7 +90,7 @@ class RMSpropGraves(Optimizer):
     where it is below. Formulas and defaults are Chainer's, too; the author leaves the momentum out, which is mu=0.
     """
 
-    slots = ("n", "m", "d")
+    slots = fading = ("n", "m", "d")
     operations = 17
     eta: float = 1e-4
     rho: float = 0.95
@@ -123,6 +123,7 @@ class SMORMS3(Optimizer):
     """
 
     slots = ("memory", "m", "v")
+    fading = ("m", "v")
     operations = 21
     eta: float = 0.001
     eps: float = 1e-8

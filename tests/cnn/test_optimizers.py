@@ -439,7 +439,18 @@ def problem_of_steps(optimizer, p):
     return ""
 
 
-def test_adam_keeps_no_subnormal_numbers_where_the_gradient_has_become_0():
+@pytest.mark.parametrize("name", [name for name, kind in OPTIMIZERS.items() if kind.fading])
+def test_averages_keep_no_subnormal_numbers_where_the_gradient_has_become_0(name):
+    optimizer, p = get_optimizer(name), np.ones(3, "float32")
+    alone(optimizer, [p], [np.ones(3, "float32")])
+    for _ in range(2111):
+        alone(optimizer, [p], [np.zeros(3, "float32")])
+    for slot in optimizer.fading:
+        kept = optimizer.state[slot][0]
+        assert not ((kept != 0) & (abs(kept) < np.finfo("float32").tiny)).any()
+
+
+def test_what_adam_still_needs_is_kept():
     adam, p = get_optimizer("Adam"), np.ones(3, "float32")
     adam.update([p], [np.ones(3, "float32")])
     for _ in range(2000):
