@@ -115,7 +115,9 @@ class Source:
         raise RuntimeError(
             f"{name} is neither in the cache ({self.cache()}) nor to be had from the mirrors. Three ways out: give the "
             f"folder of the four {self.title} files, {self.loader}(folder) or {VARIABLE}=folder; put them into the "
-            f"cache by hand; or connect to the network and try again. Or {self.way_out}. What failed: "
+            "cache by hand; or connect to the network and try again. "
+            + ("" if "download=True" in self.way_out else f"Or {self.way_out}. ")  # that is what was just tried
+            + "What failed: "
             + "; ".join(failures)
         )
 

@@ -131,6 +131,8 @@ def test_when_all_fails_the_three_ways_out_are_named(monkeypatch):
         RuntimeError, match=r"(?s)load_mnist\(folder\) or CNN_DATA_DIR.*cache by hand.*connect.*sample=True.*no network"
     ):
         load_mnist()
+    with pytest.raises(RuntimeError, match=r"connect to the network and try again\. What failed: .*no network"):
+        load_fashion_mnist(download=True)
 
 
 @pytest.mark.parametrize(
