@@ -20,7 +20,7 @@ from gpuprof.results.seen import Seen
 from gpuprof.results.tables import call_table, kernel_table, layer_table
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Measured:
     """A cell's call log, what the other passes saw, and what can be derived from both."""
 

@@ -415,6 +415,13 @@ def test_html_is_static(profile: Profile) -> None:
     assert "http" not in html
 
 
+def test_a_profile_is_equal_to_itself_alone_and_may_be_in_a_set(profile: Profile, tmp_path) -> None:
+    other = Profile.load(profile.save(tmp_path / "run.json"))
+    assert [other, profile].index(profile) == 1
+    assert profile != other
+    assert len({profile, other}) == 2
+
+
 @pytest.mark.parametrize("name", ["run.json", "run.json.gz"])
 def test_a_profile_comes_back_from_its_file(profile: Profile, tmp_path, name: str) -> None:
     loaded = Profile.load(profile.save(tmp_path / name))
