@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -12,7 +12,7 @@ from gpuprof.results.profile import Profile
 from gpuprof.runlist import Runs
 from gpuprof.saved import Result
 
-__all__ = ["Result", "asked", "keep", "last", "last_profile", "one_run", "runs"]
+__all__ = ["Result", "asked", "gathered", "keep", "last", "last_profile", "one_run", "runs"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +41,27 @@ def keep(result: Result) -> None:
     _profile = result if isinstance(result, Profile) else _profile
     if not _within.get():
         runs.add(result, _what.get())
+
+
+def gathered(measure: Callable[[], None], points: Sized, so_far: Callable[[str], R]) -> R:
+    """What `so_far` makes of the points: of all that `measure` takes, or of those until it is interrupted.
+
+    It is told what stopped them. Where there are none yet the interrupt rises, and an error does in any case: then
+    the points there were are in `gpuprof.last`, which `so_far` keeps.
+    """
+    stopped = ""
+    try:
+        measure()
+    except KeyboardInterrupt:
+        if not points:
+            raise
+        stopped = "interrupted"
+    except Exception as error:
+        if points:
+            so_far(f"{type(error).__name__}: {error}")
+            error.add_note("The points that gpuprof had measured until then are in gpuprof.last.")
+        raise
+    return so_far(stopped)
 
 
 @contextmanager

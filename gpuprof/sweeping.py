@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuprof.device import machine
-from gpuprof.latest import keep, one_run
+from gpuprof.latest import gathered, keep, one_run
 from gpuprof.profiling import LayerTime
 from gpuprof.record.clocks import Clock
 from gpuprof.results.profile import Profile
@@ -51,22 +51,14 @@ def sweep_steps(
         keep(found)
         return found
 
-    try:
+    def measure() -> None:
         for value in values:
             run = LayerTime(models, clock, kernels=True, namespace=namespace)
             samples, profile = _measured(code(value), run, number, repeat)
             points.append(step_point(samples, profile))
             profiles.append(profile)
-    except KeyboardInterrupt:
-        if not points:
-            raise
-        return so_far("interrupted")
-    except Exception as error:
-        if points:
-            so_far(f"{type(error).__name__}: {error}")
-            error.add_note("The points that gpuprof had measured until then are in gpuprof.last.")
-        raise
-    return so_far("")
+
+    return gathered(measure, points, so_far)
 
 
 def _measured(code: Timed, run: LayerTime, number: int | None, repeat: int | None) -> tuple[list[float], Profile]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gpuprof.device import machine
-from gpuprof.latest import keep, one_run
+from gpuprof.latest import gathered, keep, one_run
 from gpuprof.output import Output
 from gpuprof.passes.measurement import Measurement, Wishes
 from gpuprof.passes.pair import Pair, Runner
@@ -155,22 +155,14 @@ def sweep_code(
         keep(result)
         return result
 
-    try:
+    def measure() -> None:
         for k, value in enumerate(values, 1):
             tell = _at(f"{variable} = {value} ({k} of {len(values)}), ", progress)
             points.append(time_code(code(value), wishes(value), clock=clock, progress=tell, output=output()))
             if points[-1].stopped == "interrupted":
-                return so_far("interrupted")
-    except KeyboardInterrupt:
-        if not points:
-            raise
-        return so_far("interrupted")
-    except Exception as error:
-        if points:
-            so_far(f"{type(error).__name__}: {error}")
-            error.add_note("The points that gpuprof had measured until then are in gpuprof.last.")
-        raise
-    return so_far("")
+                raise KeyboardInterrupt
+
+    return gathered(measure, points, so_far)
 
 
 def _at(place: str, progress: Progress | None) -> Progress | None:
