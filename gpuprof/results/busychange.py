@@ -27,7 +27,7 @@ def by_controls(sides: Sides, *, alone: bool = False) -> Judged | None:
         return None
     found = two_samples(old, new, controls if enough else None)
     floor = held_to_controls(found, controls, LEAST[True]).floor if enough else np.full(len(found.value), LEAST[True])
-    return _judged("controls", found, floor, old.value)
+    return _judged(found, floor, old.value)
 
 
 def by_repeats(sides: Sides, old: Sequence[Measured], new: Sequence[Measured]) -> Judged | None:
@@ -38,15 +38,15 @@ def by_repeats(sides: Sides, old: Sequence[Measured], new: Sequence[Measured]) -
     if controls.sum() >= FEWEST_CONTROLS:
         logs = [runs - np.median(runs[:, controls], axis=1, keepdims=True) for runs in logs]
     found = repeats(logs[0], logs[1], sides.layers)
-    return _judged("repeats", found, np.full(len(found.value), LEAST[True]), seconds[0][0])
+    return _judged(found, np.full(len(found.value), LEAST[True]), seconds[0][0])
 
 
-def _judged(how: str, found: Estimates, floor: Floats, seconds: Floats) -> Judged | None:
+def _judged(found: Estimates, floor: Floats, seconds: Floats) -> Judged | None:
     """None where there is no estimate; two ticks of the records are no difference."""
     if np.isnan(found.half).all():
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Judged(how, found, np.fmax(floor, 2 * _TICK_S / seconds), "")
+        return Judged(found, np.fmax(floor, 2 * _TICK_S / seconds))
 
 
 def _middle(run: Measured, rows: Sequence[Scope]) -> Middle:

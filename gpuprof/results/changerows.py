@@ -31,12 +31,12 @@ _OF_TIMES = (REAL, NOISE, UNCLEAR)
 
 
 class Judged(NamedTuple):
-    """What the times of the common rows and, last, of the step come to."""
+    """What the times of the common rows and, last, of the step come to; or what their kernels run."""
 
-    how: str
     estimates: Estimates
     floor: Floats
-    note: str
+    how: str = ""
+    note: str = ""
     figures: tuple[Floats, Floats] | None = None
     """Seconds, old and new, where they are of more than two profiles; NaN for what they do not tell."""
 
@@ -56,12 +56,10 @@ def change_rows(sides: Sides, judged: Judged | None, busy: Judged | None) -> tup
         for row, scope in zip(found, [*sides.rows, STEP], strict=False)
     ]
     if judged and sides.pace_changed:
-        timed = [row if row.path == STEP_PATH or row.verdict not in _OF_TIMES else _paced(row) for row in timed]
+        timed = [
+            row._replace(verdict=PACE) if row.verdict in _OF_TIMES and row.path != STEP_PATH else row for row in timed
+        ]
     return tuple(sorted(timed, key=_place))
-
-
-def _paced(row: RowChange) -> RowChange:
-    return row._replace(verdict=PACE)
 
 
 def _figures(sides: Sides, judged: Judged | None) -> tuple[Floats, Floats]:

@@ -38,7 +38,7 @@ def _real(rows: Sequence[RowChange]) -> Iterator[str]:
     found = [row for row in rows if row.verdict == REAL and row.path != STEP_PATH]
     for row in found[:_TOLD]:
         verb = "is" if row.ratio >= 1 else "takes"
-        yield f"{row.name} {verb} {row.times}: {_way(row)} ({REAL})."
+        yield f"{row.name} {verb} {row.times}: {_way(row.old_us, row.new_us)} ({REAL})."
     if len(found) > _TOLD:
         yield f"So it is with {several(len(found) - _TOLD, 'more row')} ({REAL})."
 
@@ -54,8 +54,7 @@ def _worked(rows: Sequence[RowChange]) -> Iterator[str]:
     """What the kernels of a row run less or more, where its time does not tell."""
     found = [row for row in rows if row.busy_verdict == REAL and row.verdict != REAL and row.path != STEP_PATH]
     for row in found[:_TOLD]:
-        way = f"{seconds_text(row.old_busy_us * 1e-6)} → {seconds_text(row.new_busy_us * 1e-6)}"
-        verb = "are" if row.busy_ratio >= 1 else "take"
+        way, verb = _way(row.old_busy_us, row.new_busy_us), "are" if row.busy_ratio >= 1 else "take"
         yield f"The kernels of {row.name} {verb} {row.busy_times}: {way} ({REAL}; its time: {row.verdict})."
     if len(found) > _TOLD:
         yield f"So it is with those of {several(len(found) - _TOLD, 'more row')} ({REAL})."
@@ -67,8 +66,8 @@ def _paced(rows: Sequence[RowChange]) -> str:
     return f"What sets the pace has changed, so a layer's time is not its own alone ({PACE}): see what its kernels run."
 
 
-def _way(row: RowChange) -> str:
-    return f"{seconds_text(row.old_us * 1e-6)} → {seconds_text(row.new_us * 1e-6)}"
+def _way(old_us: float, new_us: float) -> str:
+    return f"{seconds_text(old_us * 1e-6)} → {seconds_text(new_us * 1e-6)}"
 
 
 def _whole(rows: Sequence[RowChange]) -> str:
@@ -80,7 +79,7 @@ def _whole(rows: Sequence[RowChange]) -> str:
     if math.isnan(step.low):
         return ""
     verb = "is" if step.ratio >= 1 else "takes"
-    return f"The step {verb} {step.times}: {_way(step)} ({step.verdict})."
+    return f"The step {verb} {step.times}: {_way(step.old_us, step.new_us)} ({step.verdict})."
 
 
 def _rest(rows: Sequence[RowChange]) -> str:

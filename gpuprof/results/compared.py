@@ -123,7 +123,7 @@ def _by_controls(sides: Sides) -> Judged | None:
         f"held against {int(known.sum())} rows that launch the same kernels, which are {digits(math.exp(common), 4)}× "
         f"as fast (divided out), two thirds of them {spread}"
     )
-    return Judged("controls", found, _of_a_step(sides, old.value, held.floor), note)
+    return Judged(found, _of_a_step(sides, old.value, held.floor), "controls", note)
 
 
 def _of_a_step(sides: Sides, old: Floats, floor: Floats) -> Floats:
@@ -148,7 +148,7 @@ def _by_repeats(sides: Sides, old: Profiles, new: Profiles) -> Judged | None:
         note += f", each beside its {int(controls.sum())} rows that launch the same kernels"
     found = repeats(logs[0], logs[1], sides.layers)
     floor = np.full(len(found.value), LEAST[sides.on_device])
-    return Judged("repeats", found, _of_a_step(sides, figures[0], floor), note, figures)
+    return Judged(found, _of_a_step(sides, figures[0], floor), "repeats", note, figures)
 
 
 def _of_steps(runs: Profiles) -> str:

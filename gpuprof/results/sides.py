@@ -106,7 +106,7 @@ class Sides:
         """Of the common rows and the step: which are layers'."""
         return np.array([*(row != OUTSIDE for row in self.common), False], dtype=bool)
 
-    @property
+    @cached_property
     def controls(self) -> NDArray[np.bool_]:
         """The same: which layers' rows are known to launch the very same kernels."""
         same = [unchanged(self.old.traits[row], self.new.traits[row]) for row in self.common]

@@ -54,7 +54,7 @@ def compare_turns(taken: Taken, agreement: Sequence[Agreement], no_copies: str) 
     steps = len(taken.rounds[-1][0].times)
     of = "both" if no_copies else "fresh copies of both"
     note = f"in turns: {several(number, 'round')} of {several(steps, 'step')} of {of}, as ABBA or BAAB"
-    judged = Judged("turns", estimates, floor, note, _figures(logs, estimates.value))
+    judged = Judged(estimates, floor, "turns", note, _figures(logs, estimates.value))
     return comparison(
         sides, taken.names, judged, busychange.by_controls(sides, alone=True), agreement=agreement, warnings=warnings
     )
