@@ -1,16 +1,17 @@
-"""`python -m benchmarks [NAME ...]`: run all benchmarks, or those named; `layers` and `epoch` take parts."""
+"""`python -m benchmarks [NAME ...]`: run all benchmarks, or those named; some take parts."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-NAMES = ("timing", "ab", "hostile", "coverage", "overhead", "pooling", "accuracy", "layers", "epoch", "ladder")
+NAMES = ("timing", "ab", "hostile", "coverage", "overhead", "pooling", "accuracy", "layers", "epoch", "ladder", "race")
+PARTED = ("layers", "epoch", "race")  # what follows them are their parts
 
 
 def main(names: list[str]) -> int:
     """Run them one after another; 2 for a name that is none."""
-    if names and names[0] in ("layers", "epoch") and len(names) > 1:
+    if names and names[0] in PARTED and len(names) > 1:
         return int(import_module(f"benchmarks.{names[0]}").main(names[1:]))
     unknown = [name for name in names if name not in NAMES]
     if unknown:

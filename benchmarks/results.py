@@ -11,7 +11,8 @@ from typing import Any
 
 from gpuprof.device import machine
 
-FOLDER = Path(os.environ.get("GPUPROF_RESULTS", Path(__file__).parent / "results"))
+HERE = Path(__file__).parent / "results"
+FOLDER = Path(os.environ.get("GPUPROF_RESULTS", HERE))
 
 
 def keep(name: str, content: dict[str, Any]) -> Path:
@@ -24,8 +25,17 @@ def keep(name: str, content: dict[str, Any]) -> Path:
 
 
 def load(name: str) -> dict[str, Any]:
-    """What `keep` wrote."""
-    return json.loads((Path(__file__).parent / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    """What `keep` wrote into the tree."""
+    return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def newest(name: str) -> dict[str, Any]:
+    """The newest file there is: what this run wrote, else that in the tree; empty where there is none."""
+    for folder in (FOLDER, HERE):
+        file = folder / f"{name}.json"
+        if file.exists():
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+    return {}
 
 
 def commit() -> str:

@@ -21,8 +21,7 @@ from cnn.schedules import Moment, Span
 def folder(monkeypatch, tmp_path) -> Path:
     """Results are kept here, and none are there yet."""
     monkeypatch.setattr("benchmarks.results.FOLDER", tmp_path)
-    monkeypatch.setattr(kept, "FOLDER", tmp_path)
-    monkeypatch.setattr(kept, "HERE", tmp_path / "none")
+    monkeypatch.setattr("benchmarks.results.HERE", tmp_path / "none")
     return tmp_path
 
 

@@ -30,6 +30,7 @@ from benchmarks.layers import (
     waits,
 )
 from benchmarks.layers.lab import FakeLab, in_threads
+from benchmarks.parts import Parts
 from gpuprof import modelpair
 from gpuprof.hooks.methods import find_layers
 from gpuprof.profiling import LayerTime
@@ -47,8 +48,7 @@ from tests.gpuprof.models import FakeModel
 def folder(monkeypatch, tmp_path) -> Path:
     """Results are kept here, and none are there yet."""
     monkeypatch.setattr("benchmarks.results.FOLDER", tmp_path)
-    monkeypatch.setattr(kept, "FOLDER", tmp_path)
-    monkeypatch.setattr(kept, "_HERE", tmp_path / "none")
+    monkeypatch.setattr("benchmarks.results.HERE", tmp_path / "none")
     return tmp_path
 
 
@@ -432,7 +432,7 @@ def test_one_part_runs_here_and_is_reported(folder, monkeypatch, capsys) -> None
 
 def test_parts_that_fail_are_told_and_cost_only_themselves(folder, monkeypatch, capsys) -> None:
     kept.keep_part("many", {"claims": [kept.claim("it", "", "1", True)]})
-    monkeypatch.setattr(layers, "_apart", lambda part: part == "many")
+    monkeypatch.setattr(Parts, "apart", lambda _, part: part == "many")
     assert layers.main(["spins", "many"]) == 1
     out = capsys.readouterr().out
     assert "many: it" in out
@@ -444,14 +444,14 @@ def test_the_rest_are_the_parts_that_this_commit_has_not_measured(folder, monkey
         if part not in ("many", "line"):
             kept.keep_part(part, {"claims": []})
     run: list[str] = []
-    monkeypatch.setattr(layers, "_apart", lambda part: run.append(part) or True)
+    monkeypatch.setattr(Parts, "apart", lambda _, part: run.append(part) or True)
     assert layers.main(["rest"]) == 0
     assert run == ["many", "line"]
 
 
 def test_a_part_apart_that_fails_or_hangs_is_said(monkeypatch, capsys) -> None:
     monkeypatch.setitem(layers.PARTS, "waits", 0.01)
-    assert not layers._apart("waits")
+    assert not layers.ALL.apart("waits")
     assert "not done after" in capsys.readouterr().out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import asdict
 from itertools import product
@@ -11,19 +10,13 @@ from typing import Any
 
 from benchmarks.accuracy.recipes import ALL, Recipe
 from benchmarks.accuracy.runs import Job
-from benchmarks.results import FOLDER, commit, keep
+from benchmarks.results import commit, keep, newest
 from benchmarks.tables import Claim, word
-
-HERE = Path(__file__).parent.parent / "results"
 
 
 def kept_runs() -> list[dict[str, Any]]:
-    """The runs in the newest file there is: that of this call, else the one in the tree."""
-    for folder in (FOLDER, HERE):
-        file = folder / "accuracy.json"
-        if file.exists():
-            return list(json.loads(file.read_text(encoding="utf-8"))["runs"])
-    return []
+    """The runs in the newest file there is."""
+    return list(newest("accuracy").get("runs", []))
 
 
 def is_done(job: Job, runs: list[dict[str, Any]]) -> bool:

@@ -36,9 +36,8 @@ def drain(model: Any) -> None:
         cupy.cuda.Device().synchronize()
 
 
-def plain(net: str, n_batch: int, mode: str = "gpu") -> Way:
-    """Layer by layer."""
-    model = made(net, mode)
+def plain_way(model: Any, n_batch: int) -> Way:
+    """Layer by layer, an epoch at most at a time."""
 
     def run(steps: int) -> None:
         for x, t in islice(batches(model.x_train, model.y_train, n_batch, seed=model.rng), steps):
@@ -46,6 +45,11 @@ def plain(net: str, n_batch: int, mode: str = "gpu") -> Way:
         drain(model)
 
     return Way(run, IMAGES // n_batch)
+
+
+def plain(net: str, n_batch: int, mode: str = "gpu") -> Way:
+    """The net layer by layer."""
+    return plain_way(made(net, mode), n_batch)
 
 
 def captured_way(model: Any, n_batch: int, in_a_graph: int | None = None) -> Way:

@@ -22,38 +22,58 @@ def model_of(net: str) -> nn.Module:
     return nn.Sequential(*layers, *dense)
 
 
-class Training:
-    """A net, its data on the device in a shuffled order, and which batch is next: a number on the device, too."""
+def for_speed() -> None:
+    """TF32 for products and convolutions, and cuDNN tries its algorithms and takes the fastest."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
 
-    def __init__(self, net: str, n_batch: int, device: str = "cuda") -> None:
+
+class Gathering(nn.Module):
+    """The loss of the images at some places of the data, which is the module's own."""
+
+    def __init__(self, net: nn.Module, x: Any, t: Any) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("x", x)
+        self.register_buffer("t", t)
+
+    def forward(self, places: Any) -> Any:
+        """The mean cross entropy, a scalar."""
+        x, t = self.x.index_select(0, places), self.t.index_select(0, places)
+        return nn.functional.cross_entropy(self.net(x), t)
+
+
+class Training:
+    """A net, its data on the device in a shuffled order, and which batch is next."""
+
+    def __init__(self, net: str, n_batch: int, device: str = "cuda", capturable: bool = False) -> None:
         torch.manual_seed(0)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        for_speed()
         (x, t), _ = images()
         self.device, self.n_batch, self.steps = device, n_batch, IMAGES // n_batch
-        self.x, self.t = torch.from_numpy(x).to(device), torch.from_numpy(t.argmax(1)).to(device)
-        self.net = model_of(net).to(device)
+        data = (torch.from_numpy(each) for each in (x, t.argmax(1)))
+        self.loss: Callable[[Any], Any] = Gathering(model_of(net), *data).to(device)
+        self.parameters = list(self.loss.parameters())
         cuda = device == "cuda"
-        self.adam = torch.optim.Adam(self.net.parameters(), fused=cuda, capturable=cuda)
+        self.adam = torch.optim.Adam(self.parameters, fused=cuda, capturable=capturable and cuda)
+        self.update: Callable[[], Any] = self.adam.step
         self.order = torch.zeros((self.steps, n_batch), dtype=torch.int64, device=device)
-        self.at = torch.zeros(1, dtype=torch.int64, device=device)
-        self.loss: Callable[[Any, Any], Any] = lambda x, t: nn.functional.cross_entropy(self.net(x), t)
+        self.at = 0
 
     def shuffle(self) -> None:
-        self.at.zero_()
+        self.at = 0
         places = torch.randperm(IMAGES, device=self.device)[: self.steps * self.n_batch]
         self.order.copy_(places.view(self.order.shape))
 
-    def batch(self) -> tuple[Any, Any]:
-        """The next one, found on the device."""
-        places = self.order.index_select(0, self.at)[0]
+    def places(self) -> Any:
+        """Where the next batch is, a row of the order."""
         self.at += 1
-        return self.x.index_select(0, places), self.t.index_select(0, places)
+        return self.order[self.at - 1]
 
     def step(self) -> None:
-        x, t = self.batch()
         self.adam.zero_grad()
-        self.loss(x, t).backward()
-        self.adam.step()
+        self.loss(self.places()).backward()
+        self.update()
 
     def drain(self) -> None:
         if self.device == "cuda":
@@ -69,31 +89,60 @@ class Training:
         return Way(run, self.steps)
 
 
+class Counting(Training):
+    """Which batch is next is a number on the device: a step that was recorded finds it."""
+
+    def __init__(self, net: str, n_batch: int, device: str = "cuda") -> None:
+        super().__init__(net, n_batch, device, capturable=True)
+        self.counter = torch.zeros(1, dtype=torch.int64, device=device)
+
+    def shuffle(self) -> None:
+        super().shuffle()
+        self.counter.zero_()
+
+    def places(self) -> Any:
+        """Where the next batch is, found on the device."""
+        places = self.order.index_select(0, self.counter)[0]
+        self.counter += 1
+        return places
+
+
 def eager(net: str, n_batch: int, device: str = "cuda") -> Way:
     """A step as it is written."""
     training = Training(net, n_batch, device)
     return training.way(training.step)
 
 
-def compiled(net: str, n_batch: int) -> Way:
-    """The loss, and so its backward, through torch.compile in its mode for small batches."""
-    training = Training(net, n_batch)
-    training.loss = torch.compile(training.loss, mode="reduce-overhead")
+def compiled(net: str, n_batch: int, device: str = "cuda", update: bool = True, **how: Any) -> Way:
+    """Gather, loss and so their backward through torch.compile in its mode for small batches, and the update too."""
+    training = Training(net, n_batch, device, capturable=True)
+    how = how or {"mode": "reduce-overhead"}
+    training.loss = torch.compile(training.loss, **how)
+    if update:
+        training.adam.param_groups[0]["fused"] = False  # its own kernels stand in for the fused one
+        training.update = torch.compile(training.adam.step, **how)
     return training.way(training.step)
 
 
 def graph(net: str, n_batch: int) -> Way:
     """The whole step in one CUDA graph, as PyTorch's notes on CUDA graphs have it."""
-    training = Training(net, n_batch)
+    training = Counting(net, n_batch)
     training.shuffle()
+    recorded = record(training.step, training.adam)
+    return training.way(recorded.replay)
+
+
+def record(step: Callable[[], Any], adam: Any, times: int = 1) -> Any:
+    """A graph of so many steps, recorded after three on another stream."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
-            training.step()
+            step()
     torch.cuda.current_stream().wait_stream(side)
     recorded = torch.cuda.CUDAGraph()
-    training.adam.zero_grad(set_to_none=True)
+    adam.zero_grad(set_to_none=True)
     with torch.cuda.graph(recorded):
-        training.step()
-    return training.way(recorded.replay)
+        for _ in range(times):
+            step()
+    return recorded

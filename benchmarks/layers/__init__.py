@@ -8,14 +8,13 @@ measured yet.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from importlib import import_module
 from typing import Any
 
-from benchmarks.layers.kept import keep_part, kept_parts, report
-from benchmarks.results import commit
+from benchmarks.layers.kept import keep_part, report
+from benchmarks.parts import Parts
 
 PARTS = {
     "overhead": 75,
@@ -30,27 +29,22 @@ PARTS = {
     "compare": 590,
 }
 """The parts in their order, and the seconds each may take."""
+ALL = Parts("layers", PARTS)
 
 
 def main(parts: list[str] | None = None) -> int:
     """Run them, print what was asked for beside what came out; 2 for a name that is none, 1 where one failed."""
-    chosen = parts or list(PARTS)
-    if chosen == ["rest"]:
-        done = kept_parts()
-        chosen = [part for part in PARTS if done.get(part, {}).get("commit") != commit()]
-    if unknown := [part for part in chosen if part not in PARTS]:
-        print(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}", file=sys.stderr)
+    try:
+        chosen = ALL.chosen(parts)
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
+    failed = []
     if len(chosen) == 1:
         one(chosen[0])
-        failed = []
     else:
-        failed = [part for part in chosen if not _apart(part)]
-    kept = kept_parts()
-    print(report({part: kept[part] for part in chosen if part in kept}))
-    if failed:
-        print(f"failed: {', '.join(failed)}")
-    return 1 if failed else 0
+        failed = ALL.all_apart(chosen)
+    return ALL.said(chosen, failed, report)
 
 
 def one(part: str) -> dict[str, Any]:
@@ -61,13 +55,3 @@ def one(part: str) -> dict[str, Any]:
     file = keep_part(part, found)
     print(f"{part}: {found['seconds']:.0f} s, kept in {file}", flush=True)
     return dict(found)
-
-
-def _apart(part: str) -> bool:
-    """Measure a part in a process of its own; whether it ended well."""
-    command = [sys.executable, "-c", f"from benchmarks.layers import one; one({part!r})"]
-    try:
-        return subprocess.run(command, timeout=PARTS[part], check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        print(f"{part}: not done after {PARTS[part]} s", flush=True)
-        return False

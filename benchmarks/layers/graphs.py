@@ -118,17 +118,19 @@ def parameters(net: Any) -> list[bytes]:
 
 
 class ByHand:
-    """A step of a net on one real batch, captured."""
+    """A step of a net on one real batch, captured; or on what `batch` gives, captured with it."""
 
-    def __init__(self, net: Any, n_batch: int) -> None:
+    def __init__(self, net: Any, n_batch: int, batch: Callable[[], tuple[Any, Any]] | None = None) -> None:
         import cupy
 
         self._cuda = cupy.cuda
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._pool = cupy.cuda.MemoryPool()
-        x, t = net.x_train[:n_batch].copy(), net.y_train[:n_batch].copy()
+        first = net.x_train[:n_batch].copy(), net.y_train[:n_batch].copy()
+        batch = batch or (lambda: first)
 
         def step() -> None:
+            x, t = batch()
             net.forward(x, train=True)
             net.backward(t)
             net.update()
@@ -146,7 +148,13 @@ class ByHand:
             with blas.let_through(cublas, blas.loaded(), self._stream.ptr, place, int):
                 self._graph, _ = captured_on(self._stream, step)
         self.launches = launches_in(self._graph.graph)
-        self._kept = (net, x, t)
+        self._kept = (net, batch)
+
+    def run(self, times: int) -> None:
+        """So many replays, done at the end."""
+        for _ in range(times):
+            self._graph.launch(self._stream)
+        self._stream.synchronize()
 
     def replay(self, times: int) -> list[float]:
         """Milliseconds of each replay, one behind the other."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import FOLDER, commit, keep
+from benchmarks.parts import Parts
 from benchmarks.tables import YES, Claim
-
-_HERE = Path(__file__).parent.parent / "results"
 
 
 def claim(what: str, least: str, found: str, reached: bool | None) -> Claim:
@@ -20,18 +16,13 @@ def claim(what: str, least: str, found: str, reached: bool | None) -> Claim:
 
 
 def kept_parts() -> dict[str, dict[str, Any]]:
-    """The parts in the newest file there is: that of this run, else the one in the tree."""
-    for folder in (FOLDER, _HERE):
-        file = folder / "layers.json"
-        if file.exists():
-            return dict(json.loads(file.read_text(encoding="utf-8"))["parts"])
-    return {}
+    """The parts in the newest file there is."""
+    return Parts("layers", {}).kept()
 
 
 def keep_part(name: str, content: dict[str, Any]) -> Path:
     """The file written: the parts kept so far, with this one in its place."""
-    about = {"date": datetime.date.today().isoformat(), "commit": commit()}
-    return keep("layers", {"parts": kept_parts() | {name: about | _short(content)}})
+    return Parts("layers", {}).keep(name, _short(content))
 
 
 def report(parts: dict[str, dict[str, Any]]) -> str:
