@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import textwrap
@@ -16,7 +17,10 @@ from typing import Any
 from benchmarks import netpages, pages, scenes, shown, simulated
 from benchmarks.accuracy import kept
 from benchmarks.accuracy.recipes import RECIPES
-from benchmarks.epoch.page import step_times
+from benchmarks.epoch.page import goals, step_times
+from benchmarks.ladder.page import ladder, rung
+from benchmarks.ladder.rungs import RUNGS
+from benchmarks.race.page import raced
 from benchmarks.results import load
 from gpuprof.results.profile import Profile
 from gpuprof.units import percent, seconds_text
@@ -159,8 +163,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
         netpages.chosen,
         netpages.epoch,
         step_times,
+        goals,
+        raced,
+        ladder,
     )
-}
+} | {f"rung_{number}": functools.partial(rung, number) for number in range(1, len(RUNGS) + 1)}
 
 
 def updated(page: Path) -> str:

@@ -11,7 +11,6 @@ from gpuprof.results.graphs import STEP
 from gpuprof.results.profile import Profile
 
 STEPS = 200
-ROWS = 6
 
 
 def told(rung: Rung, net: Any, n_batch: int, steps: int = STEPS) -> dict[str, Any]:
