@@ -135,13 +135,14 @@ class Captured:
 
     def numbers(self, steps: int) -> NDArray[np.float32]:
         """The optimizers' numbers for the next `steps`, (steps, layers, 8), as the kernels read them."""
-        factors = np.ones((steps, len(self.learning)))
-        schedules = [(self.stepper.schedule, layer.optimizer.schedule) for layer in self.learning]
-        if any(each is not None for pair in schedules for each in pair):
-            model = self.model
-            for step in range(steps):
-                moment = Moment(model.steps + step, model.epochs, model.span)
-                factors[step] = [_factor(pair, moment) for pair in schedules]
+        model, factors = self.model, np.ones((steps, len(self.learning)))
+        moments = [Moment(model.steps + step, model.epochs, model.span) for step in range(steps)]
+        known: dict[int, list[float]] = {}  # most layers have the same schedule
+        for i, layer in enumerate(self.learning):
+            for each in (self.stepper.schedule, layer.optimizer.schedule):
+                if each is not None:
+                    known[id(each)] = known.get(id(each)) or [each.factor(moment) for moment in moments]
+                    factors[:, i] *= known[id(each)]
         rows = [adam_rows(layer.optimizer, factors[:, i]) for i, layer in enumerate(self.learning)]
         return np.stack(rows, axis=1)
 
@@ -227,13 +228,6 @@ def adam_rows(optimizer: Adam, factors: NDArray[np.float64]) -> NDArray[np.float
     rows[:, 4] = 0 if optimizer.decoupled else decay
     rows[:, 5] = 1 - factors * optimizer.alpha * decay if optimizer.decoupled else 1
     return rows
-
-
-def _factor(schedules: tuple[Any, ...], moment: Moment) -> float:
-    factor = 1.0
-    for each in schedules:
-        factor *= 1.0 if each is None else each.factor(moment)
-    return factor
 
 
 def _cut(steps: int, size: int) -> Iterator[int]:
