@@ -15,17 +15,18 @@ from cnn.batches import Change
 from cnn.kernels import pattern, shallow
 from cnn.kernels.deep import Deep
 from cnn.kernels.gpu import Gpu
-from cnn.kernels.launching import Device
+from cnn.kernels.launching import Device, Launch
 from cnn.kernels.shallow import Shallow
 from cnn.layers import Conv2d
 from cnn.optimizers.adam import Adam
 from cnn.schedules import Moment
 from cnn.stepping import Stepper
+from cnn.watching import VERBS, Watcher, Work, launching, making, watchers
 from cnn.xp import Array
 
 STEPS = 50  # in one graph: each launch of one costs the host some 10 µs and the device 3
+_UNWATCHED = Work(0, (), {}, True)
 AHEAD = 4  # graphs that may wait in line: few, so that Ctrl-C is heard and the bar is true
-_VERBS = ("forward", "backward", "update")
 
 
 def captured(
@@ -66,13 +67,12 @@ def on_gpu(model: Any) -> bool:
 def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
     """Why the steps of `model` cannot be captured, or ""."""
     optimizers = [layer.optimizer for layer in model.layers if layer.optimizer is not None]
-    own = [getattr(type(model), verb).__module__.startswith("cnn.") for verb in _VERBS]
-    watched = [each for each in (model, *model.layers) if set(_VERBS) & set(vars(each))]
+    own = [getattr(type(model), verb).__module__.startswith("cnn.") for verb in VERBS]
     arrays = [model.x_train, model.y_train, *(p for layer in model.layers for p in layer.parameters())]
     wanted = (
         (on_gpu(model), "the model is not on the GPU, where lm.to_gpu() would put it"),
         (all(own), f"{type(model).__name__} has a forward, backward or update of its own"),
-        (not watched, "a hook or a profiler watches the layers one by one"),
+        (watchers((model, *model.layers)) is not None, "a hook watches the layers one by one"),
         (augment is None or type(augment) is Augment, "batches are changed by an augment of another kind"),
         (stepper.clip_value is None and stepper.clip_norm is None, "gradients are clipped"),
         (model.dtype == "float32", f"the model is of {model.dtype}"),
@@ -104,7 +104,9 @@ class Captured:
         self.table = xp.zeros((steps, len(self.learning), 8), "float32")
         self.at = xp.zeros(3, "int32")
         self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device, augment)
-        self.replays: dict[int, Any] = {}  # by the number of steps, a graph
+        self.graphs: dict[tuple[int, Any], Any] = {}  # by the number of steps, and the recordings it is made for
+        self.work: dict[tuple[int, int], Work] = {}  # by the numbers of steps and of images
+        self.watchers: tuple[Watcher, ...] = ()
         self.in_a_graph = STEPS
         self.last = n_batch  # images of the last step
         self.ahead: Ahead | None = None
@@ -117,6 +119,7 @@ class Captured:
     def epoch(self, steps: int) -> Generator[int, None, None]:
         """The next `steps` of one pass over the images in a new order; gives now and then how many were launched."""
         model, n_batch = self.model, self.n_batch
+        self.watchers = watchers((model, *model.layers)) or ()
         order, seed = self._order()
         order = order[: steps * n_batch]
         whole, rest = divmod(len(order), n_batch)
@@ -129,7 +132,8 @@ class Captured:
                 self._replay(count)
                 yield self._count(count, n_batch)
             if rest:
-                self._steps(1, rest)
+                with launching(self.watchers, self._work(1, rest)):
+                    self._steps(1, rest)
                 yield self._count(1, rest)
             self.ahead = Ahead(model.rng, len(model.x_train), self.augment)  # while the device is still busy
 
@@ -169,18 +173,35 @@ class Captured:
         return steps
 
     def _replay(self, count: int) -> None:
-        if count not in self.replays:
-            self.replays[count] = self.device.recorded(lambda: self._steps(count, self.n_batch))
-        self.replays[count]()
+        with launching(self.watchers, self._work(count, self.n_batch)) as recordings:
+            self._graph(count, recordings)()
+
+    def _graph(self, count: int, recordings: tuple[Any, ...]) -> Any:
+        """A graph of so many steps; one that was made for a recording is thrown away with the next that is not."""
+        if (count, recordings) not in self.graphs:
+            self.graphs = {key: graph for key, graph in self.graphs.items() if key[1] in ((), recordings)}
+            with making(self.watchers):
+                self.graphs[count, recordings] = self.device.recorded(lambda: self._steps(count, self.n_batch))
+        return self.graphs[count, recordings]
+
+    def _work(self, count: int, n: int) -> Work:
+        """What so many steps are for those who watch; only they ask for it."""
+        if not self.watchers or (count, n) in self.work:
+            return self.work.get((count, n), _UNWATCHED)
+        names = tuple(launch.kernel for launch in self._launches(count, n))
+        self.work[count, n] = Work(count, names, self.net.does, n == self.n_batch)
+        return self.work[count, n]
 
     def _steps(self, count: int, n: int) -> None:
         """Launch so many steps on `n` images each, and count on."""
+        for launch in self._launches(count, n):
+            self.net.run(launch)
+
+    def _launches(self, count: int, n: int) -> Iterator[Launch]:
         model = self.model
         for offset in range(count):
-            for launch in self.net.launches(model.x_train, model.y_train, self.orders, self.table, self.at, offset, n):
-                self.net.run(launch)
-        for launch in self.net.end(self.orders, self.table, self.at, count):
-            self.net.run(launch)
+            yield from self.net.launches(model.x_train, model.y_train, self.orders, self.table, self.at, offset, n)
+        yield from self.net.end(self.orders, self.table, self.at, count)
 
 
 class Ahead:

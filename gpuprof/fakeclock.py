@@ -56,7 +56,7 @@ class FakeClock:
         self._recording: FakeRecording | None = None
         self.no_records = ""
         """Why there are no kernel records; "" where there are."""
-        self._behind: list[tuple[int, int, int]] = []
+        self._behind: list[tuple[int, int, int, str]] = []
         self.refusal = ""
         """What `no_gate()` answers."""
         self.waits = 0
@@ -73,15 +73,15 @@ class FakeClock:
         self._now += round(seconds * 1e9)
         self._check()
 
-    def launch(self, seconds: float) -> None:
-        """Queue work of `seconds` for the device; without a device the host does it itself."""
+    def launch(self, seconds: float, name: str = "fake kernel") -> None:
+        """Queue work of `seconds` for the device, a kernel of this name; without a device the host does it itself."""
         if not self.on_device:
             self.spend(seconds)
             return
         recording = self._recording is not None and not self._recording.stopped
         self.spend((self._launch_cost + (self._record_cost if recording else 0)) * 1e-9)
         self._make_room()
-        self._work(round(seconds * 1e9), mark=-1)
+        self._work(round(seconds * 1e9), mark=-1, name=name)
 
     def mark(self, place: object = None) -> int:  # noqa: ARG002
         """The number of a mark taken now, which costs the host `mark_cost`."""
@@ -132,7 +132,7 @@ class FakeClock:
         """Whether the device has yet to reach a mark."""
         self._check()
         at = mark - self._gone
-        return any(number == mark for _, _, number in self._behind) or (at >= 0 and self._marks[at] > self._now)
+        return any(number == mark for _, _, number, _ in self._behind) or (at >= 0 and self._marks[at] > self._now)
 
     def settle(self, mark: int) -> None:
         """Let the host wait until the device has reached a mark."""
@@ -177,27 +177,27 @@ class FakeClock:
         """Let `seconds` pass."""
         self.spend(seconds)
 
-    def _work(self, length: int, mark: int) -> None:
-        item = (self._now + self._latency, length, mark)
+    def _work(self, length: int, mark: int, name: str = "fake kernel") -> None:
+        item = (self._now + self._latency, length, mark, name)
         if self._held:
             self._behind.append(item)
         else:
             self._do(*item)
 
-    def _do(self, earliest: int, length: int, mark: int) -> None:
+    def _do(self, earliest: int, length: int, mark: int, name: str) -> None:
         self._free = max(self._free, earliest) + length
         if mark >= 0:
             self._marks[mark - self._gone] = self._free
             return
         self._unfinished.append(self._free)
         if self._recording:
-            self._recording.add(self._free - length, self._free, "gpuprof_empty" if mark == -2 else "fake kernel")
+            self._recording.add(self._free - length, self._free, "gpuprof_empty" if mark == -2 else name)
 
     def _make_room(self) -> None:
         """With the queue full, the host waits for the oldest; behind a gate, until that opens by itself."""
         if self._queue is None:
             return
-        if self._held and sum(mark < 0 for *_, mark in self._behind) >= self._queue:
+        if self._held and sum(mark < 0 for _, _, mark, _ in self._behind) >= self._queue:
             self._now = max(self._now, self._held.deadline)
             self._check()
         while self._unfinished and self._unfinished[0] <= self._now:

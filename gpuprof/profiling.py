@@ -19,6 +19,7 @@ from gpuprof.hooks.functions import split, timed_target
 from gpuprof.hooks.given import FirstCalls
 from gpuprof.hooks.methods import Sizes, TimedMethod, find_layers, timed
 from gpuprof.hooks.modules import is_module, learned, on_host
+from gpuprof.hooks.replays import ReplayWatch
 from gpuprof.hooks.source import code_of
 from gpuprof.hooks.torchmodules import ModuleCalls
 from gpuprof.judge.folding import folded
@@ -97,6 +98,7 @@ class LayerTime:
         self._log = CallLog(clock, passes, watchers, folded)
         self._progress = progress
         self._log.ranges = Ranges() if nvtx else None
+        self._log.graphs = self._replays = ReplayWatch(self._log, self._layers)
         self._lines = to_follow(wanted, self._layers, self._targets, self._log)
         self._stack, self._later = ExitStack(), ExitStack()
         self._methods: list[TimedMethod] = []
@@ -212,6 +214,7 @@ class LayerTime:
             parameters=sum(_parameters(layer) for _, layer in self._layers),
             modules=tuple(path for path, layer in self._layers if is_module(layer)),
             untold=self._modules.untold(),
+            replays=self._replays.replays,
             replaced=self._replaced(),
             schedule=tuple(self._plan or ()),
             all_kept=log.long_run.why,

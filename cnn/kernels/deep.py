@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnn.augment import Augment
-from cnn.kernels.launching import Device, Launch, source
+from cnn.kernels.launching import Device, Launch, does, source
 from cnn.kernels.pattern import named_parts
 from cnn.kernels.shallow import advance, learned, moves
 from cnn.xp import Array
@@ -107,6 +107,7 @@ class Deep:
     Attributes:
         kernels: how many a step takes.
         loss: of each image of the last batch, in nats, (n_batch,).
+        does: what each kernel does, by its name.
 
     Raises:
         ValueError: a block has too little shared memory on this device.
@@ -151,6 +152,17 @@ class Deep:
             xp.empty(blocks * len(second.W), "float32"),
         )
         self.learned = {layer.name: tuple(learned(layer)) for layer in named.learning}
+        convolved = (second, named.pool, named.before)
+        self.does = {
+            "deep_forward": does("forward", first, named.between, *convolved),
+            "deep_dense": does("forward", dense),
+            "net_head": does("forward backward", dense, named.behind, output),
+            "deep_dense_back": does("backward update", dense),
+            "deep_pixels": does("backward", first, named.between, *convolved),
+            "deep_filters": does("backward", *convolved),
+            "deep_learn": does("backward update", first, second, dense, output),
+            "net_advance": does(""),
+        }
 
     def launches(
         self, x: Array, t: Array, orders: Array, table: Array, step: Array, offset: int, n: int

@@ -23,6 +23,21 @@ class Launch(NamedTuple):
 Runner: TypeAlias = Callable[[Launch], None]
 
 
+class Does(NamedTuple):
+    """What a kernel does: these phases of these layers, of no layer where it only keeps a graph going.
+
+    As few layers as there are whose work it does, in the order of the net; a phase is "forward", "backward", "update".
+    """
+
+    layers: tuple[Any, ...]
+    phases: tuple[str, ...]
+
+
+def does(phases: str, *layers: Any) -> Does:
+    """`phases` in one text; of the layers those that are there."""
+    return Does(tuple(layer for layer in layers if layer is not None), tuple(phases.split()))
+
+
 class Device(Protocol):
     """What runs kernels: a GPU, or in tests the emulator."""
 

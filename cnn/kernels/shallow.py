@@ -10,7 +10,7 @@ import numpy as np
 from cnn.activations import Softmax
 from cnn.activations.pieces import ReLU
 from cnn.augment import Augment
-from cnn.kernels.launching import Device, Launch, source
+from cnn.kernels.launching import Device, Launch, does, source
 from cnn.layers import Conv2d, Dense, MaxPool2d, Output
 from cnn.losses import Cross
 from cnn.xp import Array
@@ -82,6 +82,7 @@ class Shallow:
     Attributes:
         kernels: how many a step takes.
         loss: of each image of the last batch, in nats, (n_batch,).
+        does: what each kernel does, by its name.
     """
 
     kernels = 3
@@ -109,6 +110,13 @@ class Shallow:
         self.kept = xp.empty(6 * self.sizes["M"] * (conv.W[0].size + 1), "float32")
         self.queue = xp.zeros((2, n_batch), "int32")
         self.learned = tuple(array for layer in (conv, dense, output) for array in learned(layer))
+        self.does = {
+            "shallow_forward": does("update forward", *layers[:3]),  # the filters' update of the step before
+            "net_head": does("forward backward", dense, output),
+            "shallow_backward": does("backward update", *layers),
+            "shallow_settle": does("update", conv),
+            "net_advance": does(""),
+        }
 
     def launches(
         self, x: Array, t: Array, orders: Array, table: Array, step: Array, offset: int, n: int

@@ -129,6 +129,11 @@ class TimedMethod(TapedCall):
     sizes: Sizes | None
     """Of the first call's argument and value; None before it has returned."""
 
+    @property
+    def graphs(self) -> Any:
+        """Who is told of a model's steps that run as captured graphs, its layers not being called; None for nobody."""
+        return None if self.ended else self.log.graphs
+
     def __new__(
         cls,
         layer: Any,

@@ -14,6 +14,8 @@ from gpuprof.record.leftout import LeftOut
 
 LINE = "line"
 """The phase of a statement of a function that is followed; its path ends with the line's number."""
+REPLAY = "captured steps"
+"""The phase of a launch of training steps that run as a captured graph."""
 
 COLUMNS = (
     "call", "parent", "scope", "train", "shape", "thread", "host_start", "host_end", "first", "last", "status",

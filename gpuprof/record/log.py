@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpuprof.record.calls import LINE, Bearing, Calls, Scope
+from gpuprof.record.calls import LINE, REPLAY, Bearing, Calls, Scope
 from gpuprof.record.clocks import MISSING, Clock
 from gpuprof.record.finished import finished
 from gpuprof.record.kernels import NoRecordsError
@@ -38,7 +38,9 @@ _MOST_MARKS, _MOST_ROWS, _FEW_ROWS = 1 << 14, 1 << 14, 1 << 11  # within a block
 _ENOUGH_RECORDS = 500_000  # some 50 MB
 _TELL_NS = 500_000_000
 _PATIENCE = 2  # steps between two passes after which the device is waited for, where a pass was asked for
-STATEMENT, REGION, FORWARD, OTHER = 0, 1, 2, 3  # what a scope is to the counting of steps
+STATEMENT, REGION, FORWARD, OTHER, GRAPH = 0, 1, 2, 3, 4  # what a scope is to the counting of steps
+_ALWAYS_MARKED = (REGION, GRAPH)
+_KINDS = {"region": REGION, LINE: STATEMENT, "forward": FORWARD, REPLAY: GRAPH}
 
 
 class Attached(Protocol):
@@ -79,6 +81,8 @@ class CallLog:
         """Why there are no kernel records, where they were wanted."""
         self.begun: Counter[int] = Counter()
         """The steps that began in each mode."""
+        self.recording: object | None = None
+        """The recording of kernels that goes on; None while there is none."""
         self._schedule = schedule
         self._watchers = watchers or {}
         self._host = clock.host
@@ -97,12 +101,16 @@ class CallLog:
         self._turns: list[tuple[int, int]] = []
         self.long_run = LongRun(clock, self._tapes, self._turns, self.scopes, self._shapes, fold)
         self._leader = self.leading = -1
+        self._led: set[int] = set()
+        """The scopes that have been leaders: layer by layer, and through graphs."""
         self._ever_back = self._trained = False
         self._attached: list[Attached] = []
         self._observers: list[Attached] = []
         self._leaving: list[tuple[Attached, int]] = []
         self._several = False
         self._turning = 0
+        self.graphs: Any = None
+        """Who is told of launches of graphs of whole steps: see gpuprof.hooks.replays."""
         self.ranges: Ranges | None = None
         """NVTX ranges around each call, where they are wanted; before the callables are made."""
         self.telling: Callable[[str], None] | None = None
@@ -161,7 +169,7 @@ class CallLog:
         if key not in self._scope_ids:
             self._scope_ids[key] = len(self.scopes)
             self.scopes.append(key)
-            self._kinds.append({"region": REGION, LINE: STATEMENT, "forward": FORWARD}.get(phase, OTHER))
+            self._kinds.append(_KINDS.get(phase, OTHER))
         return self._scope_ids[key]
 
     def inside(self, scopes: Container[int]) -> bool:
@@ -170,11 +178,11 @@ class CallLog:
 
     def goes_back(self, scope: int) -> bool:
         """Whether a call of this scope means that a step has gone beyond its forward."""
-        return self._kinds[scope] == OTHER
+        return self._kinds[scope] >= OTHER
 
     def dispatch(self, call: TapedCall) -> None:
         """Tell a callable how its next calls are to be written down."""
-        leads = call.scope == self._leader
+        leads = call.scope in self._led
         special = bool(self._mode & Mode.LINES) or self._leader < 0 or leads or not call.seen
         call.set_way(Way(special, 0, self._on_device and leads, self._marking, bool(self._observers)))
 
@@ -186,11 +194,11 @@ class CallLog:
         kind = self._kinds[scope]
         mark = NO_MARK
         if kind > REGION:
-            if not tape.depth and (scope == self._leader or self._leader < 0):
+            if not tape.depth and (scope in self._led or self._leader < 0 or kind == GRAPH):
                 mark = self._lead(tape, scope, number, train, began)
             tape.depth += 1
-            self.gone_back.up |= kind == OTHER
-        if mark == NO_MARK and (self._marking or (kind == REGION and self._on_device)):
+            self.gone_back.up |= kind >= OTHER
+        if mark == NO_MARK and (self._marking or (kind in _ALWAYS_MARKED and self._on_device)):
             mark = self.mark_now(tape, began)
         if self._observers:
             self.tell_begun(number)
@@ -213,8 +221,8 @@ class CallLog:
         if opened is None:  # ended already with one around it, or begun on another thread: a generator's region
             return
         mark = NO_MARK
-        if self._marking or (self._on_device and opened.kind == REGION):
-            mark = self.mark_now(tape, end, fresh=tape.inside == call)
+        if self._marking or (self._on_device and opened.kind in _ALWAYS_MARKED):
+            mark = self.mark_now(tape, end, fresh=tape.inside == call or opened.kind == GRAPH)
         if self._observers:
             self.tell_ended(call)
         tape.depth -= tape.open.pop(call).kind > REGION
@@ -250,12 +258,11 @@ class CallLog:
             return FAILED
 
     def _lead(self, tape: Tape, scope: int, number: int, train: int, began: int) -> int:
-        """The scope that was called first is called again: a step may begin, and with it another mode."""
+        """The scope that was called first is called again, or a graph: a step may begin, and with it another mode."""
         first = self._leader < 0
-        if first:
-            self._leader, self.leading = scope, tape.number
-            self._dispatch_all()
-        elif tape.number != self.leading:
+        if first or (scope != self._leader and train != NO):
+            self._change_leader(scope, tape, (began - self._host_open) * 1e-9)
+        if tape.number != self.leading:
             if self._tapes[self.leading].depth:
                 return NO_MARK
             self.leading = tape.number  # the thread that led has nothing open: this one goes on
@@ -286,6 +293,18 @@ class CallLog:
         if begins and not evaluates:
             self.long_run.step(Edge(number, mark, began), self._mode, self._enough)
         return mark
+
+    def _change_leader(self, scope: int, tape: Tape, now: float) -> None:
+        """Steps begin with calls of this scope from now on."""
+        self._count_quiet()
+        if self._leader < 0:
+            self.leading = tape.number
+        graphs = self._kinds[scope] == GRAPH
+        if graphs and scope not in self._led and self._schedule:
+            self._schedule.for_graphs(now)
+        self._leader = scope
+        self._led.add(scope)
+        self._dispatch_all()
 
     def _tell(self, tell: Callable[[str], None], now: int) -> None:
         """Say how far it is; where nobody listens any more, no more."""
@@ -343,6 +362,11 @@ class CallLog:
         elif not schedule.turn(now):
             if self._mode != schedule.mode:
                 self._begin(schedule.mode)
+        elif self._attached and self._kinds[self._leader] == GRAPH:
+            self._stop(mark)
+            self.clock.wait()  # so that no graph is launched while records are neither taken nor off; it is soon done
+            self._finish()
+            self._begin(schedule.mode)
         elif self._attached:
             self._stop(mark)
             self._turning = 0
@@ -388,6 +412,7 @@ class CallLog:
             try:
                 launches = self._several or not self.taken
                 self._attached.append(Taking(self.clock, self._tapes, launches, self._keep))
+                self.recording = object()
             except (NoRecordsError, RuntimeError, AttributeError) as error:  # the last: a host clock has no records
                 self.no_records = str(error)
                 mode &= ~Mode.RECORDS
@@ -416,6 +441,7 @@ class CallLog:
     def _stop(self, mark: int = NO_MARK) -> None:
         """Let nothing watch any more; it comes off once the device has passed `mark`."""
         self._observers = []
+        self.recording = None
         for attached in reversed(self._attached):
             self._leaving.append((attached, mark))
             try:

@@ -78,6 +78,7 @@ class Block(NamedTuple):
 _FOR_EVER = 1 << 62
 _FIRST_RECORDS_S = 1.0  # beginning and ending records costs some 15 ms
 _UNASKED_S = 0.1
+_GRAPHS = 16
 _LATER = 4.0  # they are taken again when the cell has lasted this many times as long
 
 
@@ -114,9 +115,11 @@ class Schedule:
         self._block = Block(Mode.PLAIN, 0)
         self._left = _FOR_EVER
         """Steps until the plan's next part, from the block's beginning on."""
-        self._blocks = self._on_device() if device else self._on_the_host()
+        self._chosen = self._on_device() if device else self._on_the_host()
+        self._changes = device and blocks is None
         if blocks is not None:
-            self._blocks = itertools.chain(blocks, itertools.repeat(Block(Mode.PLAIN, _FOR_EVER, math.inf)))
+            self._chosen = itertools.chain(blocks, itertools.repeat(Block(Mode.PLAIN, _FOR_EVER, math.inf)))
+        self._blocks = self._as_chosen()
         if plan is not None:
             self._blocks = self._planned(plan, self._blocks)
         self._begin(0.0)
@@ -150,6 +153,13 @@ class Schedule:
     def skip(self, now: float) -> None:
         """Go on to the next block `now`."""
         self._begin(now)
+
+    def for_graphs(self, now: float) -> None:
+        """From `now` on a step is a graph of many: each is marked, which is nothing to it, and few are recorded."""
+        if self._changes:
+            self._chosen = self._of_graphs()
+            if not self._block.mode & Mode.RECORDS:
+                self._begin(now)
 
     def without_records(self) -> None:
         """Records cannot be had: leave out from now on what needs them."""
@@ -195,6 +205,19 @@ class Schedule:
             left -= self._steps + self._lost  # what there has been since
             missed = [] if self._steps else [block]
         return missed
+
+    def _as_chosen(self) -> Iterator[Block]:
+        while True:
+            yield next(self._chosen)
+
+    def _of_graphs(self) -> Iterator[Block]:
+        due = 0.0
+        yield Block(Mode.EVENTS, 2)
+        while True:
+            if self._kernels is not False and self._now >= due:
+                due = max(_FIRST_RECORDS_S, _LATER * self._now)
+                yield Block(KERNELS, 2)
+            yield Block(Mode.EVENTS, _GRAPHS)
 
     def _on_the_host(self) -> Iterator[Block]:
         due = 0.0

@@ -48,6 +48,7 @@ class Log(Protocol):
     gone_back: Flag
     leading: int
     mark: Callable[[Any], int]
+    graphs: Any
 
     def goes_back(self, scope: int) -> bool:
         """Whether a call of this scope means that a step has gone beyond its forward."""

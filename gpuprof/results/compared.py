@@ -18,6 +18,7 @@ from gpuprof.results.changerows import Judged, change_rows
 from gpuprof.results.changewords import bottleneck
 from gpuprof.results.measured import Measured
 from gpuprof.results.profilecomparison import Agreement, ProfileComparison
+from gpuprof.results.replaychange import compare_replays
 from gpuprof.results.sides import STEP, Side, Sides
 from gpuprof.units import digits, percent, several
 
@@ -29,12 +30,18 @@ Profiles = Sequence[Measured]
 
 
 def compare_profiles(old: Profiles, new: Profiles, names: tuple[str, str] = ("old", "new")) -> ProfileComparison:
-    """New profiles against old ones. Raises ValueError where there is none on a side."""
+    """New profiles against old ones, by the step alone where steps ran as captured graphs.
+
+    Raises ValueError where there is none on a side.
+    """
     if not old or not new:
         raise ValueError(f"expected a profile or more on each side; got {len(old)} and {len(new)}")
     old, new = _distinct(old), _distinct(new)
     sides = Sides.of(old[0], new[0])
     why, judged, busy = _refusal(old, new), None, None
+    if any(run.replays for run in (*old, *new)):
+        early = [f"One of the runs ended early ({run.ended_by})." for run in (*old, *new) if run.ended_by]
+        return compare_replays(old, new, names, why, early)
     if not why:
         many = min(len(old), len(new)) >= _REPEATS
         judged = _by_repeats(sides, old, new) if many else _by_controls(sides)

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpuprof.judge.account import Account, account
 from gpuprof.judge.pace import Pace, pace
+from gpuprof.judge.replays import ReplayFigures, replay_figures
 from gpuprof.record.calls import LINE, Calls
 from gpuprof.record.launches import Kernels
 from gpuprof.results.besides import cost_table, hot_table, memory_table, roofs, wait_table
@@ -16,6 +17,7 @@ from gpuprof.results.graphs import graph_table
 from gpuprof.results.kerneltable import KernelFigures, by_name, kernel_figures
 from gpuprof.results.lines import LineProfile
 from gpuprof.results.linetimes import Followed, line_profiles
+from gpuprof.results.replays import named_kernels, owned_kernels, with_parts
 from gpuprof.results.seen import Seen
 from gpuprof.results.tables import call_table, kernel_table, layer_table
 
@@ -59,6 +61,20 @@ class Measured:
         return line_profiles(self.followed, self.log, self.seen, self.clock, self.about)
 
     @cached_property
+    def replays(self) -> ReplayFigures | None:
+        """Of training steps that ran as captured graphs, what a step takes and each of its kernels; None without."""
+        calls, kernels = self._layers
+        return replay_figures(calls, self.account, kernels, self.seen.replays) if len(self.seen.replays) else None
+
+    @property
+    def steps(self) -> int:
+        """How many steps there were, those inside graphs too."""
+        if not self.replays:
+            return self.account.steps
+        trained = {"forward", "backward", "update"} & {row.phase for row in self.account.rows}
+        return self.replays.steps + (self.account.steps if trained else 0)
+
+    @cached_property
     def table(self) -> Any:
         """A DataFrame with a row for each (path, phase): what would gain most on top, "(outside)" last.
 
@@ -73,7 +89,16 @@ class Measured:
         most. gpu_gain: the same if only its work on the GPU went; roof_gain: if that took no longer than the device's
         ceilings ask (see `costs`). For "(outside)" a call is a step. `attrs["passes"]` names the pass each column
         comes from: "plain", "events" or "host", "kernels"; columns of different passes must not be subtracted.
+
+        Of steps that ran as captured graphs there is a row for each kernel, whose path and phase name all the layers
+        and phases that it does; its calls are steps, its times the part of a step that was not recorded, and
+        "(between kernels)" is what is left of that.
         """
+        return with_parts(self._table, self.replays) if self.replays else self._table
+
+    @cached_property
+    def _table(self) -> Any:
+        """The same with whole graphs as one row."""
         calls, kernels = self._layers
         seen = replace(self.seen, kernels=kernels)
         return layer_table(calls, self.account, self.pace, self.clock, seen, self._roofs)
@@ -103,11 +128,17 @@ class Measured:
         Without kernel records it has columns and no rows.
         """
         calls, kernels = self._layers
-        return kernel_table(calls, self.account, replace(self.seen, kernels=kernels))
+        found = kernel_table(calls, self.account, replace(self.seen, kernels=kernels))
+        return owned_kernels(found, self.replays) if self.replays else found
 
     @cached_property
     def kernel_table(self) -> Any:
         """A DataFrame with a row for the kernels of one name in a row of `table`: launches and busy_us a call."""
+        return named_kernels(self._kernel_table, self.replays) if self.replays else self._kernel_table
+
+    @cached_property
+    def _kernel_table(self) -> Any:
+        """The same with those of whole graphs in one row."""
         calls, kernels = self._layers
         return by_name(calls, self.account, kernels)
 

@@ -12,7 +12,7 @@ from gpuprof.judge import advice
 from gpuprof.judge.facts import Facts
 from gpuprof.judge.findings import Finding, findings
 from gpuprof.record.schedule import KERNELS
-from gpuprof.results import smallprint
+from gpuprof.results import replays, smallprint
 from gpuprof.results.besides import facts
 from gpuprof.results.compared import compare_profiles
 from gpuprof.results.export import Exported
@@ -47,7 +47,7 @@ class Profile(Exported, Measured):
         path, phase = key
         rows = self.table[(self.table["path"] == path) & (self.table["phase"] == phase)]
         if rows.empty:
-            known = ", ".join(repr(tuple(scope)) for scope in self.account.rows)
+            known = ", ".join(repr((row.path, row.phase)) for row in self.table.itertuples())
             raise KeyError(f"no row {(path, phase)!r} in this profile; it has {known}")
         return rows.iloc[0]
 
@@ -56,31 +56,41 @@ class Profile(Exported, Measured):
         """What sets the step's length, which layer to look at, and what mending it would gain."""
         if not len(self.log):
             return advice.nothing_called(self.log.scopes)
-        evaluated = self.table.loc[self.table["phase"] == "evaluate", "share"].sum()
-        return advice.verdict(self.account.rows, self.pace, float(evaluated))
+        evaluated = float(self.table.loc[self.table["phase"] == "evaluate", "share"].sum())
+        if self.replays:
+            return replays.replay_verdict(self.replays, self.log.on_device, evaluated)
+        return advice.verdict(self.account.rows, self.pace, evaluated)
 
     @cached_property
     def advice(self) -> tuple[Finding, ...]:
-        """What the evidence says could be mended, the most worth first, each with the next thing to type."""
-        return findings(self._facts)
+        """What the evidence says could be mended, the most worth first, each with the next thing to type.
+
+        Nothing of steps that ran as captured graphs.
+        """
+        return () if self.replays else findings(self._facts)
 
     @property
     def _facts(self) -> Facts:
-        return facts(self.account, self.pace, self.table, self.seen, self.kernel_table, self.memory)
+        return facts(self.account, self.pace, self._table, self.seen, self._kernel_table, self.memory)
 
     @property
     def grid(self) -> Grid:
         """The layer × phase view."""
+        if self.replays:
+            return replays.replay_grid(self.table, self.replays)
         return layer_grid(self.table, self._paths, layer_steps(self.account, self.pace, self.table))
 
     @property
     def _paths(self) -> list[str]:
+        if self.replays:
+            return list(dict.fromkeys(self.table["path"]))
         return list(dict.fromkeys(scope.path for scope in self.account.rows))
 
     @property
     def warnings(self) -> list[str]:
         """What the reader must know before trusting the figures."""
         found = smallprint.warnings(self.log, self.seen, self.closure, self.ended_by)
+        found += replays.refused(self.replays) if self.replays else []
         return [*found, *smallprint.inactive(self.seen, self.account.modes)]
 
     @property
@@ -90,14 +100,21 @@ class Profile(Exported, Measured):
 
     @property
     def _missing(self) -> list[str]:
-        return [*smallprint.missing(self.log, self.seen), *missing_graphs(self.seen.graphs)]
+        unknown = replays.unknown(self.replays, self.log.on_device, self.seen.no_records) if self.replays else []
+        missing = [] if unknown else smallprint.missing(self.log, self.seen)
+        return [*unknown, *missing, *missing_graphs(self.seen.graphs)]
 
     @property
     def _small_print(self) -> list[str]:
         device = self.log.on_device
         found = [
+            replays.told(self.replays) if self.replays else "",
             self.about.get("gpu" if device else "processor", ""),
-            *smallprint.passes(self.clock, self.account.modes, device),
+            *(
+                replays.measured(self.replays, self.clock)
+                if self.replays
+                else smallprint.passes(self.clock, self.account.modes, device)
+            ),
             *smallprint.chosen(self.log, self.seen, self.account.modes),
             smallprint.first_calls(self.table["first_ms"].sum()),
             "" if self.log.failure or not len(self.log) else f"closes to {percent(self.closure)}",
@@ -108,13 +125,13 @@ class Profile(Exported, Measured):
     @property
     def shown(self) -> Report:
         """What people see of it."""
-        often = calls_a_step(self.table, self.account.steps)
+        often = calls_a_step(self.table, self.steps)
         asked = [self.lines[each.name] for each in self.followed if not each.part_of]
         return Report(
             verdict=self.verdict,
             advice=advised(self.advice),
             grid=self.grid if len(self.log) else None,
-            note=_GRID_NOTE,
+            note=replays.NOTE if self.replays else _GRID_NOTE,
             lines=tuple(lines.shown for lines in asked),
             sections=(
                 *graph_sections(self.seen.graphs, self.graph),
@@ -219,4 +236,5 @@ class Profile(Exported, Measured):
 
     @property
     def _brief(self) -> str:
-        return f"{several(len(self.log), 'call')}, {several(self.pace.steps, 'step')}, {self.clock}"
+        steps = self.steps if self.replays else self.pace.steps
+        return f"{several(len(self.log), 'call')}, {several(steps, 'step')}, {self.clock}"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuprof.hooks.replays import Replays
 from gpuprof.judge.cost import Ceilings, Cost
 from gpuprof.judge.hot import HotLine
 from gpuprof.record.calls import Scope
@@ -55,6 +56,8 @@ class Seen:
     """Arrays that the layers learn."""
     graphs: Graphs = field(default_factory=Graphs)
     """What copies of the layers took as captured graphs."""
+    replays: Replays = field(default_factory=Replays)
+    """The launches of steps that ran as captured graphs."""
     replaced: tuple[str, ...] = ()
     """The paths where another layer stood at the end than at the beginning."""
     modules: tuple[str, ...] = ()
@@ -85,6 +88,7 @@ class Seen:
             "ceilings": self.ceilings._asdict() if self.ceilings else None,
             "parameters": self.parameters,
             "graphs": self.graphs.to_dict(),
+            "replays": self.replays.to_dict(),
             "replaced": self.replaced,
             "modules": self.modules,
             "untold": self.untold,
@@ -109,6 +113,7 @@ class Seen:
             ceilings=Ceilings(**content["ceilings"]) if content["ceilings"] else None,
             parameters=content["parameters"],
             graphs=Graphs.from_dict(content["graphs"]) if "graphs" in content else Graphs(),
+            replays=Replays.from_dict(content["replays"]) if "replays" in content else Replays(),
             replaced=tuple(content.get("replaced", ())),
             modules=tuple(content.get("modules", ())),
             untold=tuple(content.get("untold", ())),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 import cnn.captured
 import gpuprof
 from cnn import Augment, hooked
-from cnn.captured import adam_rows, captured
+from cnn.captured import adam_rows, begin, captured
+from cnn.kernels.deep import Deep
+from cnn.kernels.shallow import Shallow
 from cnn.optimizers import get_optimizer
 from cnn.schedules import get_schedule
 from cnn.stepping import Stepper
@@ -159,15 +163,97 @@ def test_a_model_that_is_watched_is_trained_layer_by_layer(emulated):
     with hooked(lm[1], Hook()):
         lm.training(1, n_batch=8, show_error=False, graph="auto")
     assert seen
-    assert lm.history.graph.endswith("a hook or a profiler watches the layers one by one")
+    assert lm.history.graph.endswith("a hook watches the layers one by one")
 
 
-def test_a_profile_of_a_training_through_graphs_has_its_layers(emulated):
-    lm = net(CASES[0])
-    with gpuprof.layertime(lm) as run:
+def test_a_profile_changes_nothing_about_what_runs(emulated):
+    lm, alone = net(CASES[0]), net(CASES[0])
+    with gpuprof.layertime(lm):
         lm.training(1, n_batch=8, show_error=False, graph="auto")
-    assert lm.history.graph.endswith("a hook or a profiler watches the layers one by one")
-    assert run.profile["Conv1", "backward"].calls == lm.steps
+    alone.training(1, n_batch=8, show_error=False, graph="auto")
+    assert lm.history.graph == alone.history.graph == "steps captured in CUDA graphs, 3 kernels a step"
+    assert [each.tobytes() for each in parameters(lm)] == [each.tobytes() for each in parameters(alone)]
+    assert [device.launched for device in emulated[:1]] == [device.launched for device in emulated[1:]]
+
+
+@pytest.mark.parametrize("hook_first", [True, False])
+def test_a_hook_beneath_or_above_a_profile_still_sees_each_layer(emulated, hook_first):
+    lm, seen = net(CASES[0]), []
+
+    class Hook:
+        def before(self, layer, phase):
+            seen.append((layer.name, phase))
+
+    with ExitStack() as stack:
+        arounds = [lambda: hooked(lm[1], Hook()), lambda: gpuprof.layertime(lm)]
+        for around in arounds if hook_first else reversed(arounds):
+            stack.enter_context(around())
+        lm.training(1, n_batch=8, show_error=False, graph="auto")
+    assert seen.count(("Pool1", "backward")) == lm.steps
+    assert lm.history.graph.endswith("a hook watches the layers one by one")
+
+
+class Told:
+    """A watcher that says when its recording changes, and keeps what it is told."""
+
+    def __init__(self):
+        self.recordings = itertools.cycle(["a", "a", "b", None, "b", None])
+        self.launched, self.made = [], 0
+
+    @contextmanager
+    def launching(self, work):
+        self.launched.append(work)
+        yield next(self.recordings)
+
+    @contextmanager
+    def making(self):
+        self.made += 1
+        yield
+
+
+class Wrapped:
+    """What a profiler puts in a method's place."""
+
+    own = None
+
+    def __init__(self, graphs, method):
+        self.method, self.told = method, graphs
+
+    graphs = property(lambda self: self.told)
+
+    def __call__(self, *args, **keywords):
+        return self.method(*args, **keywords)
+
+
+def test_those_who_watch_are_told_of_each_launch_and_each_kernel_in_it(emulated):
+    lm, told = net(CASES[0]), Told()
+    lm[0].forward, lm[2].backward = Wrapped(told, lm[0].forward), Wrapped(told, lm[2].backward)
+    lm.training(1, n_batch=5, show_error=False, graph="auto")
+    assert [(work.steps, work.graph) for work in told.launched] == [(2, True), (2, True), (1, True)]
+    assert [name for work in told.launched for name in work.kernels] == emulated[0].launched
+    assert set(emulated[0].launched) == set(told.launched[0].does)
+
+
+def test_a_graph_made_in_a_recording_is_not_launched_beyond_it(emulated):
+    lm, told = net(CASES[0]), Told()
+    lm[0].forward = Wrapped(told, lm[0].forward)
+    lm.training(2, n_batch=5, threshold=0, show_error=False, graph="auto")
+    assert [work.steps for work in told.launched] == [2, 2, 1] * 2
+    assert told.made == 5  # the second launch of all is of the graph of the first
+
+
+@pytest.mark.parametrize(("make", "learning"), [(lambda: net(CASES[0]), 3), (lambda: deep_net(DEEP_CASES[0]), 4)])
+def test_the_kernels_say_every_phase_of_every_layer(emulated, folder, make, learning):
+    lm = make()
+    for layer in lm.layers:
+        if layer.optimizer:
+            begin(layer)
+    kernels = Shallow if learning == 3 else Deep
+    said = kernels(lm.layers, 4, Emulated(folder)).does
+    done = {(layer.name, phase) for does in said.values() for layer in does.layers for phase in does.phases}
+    for layer in lm.layers:
+        assert {(layer.name, "forward"), (layer.name, "backward")} <= done
+        assert layer.optimizer is None or (layer.name, "update") in done
 
 
 def test_another_optimizer_is_named_as_the_reason(emulated):
