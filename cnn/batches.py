@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from cnn.checks import generator, whole
 from cnn.inputs import check_lengths
+from cnn.kernels.layerwise import overrides
 from cnn.xp import Array, Seed, found, get_array_module, is_array
 
 Change: TypeAlias = Callable[[Array, Any], Array]  # inputs and a generator of their device, to new inputs
@@ -43,10 +44,15 @@ def batches(
 def _cut(
     x: Array, t: Array, n_batch: int, order: Array, augment: Change | None, rng: Any
 ) -> Iterator[tuple[Array, Array]]:
+    whole = x.flags.c_contiguous and t.flags.c_contiguous and x.dtype == t.dtype
+    kernels = overrides(x, n_batch * (x[0].size + t[0].size)) if whole else None
     for start in range(0, len(x), n_batch):
         places = order[start : start + n_batch]
-        chosen = x.take(places, axis=0)
-        yield (chosen if augment is None else _changed(chosen, augment, rng)), t.take(places, axis=0)
+        if kernels is None:
+            chosen, targets = x.take(places, axis=0), t.take(places, axis=0)
+        else:
+            chosen, targets = kernels.gather(x, t, places)
+        yield (chosen if augment is None else _changed(chosen, augment, rng)), targets
 
 
 def _changed(chosen: Array, augment: Change, rng: Any) -> Array:

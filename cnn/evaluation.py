@@ -42,7 +42,7 @@ def in_pieces(layers: Sequence[Layer], x: Array, size: int, through: Callable[[A
     for layer in layers:
         layer.y_shape = None
     if isinstance(last, Output):
-        last.y, last.z = y, join(sums)
+        last.y, last.z = y, None if sums[0] is None else join(sums)
     return y
 
 

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from cnn.checks import whole_shape
+from cnn.kernels.layerwise import overrides
 from cnn.windows import PadState, Pair, Windows, fit
 from cnn.xp import Array, Shape, get_array_module, is_array
 
@@ -64,13 +65,19 @@ def col2im(cols: Array, I_shape: Shape, F_shape: Pair, stride: Any = 1, pad: Any
 def columns(x: Array, windows: Windows, value: float = 0.0) -> Array:
     """`im2col` with windows that were fitted before: (C·KH·KW, N·OH·OW) from (N, C, H, W)."""
     N, C, *_ = x.shape
-    cols = windows.through(windows.padded(x.transpose(1, 0, 2, 3), value))
-    return cols.reshape(C * math.prod(windows.window), N * math.prod(windows.out))  # the one copy
+    shape = C * math.prod(windows.window), N * math.prod(windows.out)
+    kernels = overrides(x, math.prod(shape))
+    if kernels is not None:
+        return kernels.columns(x, windows, value)
+    return windows.through(windows.padded(x.transpose(1, 0, 2, 3), value)).reshape(shape)  # the one copy
 
 
 def images(cols: Array, windows: Windows, N: int) -> Array:
-    """`col2im` with windows that were fitted before: (N, C, H, W), channel by channel in memory, as `cols` is."""
+    """`col2im` with windows that were fitted before: (N, C, H, W)."""
     C = len(cols) // math.prod(windows.window)
+    kernels = overrides(cols, N * C * math.prod(windows.size))
+    if kernels is not None:
+        return kernels.images(cols, windows, N)
     parts = cols.reshape(C, *windows.window, N, *windows.out)
     padded = get_array_module(cols).zeros((C, N, *windows.padded_size), dtype=cols.dtype)
     for i, j, seen in windows.seen(padded):

@@ -42,7 +42,12 @@ class Loss:
 
     def targets(self, t: Array) -> Array:
         """What the outputs are compared with: `t`, smoothed where the loss does that."""
-        return t
+        keep, even = self.shares(t.shape[1])
+        return t if keep == 1 else keep * t + even
+
+    def shares(self, n: int) -> tuple[float, float]:  # noqa: ARG002
+        """What targets of `n` classes are multiplied by for that, and what is added to each."""
+        return 1.0, 0.0
 
     def check_targets(self, t: Array) -> None:
         """Raise ValueError if `t` cannot be this loss's targets; waits for the device."""
@@ -57,8 +62,13 @@ class _Smoothed(Loss):
         smoothing = number(f"{type(self).__name__}: smoothing", self.smoothing, below=1)
         self.smoothing = smoothing
 
-    def _mixed(self, t: Array, even: float) -> Array:
-        return t if not self.smoothing else (1 - self.smoothing) * t + self.smoothing * even
+    def shares(self, n: int) -> tuple[float, float]:
+        """1 - smoothing, and the rest of 1 spread over as many as there are to choose from."""
+        return 1 - self.smoothing, self.smoothing / self.choices(n)
+
+    def choices(self, n: int) -> int:
+        """How many answers a question has: `n`, the classes."""
+        return n
 
 
 @dataclass
@@ -79,10 +89,6 @@ class Cross(_Smoothed):
     def gradient(self, y: Array, t: Array) -> Array:
         """-t / y over N."""
         return -self.targets(t) / get_array_module(y).maximum(y, _tiny(y)) / len(y)
-
-    def targets(self, t: Array) -> Array:
-        """(1 - smoothing) t + smoothing / n."""
-        return self._mixed(t, 1 / t.shape[1])
 
     def check_targets(self, t: Array) -> None:
         """Each row has to be a distribution: nothing below 0, a sum of 1."""
@@ -121,9 +127,9 @@ class Binary(_Smoothed):
         """(y - t) / (y (1 - y)) over N."""
         return (y - self.targets(t)) / get_array_module(y).maximum(y * (1 - y), _tiny(y)) / len(y)
 
-    def targets(self, t: Array) -> Array:
-        """(1 - smoothing) t + smoothing / 2."""
-        return self._mixed(t, 1 / 2)
+    def choices(self, n: int) -> int:  # noqa: ARG002
+        """Two: yes and no."""
+        return 2
 
     def check_targets(self, t: Array) -> None:
         """Everything has to lie between 0 and 1."""

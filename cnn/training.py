@@ -141,9 +141,18 @@ class Run:
 
 
 def step(model: Model, x: Array, t: Array) -> None:
-    """One training step on one batch: all layers forward, all backward, all updated."""
+    """One training step on one batch: all layers forward, all backward, all updated.
+
+    Nobody asks for the gradient by the images, so the first layer need not compute it; unless the model or that layer
+    has a backward that is not cnn's own, and may look at it.
+    """
     model.forward(x, train=True)
-    model.backward(t)
+    first = model.layers[0]
+    first.wants_dx = not all(type(each).backward.__module__.startswith("cnn.") for each in (model, first))
+    try:
+        model.backward(t)
+    finally:
+        first.wants_dx = True
     model.update()
 
 

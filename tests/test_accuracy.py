@@ -16,6 +16,8 @@ from benchmarks.accuracy.runs import Job
 from cnn import Augment
 from cnn.schedules import Moment, Span
 
+from .conftest import CUPY
+
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path) -> Path:
@@ -42,7 +44,7 @@ def test_the_last_10_000_training_images_are_held_out_and_no_test_image_is_asked
 
 def test_a_run_learns_from_the_images_it_is_given_and_says_what_it_was() -> None:
     found = runs.run(Job("one epoch", seed=1, held_out=True, images=40))
-    assert (found["learned_from"], found["asked"], found["mode"]) == (40, 40, "cpu")
+    assert (found["learned_from"], found["asked"], found["mode"]) == (40, 40, "cpu" if CUPY is None else "gpu")
     assert found["settings"]["n_batch"] == str(recipes.ONE_EPOCH.training["n_batch"])
     assert len(found["errors"]) == 1
     assert found["reason"] == "all epochs are done"

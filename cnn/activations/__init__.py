@@ -36,6 +36,7 @@ __all__ = [
     "Learned",
     "LogSoftmax",
     "RReLU",
+    "ReLU",
     "Sigmoid",
     "Softmax",
     "Softmin",

@@ -48,8 +48,8 @@ class ReLU(Activation):
         return get_array_module(x).maximum(x, 0)
 
     def backward(self, dy: Array, x: Array, y: Array) -> Array:
-        """`dy` where x > 0."""
-        return dy * (x > 0)
+        """`dy` where x > 0, which is where y > 0."""
+        return dy * (y > 0)
 
 
 @dataclass(frozen=True)

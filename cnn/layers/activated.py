@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.activations import Learned, RReLU, get_activation
+from cnn.activations import Learned, ReLU, RReLU, get_activation
 from cnn.checks import generator, naming
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, array_module
@@ -16,6 +16,8 @@ from cnn.xp import Array, Seed, array_module
 class Activated(Layer):
     """Keeps what its activation, a pure function, may need: `z`, `y`, learned parameters, random numbers.
 
+    On a GPU, one kernel may add the biases and do the ReLU: then `z` is None, for a ReLU goes back by `y`.
+
     A subclass calls `make_activation` when it is made, `activate` in forward, `activate_back` in backward.
     Parameters of the activation are the layer's: with act="PReLU" it has an `alpha` and a `dalpha`.
     """
@@ -23,6 +25,7 @@ class Activated(Layer):
     activation: Any
     z: Array = None  # the sums before the activation
     y: Array = None
+    bent = False  # whether the activation is a ReLU
     act_seed: int | None = None  # of an activation that draws
     act_rng: Any = None  # made at the first training step, on the device of z
 
@@ -30,6 +33,7 @@ class Activated(Layer):
         """Give the layer the activation called `act`, and its parameters, one a channel: (O_shape[0],)."""
         with naming(self.name):
             self.activation = get_activation(act, act_dic)
+        self.bent = type(self.activation) is ReLU
         if isinstance(self.activation, RReLU):
             self.act_seed = int(generator(f"{self.name}: seed", seed).integers(2**31))
             self.seed_names = ("act_seed",)
@@ -63,6 +67,13 @@ class Activated(Layer):
         else:
             self.y = self.activation.forward(z, *self._learned())
         return self.y
+
+    def activated(self, z: Array, train: bool) -> Array:
+        """As `activate`, of sums that a kernel has sent through the activation already, if that is a ReLU."""
+        if not self.bent:
+            return self.activate(z, train)
+        self.z, self.y = None, z
+        return z
 
     def activate_back(self, dy: Array) -> Array:
         """The gradient by the last `z`, from that by its activation; sets those of learned parameters."""

@@ -20,8 +20,9 @@ class Layer(Costs):
     """A step of the network: `forward(x, train)`, `backward(dy)`, and `update()` for what it learns.
 
     The contract: `forward` takes (N, *I_shape) and gives (N, *O_shape); `backward` takes the
-    gradient of what `forward` gave and returns the gradient of what it took, in its shape; `update`
-    steps the layer's own optimizer. Gradients are those of the mean loss over the batch.
+    gradient of what `forward` gave and returns the gradient of what it took, in its shape (or None,
+    where `wants_dx` is False); `update` steps the layer's own optimizer. Gradients are those of the
+    mean loss over the batch.
 
     Attributes:
         name: unique within a model, such as "Conv1".
@@ -40,6 +41,8 @@ class Layer(Costs):
     statistic_names: ClassVar[tuple[str, ...]] = ()
     seed_names: tuple[str, ...] = ()
     begun = 0  # the step at which the epoch began, as `begin_epoch` heard of it
+    wants_dx = True  # whether anybody has a use for what backward returns: `training` has none for the first layer's
+    gave_dx = True  # whether the last backward returned it
     flattens: ClassVar[bool] = False  # whether inputs of more axes than I_shape are taken, too
     optimizer: Optimizer | None = None
 
@@ -146,6 +149,11 @@ class Layer(Costs):
                 f"{self.name}.backward expects the shape of its last output, {self.y_shape}; got {tuple(dy.shape)}"
             )
         return self.own(dy)
+
+    def asked_dx(self) -> bool:
+        """Whether backward is to return the gradient by x; remembered for `cost`."""
+        self.gave_dx = self.wants_dx
+        return self.wants_dx
 
     def check_array(self, verb: str, what: str, x: Any) -> None:
         """Raise TypeError unless `x` is an array of real numbers where the parameters are; NaN and inf pass."""

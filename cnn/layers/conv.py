@@ -9,6 +9,7 @@ from typing import Any
 from cnn.activations import Identity
 from cnn.checks import naming, whole, whole_shape
 from cnn.im2col import columns, images
+from cnn.kernels.layerwise import overrides
 from cnn.layers.activated import Activated
 from cnn.layers.images import Images, fitted, image_shape
 from cnn.xp import Array, Seed, Shape
@@ -85,21 +86,33 @@ class Conv2d(Activated, Images):
         x = self.check_input(x)
         M, OH, OW = self.O_shape
         self.cols = columns(x, self.windows)
-        z = (self._by_group(self.W.reshape(M, -1)) @ self._by_group(self.cols)).reshape(M, -1)
-        z += self.b[:, None]
-        y = self.activate(z.reshape(M, -1, OH, OW).transpose(1, 0, 2, 3), train)
+        sums = (self._by_group(self.W.reshape(M, -1)) @ self._by_group(self.cols)).reshape(M, -1, OH, OW)
+        kernels = overrides(sums)
+        if kernels is not None:
+            y = self.activated(kernels.filters_out(sums, self.b, self.bent), train)
+        else:
+            sums += self.b[:, None, None, None]
+            y = self.activate(sums.transpose(1, 0, 2, 3), train)
         self.y_shape = y.shape
         return y
 
     def backward(self, dy: Array) -> Array:
         """(N, C, H, W) from (N, M, OH, OW); sets dW and db."""
         dy = self.check_gradient(dy)
-        M = len(self.W)
-        dz = self.activate_back(dy).transpose(1, 0, 2, 3).reshape(M, -1)
-        self.db = dz.sum(axis=1)
-        dz, W = self._by_group(dz), self._by_group(self.W.reshape(M, -1))
+        dz, self.db = self._sums_back(dy)
+        dz, W = self._by_group(dz), self._by_group(self.W.reshape(len(self.W), -1))
         self.dW = (dz @ self._by_group(self.cols).swapaxes(-1, -2)).reshape(self.W.shape)
+        if not self.asked_dx():
+            return None
         return images((W.swapaxes(-1, -2) @ dz).reshape(self.cols.shape), self.windows, len(dy))
+
+    def _sums_back(self, dy: Array) -> tuple[Array, Array]:
+        """The gradients by the sums, (M, N·OH·OW), and by the biases, (M,)."""
+        kernels = overrides(dy)
+        if kernels is not None:
+            return kernels.filters_back(dy, self.y) if self.bent else kernels.filters_back(self.activate_back(dy), None)
+        dz = self.activate_back(dy).transpose(1, 0, 2, 3).reshape(len(self.W), -1)
+        return dz, dz.sum(axis=1)
 
     def _by_group(self, rows: Array) -> Array:
         """(groups, rows / groups, ...) for a product group by group; as they are, where there is one group."""
@@ -110,14 +123,16 @@ class Conv2d(Activated, Images):
 
         Backward 4MKP + 3MP, and KP a group to add the columns up. The padding's zeros are multiplied, too.
         Forward reads x, W, b, writes y; backward reads dy, y, x, W and writes dx, dW, db. The identity
-        saves MP, 2MP, and in backward y.
+        saves MP, 2MP, and in backward y; a backward that left dx out 2MKP, what adds columns up, W and dx.
         """
         M, K = self.O_shape[0], math.prod(self.W.shape[1:])
         P, bent = N * self.n // M, not isinstance(self.activation, Identity)
         if phase == "forward":
             return 2 * M * K * P + (1 + bent) * M * P, N * (self.prev + self.n) + self.n_parameters
-        numbers = N * (2 * self.prev + (1 + bent) * self.n) + self.W.size + self.n_parameters
-        return 4 * M * K * P + (1 + 2 * bent) * M * P + self.groups * K * P, numbers
+        flops, numbers = 2 * M * K * P + (1 + 2 * bent) * M * P, N * (self.prev + (1 + bent) * self.n)
+        if self.gave_dx:
+            flops, numbers = flops + 2 * M * K * P + self.groups * K * P, numbers + N * self.prev + self.W.size
+        return flops, numbers + self.n_parameters
 
     def kept(self) -> int:
         """Input, columns, sums and outputs."""

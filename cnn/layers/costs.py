@@ -23,6 +23,7 @@ class Costs:
     parameter_names: tuple[str, ...]
     undecayed: tuple[str, ...]
     flattens: ClassVar[bool]
+    gave_dx: bool
     optimizer: Optimizer | None
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 from cnn.activations import Identity
 from cnn.checks import LARGEST, shown, whole
+from cnn.kernels.layerwise import overrides
 from cnn.layers.activated import Activated
 from cnn.layers.base import Layer
 from cnn.xp import Array, Seed, Shape
@@ -55,20 +56,19 @@ class Dense(Activated):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """(N, n) from (N, ...)."""
-        return self.activate(affine(self, x), train)
+        return biased(self, product(self, x), train)
 
     def backward(self, dy: Array) -> Array:
         """The gradient in the shape of x, from (N, n); sets dW and db."""
-        dy = self.check_gradient(dy)
-        return affine_back(self, self.activate_back(dy))
+        return bent_back(self, self.check_gradient(dy))
 
     def work(self, phase: str, N: int) -> tuple[int, int]:
         """As `affine_work` says."""
         return affine_work(self, phase, N, bent=not isinstance(self.activation, Identity))
 
 
-def affine(layer: Any, x: Array) -> Array:
-    """The sums x W + b, (N, n), with `x` flattened and remembered."""
+def product(layer: Any, x: Array) -> Array:
+    """The sums x W, (N, n), with `x` flattened and remembered."""
     layer.check_array("forward", "x", x)
     if x.ndim < 2 or math.prod(x.shape[1:]) != layer.prev:
         raise ValueError(
@@ -77,24 +77,43 @@ def affine(layer: Any, x: Array) -> Array:
         )
     layer.x_shape, layer.y_shape = x.shape, (len(x), layer.n)
     layer.x = layer.own(x).reshape(len(x), layer.prev)
-    return layer.x @ layer.W + layer.b
+    return layer.x @ layer.W
 
 
-def affine_back(layer: Any, dz: Array) -> Array:
-    """The gradient in the shape that x had, from the gradient `dz` of x W + b; sets dW and db."""
-    layer.dW = layer.x.T @ dz
-    layer.db = dz.sum(axis=0)
-    return (dz @ layer.W.T).reshape(layer.x_shape)
+def biased(layer: Any, sums: Array, train: bool) -> Array:
+    """The activation of `sums` + b."""
+    kernels = overrides(sums)
+    if kernels is None:
+        return layer.activate(sums + layer.b, train)
+    return layer.activated(kernels.units_out(sums, layer.b, layer.bent), train)
+
+
+def bent_back(layer: Any, dy: Array) -> Array:
+    """The gradient in the shape that x had, from that by the activation; sets dW and db."""
+    kernels = overrides(dy)
+    if kernels is None:
+        dz = layer.activate_back(dy)
+        return product_back(layer, dz, dz.sum(axis=0))
+    back = kernels.units_back(dy, layer.y) if layer.bent else kernels.units_back(layer.activate_back(dy), None)
+    return product_back(layer, *back)
+
+
+def product_back(layer: Any, dz: Array, db: Array) -> Array:
+    """The gradient in the shape that x had, from those by x W + b and by b; sets dW and db."""
+    layer.dW, layer.db = layer.x.T @ dz, db
+    return (dz @ layer.W.T).reshape(layer.x_shape) if layer.asked_dx() else None
 
 
 def affine_work(layer: Layer, phase: str, N: int, *, bent: bool) -> tuple[int, int]:
     """Forward 2·N·prev·n + 2·N·n flops, backward twice the product and 3·N·n.
 
     Forward reads x, W, b, writes y; backward reads dy, y, x, W and writes dx, dW, db. What is not `bent`
-    by an activation saves N·n, 2·N·n, and in backward y.
+    by an activation saves N·n, 2·N·n, and in backward y; a backward that left dx out a product, W and dx.
     """
-    product = 2 * N * layer.prev * layer.n
+    flops = 2 * N * layer.prev * layer.n
     if phase == "forward":
-        return product + (1 + bent) * N * layer.n, N * (layer.prev + layer.n) + layer.n_parameters
-    numbers = N * (2 * layer.prev + (1 + bent) * layer.n) + layer.W.size + layer.n_parameters
-    return 2 * product + (1 + 2 * bent) * N * layer.n, numbers
+        return flops + (1 + bent) * N * layer.n, N * (layer.prev + layer.n) + layer.n_parameters
+    numbers = N * (layer.prev + (1 + bent) * layer.n) + layer.n_parameters
+    if layer.gave_dx:
+        flops, numbers = 2 * flops, numbers + N * layer.prev + layer.W.size
+    return flops + (1 + 2 * bent) * N * layer.n, numbers

@@ -7,8 +7,9 @@ from typing import Any
 
 from cnn.activations import Activation, HardSigmoid, Identity, Sigmoid, Softmax, Softmin, Step
 from cnn.checks import LARGEST, naming, whole
+from cnn.kernels.layerwise import overrides
 from cnn.layers.activated import Activated
-from cnn.layers.dense import affine, affine_back, affine_work
+from cnn.layers.dense import affine_work, bent_back, biased, product, product_back
 from cnn.losses import Binary, Cross, Loss, Square, get_loss
 from cnn.xp import Array, Seed, Shape
 
@@ -76,15 +77,24 @@ class Output(Activated):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """(N, n) from (N, ...)."""
-        return self.activate(affine(self, x), train)
+        sums = product(self, x)
+        kernels = overrides(sums) if type(self.activation) is Softmax else None
+        if kernels is None:
+            return biased(self, sums, train)
+        self.z, self.y = kernels.softmax_out(sums, self.b)
+        return self.y
 
     def backward(self, t: Array) -> Array:
         """The gradient of the mean loss by x, in its shape, from the targets (N, n); sets dW and db."""
         t = self.check_gradient(t)
-        if self.canonical:
-            dz = (self.y - self.loss.targets(t)) / len(t)
-            return affine_back(self, -dz if self.turned else dz)
-        return affine_back(self, self.activate_back(self.loss.gradient(self.y, t)))
+        if not self.canonical:
+            return bent_back(self, self.loss.gradient(self.y, t))
+        over = -len(t) if self.turned else len(t)
+        kernels = overrides(self.y)
+        if kernels is not None:
+            return product_back(self, *kernels.output_back(self.y, t, *self.loss.shares(t.shape[1]), over))
+        dz = (self.y - self.loss.targets(t)) / over
+        return product_back(self, dz, dz.sum(axis=0))
 
     def get_error(self, t: Array) -> Array:
         """The mean loss of the last forward against the targets `t`, as a scalar on the device: `float` waits."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnn.checks import choose, naming
 from cnn.im2col import columns, images
+from cnn.kernels.layerwise import overrides
 from cnn.layers.images import Images, image_shape, pooled
 from cnn.windows import Windows
 from cnn.xp import Array, Shape, get_array_module
@@ -90,6 +91,11 @@ class MaxPool2d(Images):
         """(N, C, OH, OW) from (N, C, H, W); remembers where the largest values were."""
         x = self.check_input(x)
         C, OH, OW = self.O_shape
+        self.y_shape = (len(x), C, OH, OW)
+        kernels = overrides(x, len(x) * self.n) if self.route == "first" else None
+        if kernels is not None:
+            y, self.index = kernels.pool(x, self.windows)
+            return y
         places = columns(x, self.windows, value=-math.inf).reshape(C, math.prod(self.F_shape), -1)
         y = places.max(axis=1)
         if self.route == "first":
@@ -99,13 +105,15 @@ class MaxPool2d(Images):
         else:  # in the gradient's dtype: integers would widen it
             mask = (places == y[:, None]).astype(x.dtype)
             self.max_index = mask.transpose(2, 0, 1).reshape(-1, math.prod(self.F_shape))
-        self.y_shape = (len(x), C, OH, OW)
         return y.reshape(C, -1, OH, OW).transpose(1, 0, 2, 3)
 
     def backward(self, dy: Array) -> Array:
         """(N, C, H, W) from (N, C, OH, OW), each window's gradient sent as `route` says."""
         dy = self.check_gradient(dy)
         if self.route == "first":
+            kernels = overrides(dy, len(dy) * self.prev)
+            if kernels is not None and self.index.dtype == np.int32:
+                return kernels.unpool(dy, self.index, self.windows)
             return self._overlapping(dy) if self.windows.overlap else self._scattered(dy)
         C = self.O_shape[0]
         grad = dy.transpose(0, 2, 3, 1).reshape(-1, 1)

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from cnn.checks import naming, number
-from cnn.kernels.rules import fused
+from cnn.kernels.layerwise import overrides
+from cnn.kernels.rules import rule_text
 from cnn.schedules import Moment, Schedule, get_schedule
 from cnn.xp import Array, get_array_module, is_array
 
@@ -59,7 +60,7 @@ class Optimizer:
     To write one: a dataclass whose fields are the hyper-parameters; `slots`, what it keeps beside each
     parameter; `rule`, the formula for one parameter, elementwise and in place; `plan`, the numbers that
     the rule takes after the arrays, of this step. A rule has no branches and calls nothing but
-    operators and `xp`'s elementwise functions, so that it can be made one kernel (`cupy.fuse`).
+    operators and `xp`'s elementwise functions, so that it can be made one kernel.
     Hyper-parameters become Python floats, which never widen a float32 array.
 
     Attributes:
@@ -73,7 +74,7 @@ class Optimizer:
     operations: ClassVar[int] = 0  # arithmetic on one parameter in one step, as `rule` is written
     limits: ClassVar[Mapping[str, tuple[float, float]]] = LIMITS
     rule: ClassVar[Rule]
-    kernel: ClassVar[str] = ""  # the rule in CUDA C++: on the GPU one kernel, not one an operation
+    kernel: ClassVar[str] = ""  # the rule in CUDA C++: on the GPU one kernel for all, not one an operation
     rate: ClassVar[str | None] = "eta"  # the field that is the learning rate
     wants_loss: ClassVar[bool] = False
 
@@ -140,21 +141,29 @@ class Optimizer:
                 _check_pair(self.title, p, g)
             self.state = {slot: [self.first(slot, p, g) for p, g in both] for slot in self.slots}
         self.t += 1
+        self._step(params, grads, spared, factor)
+        if self.t % REST == 0:
+            for slot in self.fading:
+                _cleared(self.state[slot])
+
+    def _step(self, params: Sequence[Array], grads: Sequence[Array], spared: Collection[int], factor: float) -> None:
+        """Step `t`: the rule for each parameter, or one kernel for all."""
         rule, numbers = self.formula(), self.plan(factor)
-        if self.kernel and params and get_array_module(params[0]) is not np:
-            rule = fused(rule, len(self.slots), self.kernel)
-        slots = [self.state[slot] for slot in self.slots]
-        for i, (p, g, *beside) in enumerate(zip(params, grads, *slots, strict=True)):
-            if self.weight_decay and i not in spared:
-                g = self._decay(p, g, factor)
+        if self.weight_decay:
+            both = enumerate(zip(params, grads, strict=True))
+            grads = [g if i in spared else self._decay(p, g, factor) for i, (p, g) in both]
+        jobs = list(zip(params, grads, *(self.state[slot] for slot in self.slots), strict=True))
+        kernels = overrides(params[0], sum(p.size for p in params)) if self.kernel and params else None
+        if kernels is not None:
+            text = rule_text(rule, len(self.slots), self.kernel, len(params))
+            if kernels.update(text, jobs, numbers):
+                return
+        for p, g, *beside in jobs:
             arrays = (p, g, *beside, *self.noise(p))
             if p.size > PIECE:
                 _in_pieces(rule, arrays, numbers)
             else:
                 rule(*arrays, *numbers)
-        if self.t % REST == 0:
-            for slot in self.fading:
-                _cleared(self.state[slot])
 
     def seeded(self, rng: np.random.Generator) -> None:
         """Draw the seed of what is random from `rng`; most have nothing random."""

@@ -8,7 +8,7 @@ import pytest
 
 from cnn.augment import Augment
 from cnn.kernels import deep, shallow
-from cnn.kernels.launching import source
+from cnn.kernels.launching import kernel_names, source
 from tests.cnn import nvrtc
 from tests.cnn.kernel_nets import deep_net, net
 
@@ -43,6 +43,15 @@ def test_the_deep_kernels_compile_and_spill_little(arch, n_batch):
     show(f"{arch}, batch {n_batch}", found)
     assert {name for name in found if name.startswith("deep")} == {n for n in deep.shared_bytes(sizes) if "deep" in n}
     assert all(taken.spilled <= 128 for taken in found.values())
+
+
+@pytest.mark.parametrize("arch", DEVICES)
+def test_the_kernels_of_single_layers_compile_and_spill_nothing(arch):
+    text = source(("windows", "sums"), {})
+    found = nvrtc.compiled(text, arch)
+    show(arch, found)
+    assert set(found) == set(kernel_names(text))
+    assert not any(taken.spilled for taken in found.values())
 
 
 def show(title, found):

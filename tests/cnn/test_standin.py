@@ -14,6 +14,7 @@ import numpy as np
 import cupy
 from cnn import Augment, LayerManager
 from cnn.activations import ACTIVATIONS
+from cnn.kernels.layerwise import off
 from cnn.optimizers import OPTIMIZERS
 
 rng = np.random.default_rng(0)
@@ -45,7 +46,9 @@ def trained(mode, opt, acts):
 
 for i, opt in enumerate(OPTIMIZERS):
     pair = acts[2 * i % len(acts)], acts[(2 * i + 1) % len(acts)]
-    for here, there in zip(trained("cpu", opt, pair), trained("gpu", opt, pair), strict=True):
+    with off():
+        both = trained("cpu", opt, pair), trained("gpu", opt, pair)
+    for here, there in zip(*both, strict=True):
         assert isinstance(there, cupy.ndarray)
         np.testing.assert_array_equal(here, there.get(), err_msg=opt)
 """
