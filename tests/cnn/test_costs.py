@@ -77,6 +77,18 @@ def test_backward_costs_both_gradients_and_what_they_read(make: Any, act: str) -
     assert layer.cost("backward", dy.shape) == (flops, moved(*read, dx, layer.dW, layer.db))
 
 
+@pytest.mark.parametrize("act", ["ReLU", "identity"])
+@pytest.mark.parametrize("make", [conv, lambda **keywords: Dense(6, 4, **keywords)])
+def test_a_backward_that_leaves_dx_out_does_not_cost_it(make: Any, act: str) -> None:
+    layer = counts(make(act=act))
+    x = counting(N, *layer.I_shape)
+    y = layer.forward(x)
+    dy, layer.wants_dx = counting(*y.shape), False
+    flops, _ = counted(layer.backward, dy)
+    read = (dy, x) if act == "identity" else (dy, y, x)
+    assert layer.cost("backward", dy.shape) == (flops, moved(*read, layer.dW, layer.db))
+
+
 @pytest.mark.parametrize("act", ["softmax", "sigmoid", "identity"])
 def test_the_output_layer_s_backward_costs_the_loss_too(act: str) -> None:
     layer = Output(6, 4, act=act, seed=1)

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from cnn import LayerManager, evaluation
+from cnn import Dense, LayerManager, evaluation
 from cnn.xp import to_cpu
 
 
@@ -198,3 +198,61 @@ def test_get_error_after_a_training_is_of_the_test_images_in_pieces_or_not(net, 
         lm = net()
         history = lm.training(1, show_error=False, show_train_error=True)
         assert float(lm[-1].get_error(lm.y_test)) == history.epochs[-1].test_error
+
+
+@pytest.fixture
+def returned(net):
+    """A model, and the shapes of what the first layer's backward returned while it learned."""
+    lm, shapes = net(), []
+    backward = lm[0].backward
+    lm[0].backward = lambda dy: (shapes.append(getattr(dx := backward(dy), "shape", None)), dx)[1]
+    return lm, shapes
+
+
+def test_training_has_no_use_for_the_gradient_by_the_images(returned):
+    lm, shapes = returned
+    lm.training(1, n_batch=12, show_error=False)
+    assert shapes == [None, None]
+    assert all(layer.wants_dx for layer in lm)
+
+
+def test_backward_gives_the_gradient_by_the_images_after_a_training_too(net):
+    trained, other = net(), net()
+    trained.training(1, steps=1, n_batch=24, show_error=False)
+    for mine, its in zip(other, trained, strict=True):
+        for name in mine.parameter_names:
+            setattr(mine, name, getattr(its, name))
+    found = []
+    for lm in (trained, other):
+        lm.forward(lm.x_train)
+        found.append(to_cpu(lm.backward(lm.y_train)))
+        assert lm[0].backward(lm[1].backward(lm[2].backward(lm[3].backward(lm.y_train)))).shape == lm.x_train.shape
+    assert found[0].any()
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_backward_of_one_s_own_gets_what_it_may_look_at(tiny, mode):
+    class Model(LayerManager):
+        def backward(self, t):
+            self.dx = super().backward(t)
+            return self.dx
+
+    class Seeing(Dense):
+        def backward(self, dy):
+            self.dx = super().backward(dy)
+            return self.dx
+
+    for kind, layer in ((Model, Dense), (LayerManager, Seeing)):
+        lm = kind(*tiny, mode=mode, seed=1)
+        lm.append(layer(prev=36, n=4, mode=mode))
+        lm.append(name="o", n=3)
+        lm.training(1, n_batch=24, show_error=False)
+        assert (lm if kind is Model else lm[0]).dx.shape == lm.x_train.shape
+
+
+def test_an_error_in_a_step_leaves_the_first_layer_as_it_was(net):
+    lm = net()
+    lm[1].backward = lambda dy: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        lm.training(1, show_error=False)
+    assert lm[0].wants_dx
