@@ -81,6 +81,7 @@ class Layerwise:
         """(N, C, H, W), the gradients of windows at their `places`, zeros elsewhere."""
         N, C, *_ = dy.shape
         dx = self._empty((N, C, *windows.size))
+        places = places.astype("int32", "C", copy=False)
         given = (_flat(dy), places, self._at(windows), np.int32(N), np.int32(C))
         self._each("windows_unpool", dx.size, (*given, dx))
         return dx

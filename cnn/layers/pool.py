@@ -112,7 +112,7 @@ class MaxPool2d(Images):
         dy = self.check_gradient(dy)
         if self.route == "first":
             kernels = overrides(dy, len(dy) * self.prev)
-            if kernels is not None and self.index.dtype == np.int32:
+            if kernels is not None:
                 return kernels.unpool(dy, self.index, self.windows)
             return self._overlapping(dy) if self.windows.overlap else self._scattered(dy)
         C = self.O_shape[0]

@@ -1,0 +1,154 @@
+"""What the kernels of cnn/kernels/layerwise.py gain, layer by layer: with them and without, in turns, on one GPU.
+
+Host time: the wall clock over calls that nobody waits for, the GPU drained between rounds. Launches and the GPU's own
+time: kernel records of our profiler. Whole steps, gather and Adam included, are drained.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from typing import Any
+
+from benchmarks.epoch.ours import drain, made
+from benchmarks.layers.turns import in_turns
+from benchmarks.results import keep
+from benchmarks.tables import table
+from cnn import batches
+from cnn.kernels import layerwise
+from cnn.training import step
+from gpuprof import layertime
+
+WAYS: dict[str, Callable[[], AbstractContextManager[None]]] = {"without": layerwise.off, "with": nullcontext}
+STEPS = (("article", 8), ("article", 128), ("keras", 8), ("keras", 128))
+
+
+def main(rounds: int = 9) -> None:
+    """Measure, print a table, keep everything."""
+    net = made("article")
+    found = {"layers": layers(net, 8, rounds), "steps": [whole(*each, rounds) for each in STEPS]}
+    print(report(found))
+    print(f"wrote {keep('layerwise', found)}")
+
+
+def layers(net: Any, n_batch: int, rounds: int, calls: int = 50) -> list[dict[str, Any]]:
+    """Of each layer and phase, and of the gather: host µs a call (a sample a round), launches, the GPU's µs."""
+    x, t = net.x_train[:n_batch].copy(), net.y_train[:n_batch].copy()
+    work = parts(net, x, t)
+    turns = {
+        (*what, way): lambda call=call, way=way: _host_us(net, call, calls, way)
+        for what, call in work.items()
+        for way in WAYS
+    }
+    host = in_turns(turns, rounds)
+    gpu = {way: _records(net, x, t, way) for way in WAYS}
+    rows = []
+    for layer, phase in work:
+        row: dict[str, Any] = {"layer": layer, "phase": phase}
+        row["host_us"] = {way: host[layer, phase, way] for way in WAYS}
+        for name in ("launches", "busy_us"):
+            row[name] = {way: gpu[way].get((layer, phase), {}).get(name) for way in WAYS}
+        rows.append(row)
+    return rows
+
+
+def parts(net: Any, x: Any, t: Any) -> dict[tuple[str, str], Callable[[], Any]]:
+    """What a step consists of, each to be called alone, in the order of a step."""
+    cuts: dict[bool, Any] = {}
+
+    def gather() -> None:
+        with_kernels = layerwise.overrides(x) is not None
+        if next(cuts.get(with_kernels, iter(())), None) is None:
+            cuts[with_kernels] = batches(net.x_train, net.y_train, len(x), seed=0)
+
+    work: dict[tuple[str, str], Callable[[], Any]] = {("(batch)", "gather"): gather}
+    inputs = [x]
+    for layer in net.layers:
+        work[layer.name, "forward"] = lambda layer=layer, x=inputs[-1]: layer.forward(x, train=True)
+        inputs.append(layer.forward(inputs[-1], train=True))
+    dy = t
+    for i, layer in reversed(list(enumerate(net.layers))):
+        work[layer.name, "backward"] = lambda layer=layer, dy=dy, asked=i > 0: _back(layer, dy, asked)
+        dy = layer.backward(dy)
+    work |= {(layer.name, "update"): layer.update for layer in net.layers if layer.optimizer is not None}
+    return work
+
+
+def whole(name: str, n_batch: int, rounds: int, steps: int = 100) -> dict[str, Any]:
+    """µs a training step, a sample a round."""
+    net = made(name)
+
+    def run(way: str) -> float:
+        with WAYS[way]():
+            start = time.perf_counter()
+            for x, t in islice(batches(net.x_train, net.y_train, n_batch, seed=0), steps):
+                step(net, x, t)
+            drain(net)
+            return (time.perf_counter() - start) / steps * 1e6
+
+    for way in WAYS:
+        run(way)
+    samples = in_turns({way: lambda way=way: run(way) for way in WAYS}, rounds)
+    return {"net": name, "n_batch": n_batch, "us_a_step": samples}
+
+
+def report(found: dict[str, Any]) -> str:
+    """Both tables."""
+    rows = [
+        (
+            row["layer"],
+            row["phase"],
+            _arrow(row["launches"][way] for way in WAYS),
+            _arrow(row["busy_us"][way] for way in WAYS),
+            _arrow(statistics.median(row["host_us"][way]) for way in WAYS),
+        )
+        for row in found["layers"]
+    ]
+    steps = [
+        (
+            f"{each['net']}, n_batch {each['n_batch']}",
+            *(f"{statistics.median(s):.0f}" for s in each["us_a_step"].values()),
+        )
+        for each in found["steps"]
+    ]
+    head = ("layer", "phase", "launches", "GPU, µs", "host, µs")
+    return f"{table(head, rows)}\n\n{table(('µs a step', *found['steps'][0]['us_a_step']), steps)}"
+
+
+def _arrow(pair: Any) -> str:
+    return " → ".join("" if each is None else f"{each:.3g}" for each in pair)
+
+
+def _back(layer: Any, dy: Any, asked: bool) -> None:
+    """As in a training step: nobody asks for the gradient by the images."""
+    layer.wants_dx = asked
+    layer.backward(dy)
+    layer.wants_dx = True
+
+
+def _host_us(net: Any, call: Callable[[], Any], calls: int, way: str) -> float:
+    with WAYS[way]():
+        call()
+        call()
+        drain(net)
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        seconds = time.perf_counter() - start
+        drain(net)
+    return seconds / calls * 1e6
+
+
+def _records(net: Any, x: Any, t: Any, way: str) -> dict[tuple[str, str], dict[str, float]]:
+    """Launches and the GPU's own time of each layer and phase."""
+    with WAYS[way]():
+        for _ in range(10):
+            step(net, x, t)
+        with layertime(net, kernels=True) as run:
+            for _ in range(60):
+                step(net, x, t)
+    rows = run.profile.table.to_dict("records")
+    return {(row["path"], row["phase"]): {name: float(row[name]) for name in ("launches", "busy_us")} for row in rows}
