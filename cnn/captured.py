@@ -104,7 +104,7 @@ class Captured:
         self.table = xp.zeros((steps, len(self.learning), 8), "float32")
         self.at = xp.zeros(3, "int32")
         self.net: Shallow | Deep = _kernels(model.layers)[0](model.layers, n_batch, device, augment)
-        self.graphs: dict[tuple[int, Any], Any] = {}  # by the number of steps, and the recordings it is made for
+        self.replays: dict[int, Any] = {}  # by the number of steps, a graph
         self.work: dict[tuple[int, int], Work] = {}  # by the numbers of steps and of images
         self.watchers: tuple[Watcher, ...] = ()
         self.in_a_graph = STEPS
@@ -173,16 +173,11 @@ class Captured:
         return steps
 
     def _replay(self, count: int) -> None:
-        with launching(self.watchers, self._work(count, self.n_batch)) as recordings:
-            self._graph(count, recordings)()
-
-    def _graph(self, count: int, recordings: tuple[Any, ...]) -> Any:
-        """A graph of so many steps; one that was made for a recording is thrown away with the next that is not."""
-        if (count, recordings) not in self.graphs:
-            self.graphs = {key: graph for key, graph in self.graphs.items() if key[1] in ((), recordings)}
-            with making(self.watchers):
-                self.graphs[count, recordings] = self.device.recorded(lambda: self._steps(count, self.n_batch))
-        return self.graphs[count, recordings]
+        with launching(self.watchers, self._work(count, self.n_batch)):
+            if count not in self.replays:
+                with making(self.watchers):
+                    self.replays[count] = self.device.recorded(lambda: self._steps(count, self.n_batch))
+            self.replays[count]()
 
     def _work(self, count: int, n: int) -> Work:
         """What so many steps are for those who watch; only they ask for it."""

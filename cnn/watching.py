@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -30,12 +30,8 @@ class Watcher(Protocol):
     watcher (None for nobody any more), and `own`, what stood there on the instance before (None for nothing).
     """
 
-    def launching(self, work: Work) -> AbstractContextManager[Hashable]:
-        """Around the launch of `work`.
-
-        What is entered says in which recording of the device's kernels it is, None for in none: a graph's kernels are
-        seen only in the recording in which it was made.
-        """
+    def launching(self, work: Work) -> AbstractContextManager[Any]:
+        """Around the launch of `work`."""
         ...
 
     def making(self) -> AbstractContextManager[Any]:
@@ -59,11 +55,12 @@ def watchers(objects: Iterable[Any]) -> tuple[Watcher, ...] | None:
 
 
 @contextmanager
-def launching(told: Iterable[Watcher], work: Work) -> Iterator[tuple[Hashable, ...]]:
-    """Around a launch: all of them are told; the recordings it is in, () for none."""
+def launching(told: Iterable[Watcher], work: Work) -> Iterator[None]:
+    """Around a launch: all of them are told."""
     with ExitStack() as stack:
-        entered = [stack.enter_context(watcher.launching(work)) for watcher in told]
-        yield tuple(each for each in entered if each is not None)
+        for watcher in told:
+            stack.enter_context(watcher.launching(work))
+        yield
 
 
 @contextmanager

@@ -34,6 +34,7 @@ def fake_records(rows: Sequence[tuple[int, int, str]], threads: int = 1, correla
         registers=0 * same,
         bytes=0 * same,
         correlation=np.array(correlation or range(len(rows)), dtype=np.int64),
+        node=0 * same,
         dropped=0,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -100,14 +100,14 @@ class ReplayWatch:
         self._launches: list[tuple[int, int]] = []
 
     @contextmanager
-    def launching(self, work: Work) -> Iterator[Hashable]:
-        """Around a launch: which recording of kernels it is in, None for none."""
+    def launching(self, work: Work) -> Iterator[None]:
+        """Around a launch."""
         log = self._log
         call = log.enter(log.scope(*STEPS), YES)
         kind, _ = self._kinds.setdefault(id(work), (len(self._kinds), work))
         self._launches.append((call, kind))
         try:
-            yield log.recording
+            yield
         except BaseException:
             log.leave(call, RAISED)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -156,7 +157,7 @@ class _Seen(NamedTuple):
 
 
 def _seen(kernels: Kernels, at: Ints, kind: Ints, replays: Replays, recorded: Ints) -> _Seen:
-    by_call = np.argsort(kernels["call"], kind="stable")
+    by_call = np.lexsort((kernels["node"], kernels["correlation"], kernels["call"]))
     sorted_calls = kernels["call"][by_call]
     found: list[tuple[Kind, Ints]] = []
     refused, why = 0, ""
@@ -171,28 +172,13 @@ def _seen(kernels: Kernels, at: Ints, kind: Ints, replays: Replays, recorded: In
     return _Seen(found, kernels, refused, why)
 
 
-def unlike(recorded: list[str], expected: tuple[str, ...]) -> str:
-    """How the kernels recorded, in the order they began, differ from those that were to come; "" where they do not.
-
-    Kernels on two streams may overtake each other, but not those of one name, and none by a whole step.
-    """
+def unlike(recorded: Sequence[str], expected: Sequence[str]) -> str:
+    """How the kernels recorded, in the order of launching, differ from those that were to come; "" for not at all."""
     if len(recorded) != len(expected):
         return f"{len(recorded)} kernels where {len(expected)} were to run"
-    if tuple(recorded) == expected:
-        return ""
-    if sorted(recorded) != sorted(expected):
-        other = next(name for name in recorded if recorded.count(name) != expected.count(name))
-        return f"{other} ran {recorded.count(other)} times where it was to run {expected.count(other)} times"
-    furthest = len(set(expected))
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(expected):
-        places.setdefault(name, []).append(place)
-    nth = dict.fromkeys(places, 0)
-    for place, name in enumerate(recorded):
-        if abs(places[name][nth[name]] - place) >= furthest:
-            return f"{name} ran out of its order"
-        nth[name] += 1
-    return ""
+    places = (i for i, pair in enumerate(zip(recorded, expected, strict=True)) if pair[0] != pair[1])
+    first = next(places, None)
+    return "" if first is None else f"kernel {first + 1} was {recorded[first]} and was to be {expected[first]}"
 
 
 def _parts(seen: _Seen, step: float) -> tuple[Part, ...]:

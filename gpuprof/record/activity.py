@@ -22,6 +22,7 @@ _API = {"start": ("<u8", 8), "end": ("<u8", 16), "thread": ("<u4", 28), "correla
 LAYOUTS: dict[int, dict[str, tuple[str, int]]] = {
     KERNEL: _START
     | {"device": ("<u4", 40), "stream": ("<u4", 48), "correlation": ("<u4", 92), "name": ("<u8", 104)}
+    | {"node": ("<u8", 144)}
     | {"grid": ("(3,)<i4", 52), "block": ("(3,)<i4", 64), "registers": ("<u2", 6)},
     COPY: _START
     | {"device": ("<u4", 32), "stream": ("<u4", 40), "correlation": ("<u4", 44)}
@@ -67,6 +68,8 @@ class Records(NamedTuple):
     """Copied or filled; 0 for a kernel."""
     correlation: Ints
     """The number of the CUDA call that launched it: they rise in the order of calling."""
+    node: Ints
+    """CUPTI's number of the node of a graph that it is: they rise in the order of capture; 0 for none, or a copy."""
     dropped: int
     """Records that CUPTI says it had no room for, and those with impossible times."""
 
@@ -81,7 +84,7 @@ class Records(NamedTuple):
         return self._replace(**kept)
 
 
-COLUMNS = ("name", "start", "end", "stream", "device", "threads", "registers", "bytes", "correlation")
+COLUMNS = ("name", "start", "end", "stream", "device", "threads", "registers", "bytes", "correlation", "node")
 
 
 def decoded(

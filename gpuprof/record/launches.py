@@ -14,7 +14,8 @@ from gpuprof.record.taken import Taken
 
 OUTSIDE, UNKNOWN = -1, -2
 COLUMNS = (
-    "name", "start", "end", "call", "after", "device", "stream", "threads", "registers", "bytes", "block", "correlation"
+    "name", "start", "end", "call", "after", "device", "stream", "threads", "registers", "bytes", "block",
+    "correlation", "node",
 )  # fmt: skip
 _MOST_DRIFT = 5e-4  # the host's clock is slewed by no more
 
@@ -27,7 +28,7 @@ class Kernels:
     the launch; OUTSIDE: none; UNKNOWN: it cannot be told), after (that of the call begun last before the launch, on
     any thread; OUTSIDE: none since records were taken), device, stream (CUPTI's number), threads, registers (a
     thread's), bytes (copied or filled), block (of steps in which records were taken), correlation (CUPTI's number of
-    the launching call, within a block).
+    the launching call, within a block), node (of a graph, rising in the order of capture; 0 for none).
     """
 
     columns: dict[str, Ints]
@@ -81,6 +82,7 @@ def kernels_of(taken: Sequence[Taken], calls: Calls) -> Kernels:
                 "registers": records.registers,
                 "bytes": records.bytes,
                 "correlation": records.correlation,
+                "node": records.node,
                 "block": np.full(len(records.start), block, dtype=np.int64),
             }
         )

@@ -81,8 +81,6 @@ class CallLog:
         """Why there are no kernel records, where they were wanted."""
         self.begun: Counter[int] = Counter()
         """The steps that began in each mode."""
-        self.recording: object | None = None
-        """The recording of kernels that goes on; None while there is none."""
         self._schedule = schedule
         self._watchers = watchers or {}
         self._host = clock.host
@@ -412,7 +410,6 @@ class CallLog:
             try:
                 launches = self._several or not self.taken
                 self._attached.append(Taking(self.clock, self._tapes, launches, self._keep))
-                self.recording = object()
             except (NoRecordsError, RuntimeError, AttributeError) as error:  # the last: a host clock has no records
                 self.no_records = str(error)
                 mode &= ~Mode.RECORDS
@@ -441,7 +438,6 @@ class CallLog:
     def _stop(self, mark: int = NO_MARK) -> None:
         """Let nothing watch any more; it comes off once the device has passed `mark`."""
         self._observers = []
-        self.recording = None
         for attached in reversed(self._attached):
             self._leaving.append((attached, mark))
             try:

@@ -99,7 +99,9 @@ class Seen:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Seen:
         """What `to_dict` gave. Raises KeyError, TypeError or ValueError for anything else."""
-        columns = {name: np.array(content["kernels"][name], dtype=np.int64) for name in COLUMNS}
+        columns = {name: np.array(values, dtype=np.int64) for name, values in content["kernels"].items()}
+        columns.setdefault("node", np.zeros(len(columns["start"]), dtype=np.int64))  # files of before have none
+        columns = {name: columns[name] for name in COLUMNS}
         return cls(
             kernels=Kernels(columns, tuple(content["names"]), content["blocks"], content["dropped"]),
             no_records=content["no_records"],
