@@ -36,6 +36,23 @@ __device__ inline float warp_max(float v) {
   return v;
 }
 
+// From compute capability 9.0 a kernel may begin while the one before it ends. Before `follow` it reads only what that
+// one does not write, and writes nothing that others read; behind it, all that was launched before has ended, and the
+// next kernel may begin.
+__device__ inline void follow() {
+#if !defined(EMULATED) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// The line of memory that this lies in comes to the second-level cache, and nobody waits for it.
+__device__ inline void prefetch(const float* from) {
+#ifndef EMULATED
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+#endif
+}
+
 __device__ constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 __device__ constexpr int larger(int a, int b) { return a > b ? a : b; }
 

@@ -14,13 +14,12 @@ net_head(const float* parts, const float* b1, const float* W2, const float* b2, 
   const int i = blockIdx.x, t = threadIdx.x, j = t % HID, g = t / HID, lane = t % 32;
 
   // All that comes from memory is on its way before the first of it is used.
-  const int first = step[0] + offset;
-  if (i == 0)
-    for (int k = t; k < batch; k += HEAD) next[k] = orders[(size_t)(first + 1) * batch + k];
+  const int first = step[0] + offset, image = images[i];
   float w[WEIGHTS];
 #pragma unroll
   for (int k = 0; k < WEIGHTS; k++) w[k] = t + k * HEAD < HID * CLS ? W2[t + k * HEAD] : 0.f;
   const float bias = t < HID ? b1[t] : 0.f, own = t < CLS ? b2[t] : 0.f;
+  follow();
   if (g < GROUPS) {
     constexpr int EACH = (SLICES + GROUPS - 1) / GROUPS, BATCH = EACH < 20 ? EACH : 16;
     float sum = 0.f;
@@ -36,7 +35,9 @@ net_head(const float* parts, const float* b1, const float* W2, const float* b2, 
     }
     red[t] = sum;
   }
-  float target = t < CLS ? targets[(size_t)images[i] * CLS + t] : 0.f;
+  float target = t < CLS ? targets[(size_t)image * CLS + t] : 0.f;
+  const int* order = orders + (size_t)(first + 1) * batch;
+  const int upcoming = i == 0 && t < batch ? order[t] : 0;
 #pragma unroll
   for (int k = 0; k < WEIGHTS; k++)
     if (t + k * HEAD < HID * CLS) ws[t + k * HEAD] = w[k];
@@ -73,6 +74,8 @@ net_head(const float* parts, const float* b1, const float* W2, const float* b2, 
     for (int c = 0; c < CLS; c++) sum += ds[c] * ws[t * CLS + c];
     dz1[i * HID + t] = hs[t] <= 0.f ? 0.f : sum * scale;
   }
+  if (i == 0)
+    for (int k = t; k < batch; k += HEAD) next[k] = k == t ? upcoming : order[k];
 }
 
 // What is learned besides the dense weights and the filters: (hidden, class) weights, class biases, hidden biases.

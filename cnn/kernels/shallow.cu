@@ -1,67 +1,93 @@
 // A training step of a net of four layers, in three kernels: a convolution (stride 1) with ReLU, a max pooling whose
 // windows lie beside each other, a dense layer with ReLU, and an output layer with softmax and cross entropy.
 //
-// A slice is one row of pooled pixels of one filter. The pixels of a slice feed QW rows of the dense layer's weights,
-// and one block owns both, forward and backward: it gathers the few rows of the images that its slice needs, and the
-// dense layer's sums are cut along their length, one part a slice. No im2col, no gradient by the pooled image, and no
-// gradient of the dense weights ever lies in memory: Adam's step is where the gradient is made.
+// A slice is one row of pooled pixels of one filter. Its pixels feed QW rows of the dense layer's weights. A block
+// works on a slice for a part of the images: it gathers the few rows of the images that the slice needs, and the dense
+// layer's sums are cut along their length, one part a slice. No im2col lies in memory, and no gradient by the pooled
+// image.
 //
 // Constants: C H W (an image), M KH KW PADY PADX (the convolution), P (pool), QH QW (pooled image), HID CLS (dense and
-// output), SLICES (M · QH), TN (images in a tile), and those of head.cu.
+// output), SLICES (M · QH), TILE SPLIT (forward: images in a tile, and over how many blocks the tiles of a slice go),
+// BACK_TILE BACK_SPLIT HID_SPLIT (see shallowback.cu), THREADS, and those of images.cu and head.cu.
 
 constexpr int ROWS = P + KH - 1, COLS = P * QW + KW - 1;  // of an image, for a slice
-constexpr int IMAGE = C * ROWS * COLS;
+constexpr int LINE = round_up(COLS, 2);                   // a row in shared memory: 8-byte reads
+constexpr int IMAGE = C * ROWS * LINE;
 constexpr int TAPS = C * KH * KW;
-constexpr int QT = 8;                        // pooled pixels that one thread works on
-constexpr int QP = round_up(QW, QT);         // row of pooled pixels in memory
-constexpr int QS = QP + 4;                   // row in shared memory: 16-byte reads, few bank conflicts
-constexpr int QTILES = QP / QT;
-constexpr int JP = (HID + 1) / 2;            // pairs of hidden units: j and j + JP
-constexpr int HP = 2 * JP + 1;               // odd: no bank conflicts from image to image
-constexpr int NJ = THREADS / (TN * QTILES);  // parts of the sum over hidden units
-constexpr int NG = THREADS / (JP * QTILES);  // parts of the sum over images
-constexpr int WPT = (QW * HID + THREADS - 1) / THREADS;  // dense weights a thread
-constexpr int SCRATCH = larger(TN * IMAGE + TN * HP + 3 + NJ * TN * QS, NG * QP * HID);
-static_assert(NJ > 0 && NG > 0 && THREADS >= HID, "a block has too few threads");
+constexpr int QP = round_up(QW, 8);  // row of pooled pixels in memory
+constexpr int WARPS = THREADS / 32;
+constexpr u8 NOWHERE = 255;  // the place of a window whose largest value ReLU cuts off
 
-// The rows of `count` images that the slice in pooled row r sees. What is no image in `xs` is zero, and stays it.
-__device__ void gather(float* xs, Move* moves, const float* x, const int* order, int count, int r, int first,
-                       const int* step, int offset) {
-  if (MOVED || W % 4) {
-    if (MOVED) {
-      if (threadIdx.x < count) moves[threadIdx.x] = Move(first + threadIdx.x, step, offset);
-      __syncthreads();
-    }
-#pragma unroll 4
-    for (int e = threadIdx.x; e < count * IMAGE; e += THREADS) {
-      int i = e / IMAGE, rest = e % IMAGE, c = rest / (ROWS * COLS);
-      int y = P * r + rest / COLS % ROWS - PADY, col = rest % COLS - PADX;
-      if (y >= 0 && y < H && col >= 0 && col < W)
-        xs[e] = (MOVED ? moves[i] : Move()).see(x + ((size_t)order[i] * C + c) * H * W, y, col);
-    }
-    return;
+// Which image is the i-th of a tile, and how it is moved.
+struct Seen {
+  int image;
+  Move move;
+  __device__ Seen(const int* images, int i, const int* step, int offset) : image(images[i]) {
+    if (MOVED) move = Move(i, step, offset);
   }
-  constexpr int ACROSS = W / 4 > 0 ? W / 4 : 1, FOURS = C * ROWS * ACROSS, ALL = (TN * FOURS + THREADS - 1) / THREADS;
-  constexpr int BATCH = ALL < 4 ? ALL : 4;  // on their way at once, four numbers each
-  for (int from = threadIdx.x; from < count * FOURS; from += BATCH * THREADS) {
-    float4 held[BATCH];
+};
+
+// The rows of a tile's images that the slice in pooled row r sees, from memory to shared memory: on their way between
+// `load` and `store`. Around an image `clear` writes zeros, which stay.
+template <int IMAGES>
+struct Rows {
+  static constexpr bool BY_FOUR = !MOVED && W % 4 == 0;
+  static constexpr int ACROSS = W / 4 > 0 ? W / 4 : 1, FOURS = C * ROWS * ACROSS;
+  static constexpr int EACH = BY_FOUR ? (IMAGES * FOURS + THREADS - 1) / THREADS : 1;
+  float4 held[EACH];
+
+  static __device__ void clear(float* xs, int r) {
+#pragma unroll 4
+    for (int e = threadIdx.x; e < IMAGES * IMAGE; e += THREADS) {
+      int y = P * r + e / LINE % ROWS - PADY, col = e % LINE - PADX;
+      if (y < 0 || y >= H || col < 0 || col >= W) xs[e] = 0.f;
+    }
+  }
+  __device__ void load(const float* x, const Seen* seen, int count, int r) {
+    if (!BY_FOUR) return;
 #pragma unroll
-    for (int k = 0; k < BATCH; k++) {
-      int e = from + k * THREADS, i = e / FOURS, c = e % FOURS / (ROWS * ACROSS);
+    for (int k = 0; k < EACH; k++) {
+      int e = threadIdx.x + k * THREADS, i = e / FOURS, c = e % FOURS / (ROWS * ACROSS);
       int y = P * r + e / ACROSS % ROWS - PADY, col = e % ACROSS * 4;
-      bool inside = i < count && y >= 0 && y < H;
-      if (inside) held[k] = *(const float4*)(x + (((size_t)order[i] * C + c) * H + y) * W + col);
+      if (i < count && y >= 0 && y < H) held[k] = *(const float4*)(x + (((size_t)seen[i].image * C + c) * H + y) * W + col);
+    }
+  }
+  __device__ void store(float* xs, const float* x, const Seen* seen, int count, int r) {
+    if (!BY_FOUR) {
+#pragma unroll 4
+      for (int e = threadIdx.x; e < count * IMAGE; e += THREADS) {
+        int i = e / IMAGE, c = e % IMAGE / (ROWS * LINE), y = P * r + e / LINE % ROWS - PADY, col = e % LINE - PADX;
+        if (y >= 0 && y < H && col >= 0 && col < W)
+          xs[e] = seen[i].move.see(x + ((size_t)seen[i].image * C + c) * H * W, y, col);
+      }
+      return;
     }
 #pragma unroll
-    for (int k = 0; k < BATCH; k++) {
-      int e = from + k * THREADS, i = e / FOURS, c = e % FOURS / (ROWS * ACROSS), row = e / ACROSS % ROWS;
+    for (int k = 0; k < EACH; k++) {
+      int e = threadIdx.x + k * THREADS, i = e / FOURS, c = e % FOURS / (ROWS * ACROSS), row = e / ACROSS % ROWS;
       int y = P * r + row - PADY, col = e % ACROSS * 4 + PADX;
       if (i >= count || y < 0 || y >= H) continue;
-      float* out = xs + i * IMAGE + (c * ROWS + row) * COLS + col;
+      float* out = xs + i * IMAGE + (c * ROWS + row) * LINE + col;
       if (col < COLS) out[0] = held[k].x;
       if (col + 1 < COLS) out[1] = held[k].y;
       if (col + 2 < COLS) out[2] = held[k].z;
       if (col + 3 < COLS) out[3] = held[k].w;
+    }
+  }
+};
+
+// N numbers from `from` on; `from` and each row are even where P is.
+template <int N>
+__device__ inline void read(float (&out)[N], const float* from) {
+#pragma unroll
+  for (int k = 0; k < N; k += 2) {
+    if (P % 2) {
+      out[k] = from[k];
+      if (k + 1 < N) out[k + 1] = from[k + 1];
+    } else {
+      float2 two = *(const float2*)(from + k);
+      out[k] = two.x;
+      if (k + 1 < N) out[k + 1] = two.y;
     }
   }
 }
@@ -73,11 +99,9 @@ __device__ inline float window(const float* xs, const float* filter, float bias,
   for (int k = 0; k < P * P; k++) z[k] = bias;
 #pragma unroll
   for (int c = 0; c < C; c++) {
-    float patch[P + KH - 1][P + KW - 1];
+    float patch[ROWS][P + KW - 1];
 #pragma unroll
-    for (int y = 0; y < P + KH - 1; y++)
-#pragma unroll
-      for (int col = 0; col < P + KW - 1; col++) patch[y][col] = xs[(c * ROWS + y) * COLS + P * q + col];
+    for (int y = 0; y < ROWS; y++) read(patch[y], xs + (c * ROWS + y) * LINE + P * q);
 #pragma unroll
     for (int ky = 0; ky < KH; ky++)
 #pragma unroll
@@ -98,32 +122,50 @@ __device__ inline float window(const float* xs, const float* filter, float bias,
   return best;
 }
 
-// Number `e` of the filters (a filter's weights, then its bias) with Adam's averages, as they are in the step `offset`.
+// Number `e` of the filters (a filter's weights, then its bias) with Adam's averages, as they are in the step `offset`;
+// eight threads beside each other work on one number, and all of a warp take part.
 //
-// Their gradients are sums over a filter's slices, which are blocks. Nobody waits for the last of them: every block that
-// needs a filter does the step behind by itself, while its images are on their way; one block keeps what came out in
-// `kept`, two sets by turns. The first step of a graph, and the one behind it, find all in the model's own arrays.
-constexpr int NUMBERED = M * (TAPS + 1);
+// Their gradients are sums over a filter's slices and the parts of the images, which are blocks. Nobody waits for the
+// last of them: every block that needs a filter does the step behind by itself, while its images are on their way; one
+// block keeps what came out in `kept`, two sets by turns. The first step of a graph, and the one behind it, find all in
+// the model's own arrays.
+constexpr int NUMBERED = M * (TAPS + 1), SUMMED = QH * BACK_SPLIT;
 
-__device__ inline void learned_number(float (&now)[3], int e, const int* step, int offset, const float* table,
-                                      const float* sums, const float* kept, const float* filters, const float* mf,
-                                      const float* vf, const float* biases, const float* mb, const float* vb) {
-  const int m = e / (TAPS + 1), k = e % (TAPS + 1), at = m * TAPS + k;
-  const bool weight = k < TAPS;
-  if (offset > 1)
-    for (int s = 0; s < 3; s++) now[s] = kept[((offset - 1) % 2 * 3 + s) * NUMBERED + e];
-  else
-    now[0] = weight ? filters[at] : biases[m], now[1] = weight ? mf[at] : mb[m], now[2] = weight ? vf[at] : vb[m];
-  if (offset == 0) return;
-  float parts[QH], g = 0.f;
-#pragma unroll
-  for (int r = 0; r < QH; r++) parts[r] = sums[(m * QH + r) * (TAPS + 1) + k];
-#pragma unroll
-  for (int r = 0; r < QH; r++) g += parts[r];
-  Adam(table + (size_t)(*step + offset - 1) * LAYERS * NUMBERS).step(g, now[0], now[1], now[2]);
-}
+struct Learned {
+  static constexpr int LANES = 8, EACH = (SUMMED + LANES - 1) / LANES;
+  float now[3], parts[EACH];
 
-constexpr u8 NOWHERE = 255;  // the place of a window whose largest value ReLU cuts off
+  __device__ Learned(int e, int offset, const float* sums, const float* kept, const float* filters, const float* mf,
+                     const float* vf, const float* biases, const float* mb, const float* vb) {
+    const int m = e / (TAPS + 1), k = e % (TAPS + 1), at = m * TAPS + k;
+    if (offset > 1)
+      for (int s = 0; s < 3; s++) now[s] = kept[((offset - 1) % 2 * 3 + s) * NUMBERED + e];
+    else if (k < TAPS)
+      now[0] = filters[at], now[1] = mf[at], now[2] = vf[at];
+    else
+      now[0] = biases[m], now[1] = mb[m], now[2] = vb[m];
+#pragma unroll
+    for (int k = 0; k < EACH; k++) {
+      int part = threadIdx.x % LANES + k * LANES;
+      parts[k] = offset > 0 && part < SUMMED ? sums[(size_t)e * SUMMED + part] : 0.f;
+    }
+  }
+  __device__ void step(const float* table, int step) {
+    float g = 0.f;
+#pragma unroll
+    for (int k = 0; k < EACH; k++) g += parts[k];
+    for (int d = LANES / 2; d > 0; d /= 2) g += __shfl_xor_sync(0xffffffffu, g, d);
+    Adam(table + (size_t)step * LAYERS * NUMBERS).step(g, now[0], now[1], now[2]);
+  }
+  __device__ void keep(float* kept, int e, int offset) const {
+    if (threadIdx.x % LANES < 3) kept[(offset % 2 * 3 + threadIdx.x % LANES) * NUMBERED + e] = now[threadIdx.x % LANES];
+  }
+};
+static_assert(THREADS / Learned::LANES > TAPS, "a block has too few threads for a filter");
+
+// One or two hidden units a thread, j and j + JF, and a part of the tile's images.
+constexpr int HJ = TILE > 8 ? 2 : 1, JF = (HID + HJ - 1) / HJ, GROUPS = THREADS / JF;
+static_assert(GROUPS > 0, "a block has too few threads");
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 shallow_forward(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* table,
@@ -131,28 +173,41 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
                 const float* biases, const float* mb, const float* vb, const float* dense, float* pooled, u8* places,
                 float* parts) {
   float* shared = (float*)SHARED;
-  float *xs = shared, *ps = xs + round_up(TN * IMAGE, 4), *filter = ps + TN * QP;
-  Move* moves = (Move*)(filter + TAPS + 1);
-  const int slice = blockIdx.x, t = threadIdx.x, j = t % HID, g = t / HID;
-  constexpr int GROUPS = THREADS / HID;
-  float w[QP];  // the dense weights of this slice's pixels to hidden unit j
-#pragma unroll
-  for (int q = 0; q < QP; q++) w[q] = q < QW && g < GROUPS ? dense[(size_t)(slice * QW + q) * HID + j] : 0.f;
-  if (t <= TAPS) {
-    float now[3];
-    const int e = slice / QH * (TAPS + 1) + t;
-    learned_number(now, e, step, offset, table, sums, kept, filters, mf, vf, biases, mb, vb);
-    filter[t] = now[0];
-    if (slice % QH == 0 && offset > 0)
-      for (int s = 0; s < 3; s++) kept[(offset % 2 * 3 + s) * NUMBERED + e] = now[s];
-  }
-  for (int e = t; e < TN * IMAGE; e += THREADS) xs[e] = 0.f;
-  __syncthreads();
-  const float bias = filter[TAPS];
-  for (int first = 0; first < n; first += TN) {
-    const int count = min(TN, n - first);
-    gather(xs, moves, x, images + first, count, slice % QH, first, step, offset);
+  float *xs = shared, *ps = xs + round_up(TILE * IMAGE, 4), *filter = ps + TILE * QP;
+  Seen* seen = (Seen*)(filter + round_up(TAPS + 1, 4));
+  const int slice = blockIdx.x % SLICES, r = slice % QH, t = threadIdx.x, j = t % JF, g = t / JF;
+  int first = blockIdx.x / SLICES * TILE;
+  if (first >= n) return;
+
+  // All that comes from memory is on its way before the first of it is used.
+  const int begun = *step, number = t / Learned::LANES, e = slice / QH * (TAPS + 1) + min(number, TAPS);
+  Rows<TILE> rows;
+  auto bring = [&]() {
+    const int count = min(TILE, n - first);
+    if (t < count) seen[t] = Seen(images, first + t, step, offset);
     __syncthreads();
+    rows.load(x, seen, count, r);
+  };
+  bring();
+  follow();
+  Learned learned(e, offset, sums, kept, filters, mf, vf, biases, mb, vb);
+  float w[HJ][QP];  // the dense weights of this slice's pixels to the thread's hidden units
+#pragma unroll
+  for (int k = 0; k < HJ; k++)
+#pragma unroll
+    for (int q = 0; q < QP; q++)
+      w[k][q] = q < QW && g < GROUPS && j + k * JF < HID ? dense[(size_t)(slice * QW + q) * HID + j + k * JF] : 0.f;
+  Rows<TILE>::clear(xs, r);
+  if (offset > 0) learned.step(table, begun + offset - 1);
+  if (number <= TAPS) {
+    if (t % Learned::LANES == 0) filter[number] = learned.now[0];
+    if (offset > 0 && r == 0 && blockIdx.x < SLICES) learned.keep(kept, e, offset);
+  }
+  for (;;) {
+    const int count = min(TILE, n - first);
+    rows.store(xs, x, seen, count, r);
+    __syncthreads();
+    const float bias = filter[TAPS];
     for (int e = t; e < count * QP; e += THREADS) {
       int i = e / QP, q = e % QP, place = NOWHERE;
       float best = q < QW ? window(xs + i * IMAGE, filter, bias, q, place) : 0.f;
@@ -163,173 +218,41 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
     }
     __syncthreads();
     for (int i = g; g < GROUPS && i < count; i += GROUPS) {
-      float sum = 0.f;
+      float sum[HJ] = {};
 #pragma unroll
       for (int q = 0; q < QP; q += 4) {
         float4 p = *(const float4*)(ps + i * QP + q);
-        sum += p.x * w[q] + p.y * w[q + 1] + p.z * w[q + 2] + p.w * w[q + 3];
+#pragma unroll
+        for (int k = 0; k < HJ; k++)
+          sum[k] += p.x * w[k][q] + p.y * w[k][q + 1] + p.z * w[k][q + 2] + p.w * w[k][q + 3];
       }
-      parts[((size_t)(first + i) * SLICES + slice) * HID + j] = sum;
+#pragma unroll
+      for (int k = 0; k < HJ; k++)
+        if (j + k * JF < HID) parts[((size_t)(first + i) * SLICES + slice) * HID + j + k * JF] = sum[k];
     }
+    first += SPLIT * TILE;
+    if (first >= n) return;
     __syncthreads();
+    bring();
   }
 }
 
-// The gradients by `count` images' hidden sums, from rows of HID to rows of HP.
-__device__ inline void spread_out(float* out, const float* in, int count) {
-  if (HID % 4) {
-#pragma unroll 4
-    for (int e = threadIdx.x; e < count * HID; e += THREADS) out[e / HID * HP + e % HID] = in[e];
-    return;
-  }
-  constexpr int ALL = (TN * HID / 4 + THREADS - 1) / THREADS, BATCH = ALL < 4 ? ALL : 2;
-  for (int from = threadIdx.x * 4; from < count * HID; from += BATCH * THREADS * 4) {
-    float4 held[BATCH];
-#pragma unroll
-    for (int k = 0; k < BATCH; k++)
-      if (from + k * THREADS * 4 < count * HID) held[k] = *(const float4*)(in + from + k * THREADS * 4);
-#pragma unroll
-    for (int k = 0; k < BATCH; k++) {
-      int e = from + k * THREADS * 4;
-      if (e >= count * HID) continue;
-      float* row = out + e / HID * HP + e % HID;
-      row[0] = held[k].x, row[1] = held[k].y, row[2] = held[k].z, row[3] = held[k].w;
-    }
-  }
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS, 2)
-shallow_backward(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* table,
-                 const float* pooled, const u8* places, const float* hidden, const float* dz2, const float* dz1,
-                 float* sums, float* dense, float* md, float* vd, float* b1, float* mb1, float* vb1, float* W2, float* mW2,
-                 float* vW2, float* b2, float* mb2, float* vb2) {
-  const int now = *step + offset;
-  const float* rates = table + (size_t)now * LAYERS * NUMBERS;
-  if (blockIdx.x >= SLICES) {
-    learn_rest(blockIdx.x - SLICES, n, hidden, dz2, dz1, rates, W2, mW2, vW2, b2, mb2, vb2, b1, mb1, vb1);
-    return;
-  }
-  float* scratch = (float*)SHARED;
-  float *xs = scratch, *dzs = xs + TN * IMAGE, *red = scratch + round_up(TN * IMAGE + TN * HP, 4);
-  float *ps = scratch + round_up(SCRATCH, 4), *ws = ps + TN * QP;
-  Move* moves = (Move*)(ws + HID * QS);
-  u8* spots = (u8*)(moves + TN);
-  const int slice = blockIdx.x, t = threadIdx.x;
-
-  const size_t base = (size_t)slice * QW * HID;  // of the slice's weights, which lie there as (q, j)
-  for (int e = t; e < QW * HID; e += THREADS) ws[e % HID * QS + e / HID] = dense[base + e];
-  for (int e = t; e < TN * IMAGE; e += THREADS) xs[e] = 0.f;
-  for (int e = t; e < HID * (QP - QW); e += THREADS) ws[e / (QP - QW) * QS + QW + e % (QP - QW)] = 0.f;
-
-  // Who does what: in the weights' gradient a pair of hidden units, QT pixels and a part of the images;
-  // in the pixels' gradient an image, QT pixels and a part of the hidden units.
-  const int jp = t % JP, qt = t / JP % QTILES, part = t / (JP * QTILES);
-  const int i2 = t % TN, qt2 = t / TN % QTILES, part2 = t / (TN * QTILES);
-  float dw[2][QT] = {}, taps[TAPS + 1] = {};
-  __syncthreads();
-  for (int first = 0; first < n; first += TN) {
-    const int count = min(TN, n - first);
-    gather(xs, moves, x, images + first, count, slice % QH, first, step, offset);
-    spread_out(dzs, dz1 + first * HID, count);
-    if (2 * JP > HID)
-      for (int i = t; i < count; i += THREADS) dzs[i * HP + HID] = 0.f;
-    for (int e = t; e < count * QP; e += THREADS) {
-      size_t at = ((size_t)slice * batch + first) * QP + e;
-      ps[e] = pooled[at], spots[e] = places[at];
-    }
-    __syncthreads();
-    if (part < NG)
-      for (int i = part; i < count; i += NG) {
-        float d0 = dzs[i * HP + jp], d1 = dzs[i * HP + jp + JP];
-#pragma unroll
-        for (int q = 0; q < QT; q += 4) {
-          float4 p = *(const float4*)(ps + i * QP + qt * QT + q);
-          dw[0][q] += d0 * p.x, dw[0][q + 1] += d0 * p.y, dw[0][q + 2] += d0 * p.z, dw[0][q + 3] += d0 * p.w;
-          dw[1][q] += d1 * p.x, dw[1][q + 1] += d1 * p.y, dw[1][q + 2] += d1 * p.z, dw[1][q + 3] += d1 * p.w;
-        }
-      }
-    if (i2 < count && part2 < NJ) {
-      float dp[QT] = {};
-      for (int j = part2; j < HID; j += NJ) {
-        float d = dzs[i2 * HP + j];
-#pragma unroll
-        for (int q = 0; q < QT; q += 4) {
-          float4 weight = *(const float4*)(ws + j * QS + qt2 * QT + q);
-          dp[q] += d * weight.x, dp[q + 1] += d * weight.y, dp[q + 2] += d * weight.z, dp[q + 3] += d * weight.w;
-        }
-      }
-#pragma unroll
-      for (int q = 0; q < QT; q += 4)
-        *(float4*)(red + (part2 * TN + i2) * QS + qt2 * QT + q) = make_float4(dp[q], dp[q + 1], dp[q + 2], dp[q + 3]);
-    }
-    __syncthreads();
-    for (int e = t; e < count * QW; e += THREADS) {
-      int i = e / QW, q = e % QW, place = spots[i * QP + q];
-      if (place == NOWHERE) continue;
-      float g = 0.f;
-      for (int k = 0; k < NJ; k++) g += red[(k * TN + i) * QS + q];
-      const float* seen = xs + i * IMAGE + place / P * COLS + P * q + place % P;
-#pragma unroll
-      for (int k = 0; k < TAPS; k++) taps[k] += g * seen[(k / (KH * KW) * ROWS + k / KW % KH) * COLS + k % KW];
-      taps[TAPS] += g;
-    }
-    __syncthreads();
-  }
-
-  // What Adam keeps beside the dense weights is fetched now, and needed last.
-  float mw[WPT], vw[WPT];
-#pragma unroll
-  for (int k = 0; k < WPT; k++) {
-    int e = t + k * THREADS;
-    if (e < QW * HID) mw[k] = md[base + e], vw[k] = vd[base + e];
-  }
-
-  // The filters: over the threads of a warp, over the warps, and then over the filter's slices.
-#pragma unroll
-  for (int k = 0; k <= TAPS; k++) {
-    float sum = warp_sum(taps[k]);
-    if (t % 32 == 0) scratch[k * (THREADS / 32) + t / 32] = sum;
-  }
-  __syncthreads();
-  if (t <= TAPS) {
-    float sum = 0.f;
-    for (int k = 0; k < THREADS / 32; k++) sum += scratch[t * (THREADS / 32) + k];
-    sums[slice * (TAPS + 1) + t] = sum;
-  }
-  __syncthreads();
-
-  // The dense weights.
-  if (part < NG)
-#pragma unroll
-    for (int q = 0; q < QT; q++) {
-      scratch[(part * QP + qt * QT + q) * HID + jp] = dw[0][q];
-      if (jp + JP < HID) scratch[(part * QP + qt * QT + q) * HID + jp + JP] = dw[1][q];
-    }
-  __syncthreads();
-  const Adam adam(rates + NUMBERS);
-#pragma unroll
-  for (int k = 0; k < WPT; k++) {
-    int e = t + k * THREADS;
-    if (e < QW * HID) {
-      float g = 0.f;
-      for (int p = 0; p < NG; p++) g += scratch[p * QP * HID + e];
-      float w = ws[e % HID * QS + e / HID];
-      adam.step(g, w, mw[k], vw[k]);
-      dense[base + e] = w, md[base + e] = mw[k], vd[base + e] = vw[k];
-    }
-  }
-}
-
-// Behind the steps of a graph: the filters' last step, into the model's own arrays.
+// Behind the steps of a graph: the filters' last step, into the model's own arrays; and the dense weights, where the
+// last step left them in `other`.
 extern "C" __global__ void shallow_settle(const int* step, int steps, const float* table, const float* sums,
                                           float* kept, float* filters, float* mf, float* vf, float* biases, float* mb,
-                                          float* vb) {
-  const int e = blockIdx.x * blockDim.x + threadIdx.x, m = e / (TAPS + 1), k = e % (TAPS + 1), at = m * TAPS + k;
-  if (e >= NUMBERED) return;
-  float now[3];
-  learned_number(now, e, step, steps, table, sums, kept, filters, mf, vf, biases, mb, vb);
-  if (k < TAPS)
-    filters[at] = now[0], mf[at] = now[1], vf[at] = now[2];
-  else
-    biases[m] = now[0], mb[m] = now[1], vb[m] = now[2];
+                                          float* vb, float* dense, const float* other) {
+  const int t = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
+  for (int number = t / Learned::LANES; number < round_up(NUMBERED, 4); number += threads / Learned::LANES) {
+    const int e = min(number, NUMBERED - 1), m = e / (TAPS + 1), k = e % (TAPS + 1), at = m * TAPS + k;
+    Learned learned(e, steps, sums, kept, filters, mf, vf, biases, mb, vb);
+    learned.step(table, *step + steps - 1);
+    if (number >= NUMBERED || t % Learned::LANES) continue;
+    if (k < TAPS)
+      filters[at] = learned.now[0], mf[at] = learned.now[1], vf[at] = learned.now[2];
+    else
+      biases[m] = learned.now[0], mb[m] = learned.now[1], vb[m] = learned.now[2];
+  }
+  if (steps % 2)
+    for (int e = t; e < SLICES * QW * HID; e += threads) dense[e] = other[e];
 }

@@ -16,10 +16,10 @@ from cnn.losses import Cross
 from cnn.xp import Array
 
 THREADS, HEAD = 512, 1024  # threads of a block
-REST = THREADS // 4  # parameters of the last two layers that one block learns
 UNKNOWN = "the kernels know nets of one or two Conv2d with MaxPool2d, a Dense and an Output; this one is another"
+SOURCES = ("images", "head", "shallow", "shallowback")
+SEEN = 4  # numbers that say which image is seen, and how it is moved
 NO_DROPOUT = (np.uint32(0), np.uint32(0), np.float32(1))  # seed, what falls, scale
-TILES = (64, 32, 16, 8)  # images a block works on at a time
 
 
 def misfit(layers: Sequence[Any]) -> str:
@@ -46,33 +46,30 @@ def misfit(layers: Sequence[Any]) -> str:
     return next((reason for fits, reason in wanted if not fits), "")
 
 
-def constants(layers: Sequence[Any], tile: int) -> dict[str, int]:
+def constants(layers: Sequence[Any], n_batch: int) -> dict[str, int]:
     """What shallow.cu is compiled with."""
     conv, pool, dense, output = layers
     (C, H, W), (M, KH, KW) = conv.I_shape, conv.F_shape
     ((top, _), (left, _)), (_, QH, QW) = conv.pad_state, pool.O_shape
     sizes = {"C": C, "H": H, "W": W, "M": M, "KH": KH, "KW": KW, "PADY": top, "PADX": left}
     sizes |= {"P": pool.F_shape[0], "QH": QH, "QW": QW, "HID": dense.n, "CLS": output.n}
-    return sizes | {"TN": tile, "THREADS": THREADS, "HEAD": HEAD} | {"SLICES": M * QH, "LAYERS": 3}
+    return sizes | {"THREADS": THREADS, "HEAD": HEAD, "SLICES": M * QH, "LAYERS": 3} | _cut(n_batch)
 
 
 def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
-    """The shared memory of a block of each kernel, as shallow.cu lays it out."""
+    """The shared memory of a block of each kernel, as shallow.cu and shallowback.cu lay it out."""
     c = sizes
-    image = c["C"] * (c["P"] + c["KH"] - 1) * (c["P"] * c["QW"] + c["KW"] - 1)
+    taps, hid, threads, tile, back = c["C"] * c["KH"] * c["KW"], c["HID"], c["THREADS"], c["TILE"], c["BACK_TILE"]
+    image = c["C"] * (c["P"] + c["KH"] - 1) * _up(c["P"] * c["QW"] + c["KW"] - 1, 2)
     qp = _up(c["QW"], 8)
-    pairs = (c["HID"] + 1) // 2
-    parts, groups = THREADS // (c["TN"] * (qp // 8)), THREADS // (pairs * (qp // 8))
-    scratch = max(
-        c["TN"] * (image + 2 * pairs + 1) + 3 + parts * c["TN"] * (qp + 4),
-        groups * qp * c["HID"],
-        (c["C"] * c["KH"] * c["KW"] + 1) * THREADS // 32,
-        THREADS,
-    )
+    parts = threads // (back * (qp // 8))
+    units = _over(_over(hid, c["HID_SPLIT"]), 4)
+    groups = threads // (units * (qp // 4))
+    pixels = _up(back * image, 4) + (parts * back + hid) * (qp + 4) + back * ((hid | 1) + 2 * c["QW"] + SEEN)
     return {
-        "shallow_forward": 4 * (_up(c["TN"] * image, 4) + c["TN"] * (qp + 3) + c["C"] * c["KH"] * c["KW"] + 1),
-        "net_head": 4 * ((HEAD // c["HID"] + 1 + c["CLS"]) * c["HID"] + 2 * c["CLS"]),
-        "shallow_backward": 4 * (_up(scratch, 4) + c["TN"] * (qp + 3) + c["HID"] * (qp + 4)) + c["TN"] * qp,
+        "shallow_forward": 4 * (_up(tile * image, 4) + tile * (qp + SEEN) + _up(taps + 1, 4)),
+        "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
+        "shallow_backward": 4 * max(pixels, groups * qp * 4 * units, threads),
     }
 
 
@@ -93,21 +90,21 @@ class Shallow:
         n_batch: int,
         device: Device,
         augment: Augment | None = None,
-        tile: int | None = None,
+        **sizes: int,
     ) -> None:
         xp, (conv, _, dense, output) = device.xp, layers
         self.layers, self.n_batch = layers, n_batch
-        self.sizes = constants(layers, tile or _tile(layers, n_batch, device.shared_limit)) | moves(augment)
-        self.shared = shared_bytes(self.sizes)
-        self.slices = self.sizes["M"] * self.sizes["QH"]
-        self.run = device.compiled(source(("images", "head", "shallow"), self.sizes))
-        pixels, hidden = n_batch * self.slices * _up(self.sizes["QW"], 8), n_batch * dense.n
+        self.sizes = c = constants(layers, n_batch) | moves(augment) | sizes
+        self.shared = shared_bytes(c)
+        self.run = device.compiled(source(SOURCES, c))
+        pixels, hidden = n_batch * c["SLICES"] * _up(c["QW"], 8), n_batch * dense.n
         self.pooled, self.places = xp.empty(pixels, "float32"), xp.empty(pixels, "uint8")
-        self.parts = xp.empty(hidden * self.slices, "float32")
+        self.parts = xp.empty(hidden * c["SLICES"], "float32")
         self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
         self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
-        self.sums = xp.empty(self.slices * (conv.W[0].size + 1), "float32")
-        self.kept = xp.empty(6 * self.sizes["M"] * (conv.W[0].size + 1), "float32")
+        self.sums = xp.empty(c["SLICES"] * c["BACK_SPLIT"] * (conv.W[0].size + 1), "float32")
+        self.kept = xp.empty(6 * c["M"] * (conv.W[0].size + 1), "float32")
+        self.other = xp.empty_like(dense.W)  # where every other step leaves the dense weights
         self.queue = xp.zeros((2, n_batch), "int32")
         self.learned = tuple(array for layer in (conv, dense, output) for array in learned(layer))
         self.does = {
@@ -128,30 +125,31 @@ class Shallow:
         `end`, the model's steps before the table's, and the seed of moves; `offset` is how far behind the first this
         step is.
         """
-        _, _, dense, output = self.layers
+        c, (_, _, dense, output) = self.sizes, self.layers
         now, following = self.queue[offset % 2], self.queue[(offset + 1) % 2]
+        weights, changed = (dense.W, self.other)[:: -1 if offset % 2 else 1]
         at = (step, np.int32(offset), np.int32(self.n_batch))
         kept = (self.pooled, self.places)
         filters = (table, self.sums, self.kept, *self.learned[:6])
-        forward = (x, now, *at, np.int32(n), *filters, dense.W, *kept, self.parts)
-        yield self._launch("shallow_forward", self.slices, THREADS, forward)
+        forward = (x, now, *at, np.int32(n), *filters, weights, *kept, self.parts)
+        blocks = c["SLICES"] * min(c["SPLIT"], _over(n, c["TILE"]))
+        yield self._launch("shallow_forward", blocks, c["THREADS"], forward)
         head = (self.parts, dense.b, output.W, output.b, t, now, orders, *at, following, np.int32(n))
         rest = (np.float32(output.loss.smoothing), *NO_DROPOUT, self.hidden, self.dz2, self.dz1, self.loss)
         yield self._launch("net_head", n, HEAD, (*head, *rest))
-        blocks = self.slices + -(-(output.n_parameters + dense.n) // REST)
-        given = (x, now, *at, np.int32(n), table, *kept, self.hidden, self.dz2, self.dz1, self.sums)
-        yield self._launch("shallow_backward", blocks, THREADS, (*given, *self.learned[6:]))
+        blocks = c["SLICES"] * (c["BACK_SPLIT"] + c["HID_SPLIT"])
+        blocks += _over(output.n_parameters + dense.n, c["THREADS"] // 4)
+        given = (x, now, *at, np.int32(n), table, following, *kept, self.hidden, self.dz2, self.dz1, self.sums)
+        yield self._launch("shallow_backward", blocks, c["THREADS"], (*given, weights, changed, *self.learned[7:]))
 
     def begin(self, orders: Array) -> None:
         """Before the first step of `orders`."""
         self.queue[0] = orders[: self.n_batch]
 
     def end(self, orders: Array, table: Array, step: Array, steps: int) -> Iterator[Launch]:
-        """Behind so many steps: the filters are learned, `step` is counted on, the next batch is looked up."""
-        now = (step, np.int32(steps))
-        numbered = len(self.sums) // self.sizes["QH"]
-        settle = (*now, table, self.sums, self.kept, *self.learned[:6])
-        yield Launch("shallow_settle", -(-numbered // 64), 64, 0, settle)
+        """Behind so many steps: filters and weights are in the layers, `step` is counted on, a batch is looked up."""
+        settle = (step, np.int32(steps), table, self.sums, self.kept, *self.learned[:7], self.other)
+        yield Launch("shallow_settle", 64, 256, 0, settle)
         yield advance(orders, step, steps, self.n_batch, self.queue)
 
     def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
@@ -183,12 +181,17 @@ def beside(pool: Any) -> bool:
     return high == wide and pool.stride == pool.F_shape and not any(map(any, pool.pad_state))
 
 
-def _tile(layers: Sequence[Any], n_batch: int, limit: int) -> int:
-    """The images a block works on at a time: the fewest that hold the batch, or as many as there is room for."""
-    fitting = [tile for tile in TILES if max(shared_bytes(constants(layers, tile)).values()) <= limit // 2]
-    holding = [tile for tile in fitting if tile >= n_batch]
-    return min(holding) if holding else max(fitting, default=min(TILES))
+def _cut(n_batch: int) -> dict[str, int]:
+    """How the work is cut into blocks."""
+    tile = 8 if n_batch <= 8 else 16 if n_batch <= 16 else 32
+    split = min(_over(n_batch, tile), 8)
+    return {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "HID_SPLIT": 1, "BRING_NEAR": 1}
 
 
 def _up(n: int, to: int) -> int:
-    return -(-n // to) * to
+    return _over(n, to) * to
+
+
+def _over(n: int, size: int) -> int:
+    """How many pieces of `size` hold `n`."""
+    return -(-n // size)

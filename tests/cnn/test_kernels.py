@@ -80,15 +80,23 @@ def test_no_order_of_threads_and_blocks_changes_a_bit(make, of, case, folder):
     assert all(each == found[0] for each in found)
 
 
-def test_the_tile_of_images_changes_nothing_beyond_rounding(folder):
-    steps = [prepared(net(CASES[2])) for _ in range(2)]
-    for lm, tile in zip(steps, (8, 32), strict=True):
-        fused_step(Shallow(lm.layers, 12, Emulated(folder), tile=tile), lm, np.arange(12))
-    assert max(map(error, *map(averages, steps))) < 1e-6
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"TILE": 8, "SPLIT": 2, "BACK_TILE": 8, "BACK_SPLIT": 2, "HID_SPLIT": 1},
+        {"TILE": 8, "SPLIT": 1, "BACK_TILE": 4, "BACK_SPLIT": 2, "HID_SPLIT": 2},
+        {"TILE": 4, "SPLIT": 8, "BACK_TILE": 16, "BACK_SPLIT": 3, "HID_SPLIT": 4, "THREADS": 256},
+    ],
+)
+def test_how_the_blocks_are_cut_changes_nothing_beyond_rounding(sizes, folder):
+    plain, lm = net(CASES[2]), prepared(net(CASES[2]))
+    plain_step(plain, np.arange(12))
+    fused_step(Shallow(lm.layers, 12, Emulated(folder), **sizes), lm, np.arange(12))
+    assert max(map(error, averages(plain), averages(lm))) < 1e-5
 
 
 @pytest.mark.parametrize("sizes", [{"R": 2, "RD": 3, "RW": 3}, {"R": 6, "RD": 8, "RW": 6, "FWN": 2, "DWN": 1}])
-def test_how_the_blocks_are_cut_changes_nothing_beyond_rounding(sizes, folder):
+def test_how_the_blocks_of_the_deep_kernels_are_cut_changes_nothing_beyond_rounding(sizes, folder):
     plain, lm = deep_net(DEEP_CASES[0]), prepared(deep_net(DEEP_CASES[0]))
     counted(plain, 0)
     plain_step(plain, np.arange(5))

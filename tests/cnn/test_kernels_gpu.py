@@ -46,11 +46,14 @@ def test_a_step_of_the_shallow_kernels_is_the_plain_step(case, gpu):
 
 
 @pytest.mark.parametrize("tile", [8, 16, 32, 64])
-def test_the_tile_of_images_changes_nothing_beyond_rounding(tile, gpu):
+@pytest.mark.parametrize("split", [1, 3])
+@pytest.mark.parametrize("threads", [256, 512])
+def test_how_the_blocks_are_cut_changes_nothing_beyond_rounding(tile, split, threads, gpu):
     case = (*ARTICLE, 128, 100)
     plain, lm = net(case, "gpu"), prepared(net(case, "gpu"))
     plain_step(plain, np.arange(100))
-    fused_step(Shallow(lm.layers, 128, gpu, tile=tile), lm, np.arange(100), gpu.xp)
+    cut = {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "HID_SPLIT": split, "THREADS": threads}
+    fused_step(Shallow(lm.layers, 128, gpu, **cut), lm, np.arange(100), gpu.xp)
     assert max(map(error, averages(plain), averages(lm))) < 1e-5
 
 

@@ -16,18 +16,17 @@ pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="needs NVRTC: pi
 
 ARTICLE = (1, 28, 10, 3, 1, 100, 10, 8, 8)
 KERAS = (1, 28, "valid", 32, 64, 128, 10, 8, 8)
+STILL = shallow.moves(None)
 MOVES = shallow.moves(Augment(shift=2))
 # shared memory of a block and multiprocessors: T4, A100, H200
 DEVICES = {"sm_75": (64, 40), "sm_80": (163, 108), "sm_90": (227, 132)}
 
 
 @pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90"])
-@pytest.mark.parametrize("tile", [8, 64])
-def test_the_shallow_kernels_compile_and_spill_little(arch, tile):
-    found = nvrtc.compiled(
-        source(("images", "head", "shallow"), shallow.constants(net(ARTICLE).layers, tile) | MOVES), arch
-    )
-    show(f"{arch}, tile {tile}", found)
+@pytest.mark.parametrize("n_batch", [8, 128])
+def test_the_shallow_kernels_compile_and_spill_nothing(arch, n_batch):
+    found = nvrtc.compiled(source(shallow.SOURCES, shallow.constants(net(ARTICLE).layers, n_batch) | STILL), arch)
+    show(f"{arch}, batch {n_batch}", found)
     assert set(found) == {"shallow_forward", "net_head", "shallow_backward", "shallow_settle", "net_advance"}
     assert all(taken.spilled <= 128 for taken in found.values())
 
