@@ -14,6 +14,7 @@ constexpr int ROWS = P + KH - 1, COLS = P * QW + KW - 1;  // of an image, for a 
 constexpr int LINE = round_up(COLS, 2);                   // a row in shared memory: 8-byte reads
 constexpr int IMAGE = C * ROWS * LINE;
 constexpr int TAPS = C * KH * KW;
+constexpr int FILTER = round_up(TAPS + 1, 4);  // a filter and its bias in shared memory
 constexpr int QP = round_up(QW, 8);  // row of pooled pixels in memory
 constexpr int WARPS = THREADS / 32;
 constexpr u8 NOWHERE = 255;  // the place of a window whose largest value ReLU cuts off
@@ -28,28 +29,35 @@ struct Seen {
 };
 
 // The rows of a tile's images that the slice in pooled row r sees, from memory to shared memory: on their way between
-// `load` and `store`. Around an image `clear` writes zeros, which stay.
+// `load` and `store`, an image a warp. Around an image `clear` writes zeros, which stay.
 template <int IMAGES>
 struct Rows {
   static constexpr bool BY_FOUR = !MOVED && W % 4 == 0;
   static constexpr int ACROSS = W / 4 > 0 ? W / 4 : 1, FOURS = C * ROWS * ACROSS;
-  static constexpr int EACH = BY_FOUR ? (IMAGES * FOURS + THREADS - 1) / THREADS : 1;
-  float4 held[EACH];
+  static constexpr int A_WARP = (IMAGES + WARPS - 1) / WARPS, A_LANE = (FOURS + 31) / 32;
+  float4 held[BY_FOUR ? A_WARP : 1][BY_FOUR ? A_LANE : 1];
 
   static __device__ void clear(float* xs, int r) {
-#pragma unroll 4
-    for (int e = threadIdx.x; e < IMAGES * IMAGE; e += THREADS) {
-      int y = P * r + e / LINE % ROWS - PADY, col = e % LINE - PADX;
-      if (y < 0 || y >= H || col < 0 || col >= W) xs[e] = 0.f;
+    for (int e = threadIdx.x; e < IMAGES * C * ROWS; e += THREADS) {
+      float* line = xs + e * LINE;
+      const int y = P * r + e % ROWS - PADY;
+      const bool outside = y < 0 || y >= H;
+      for (int col = 0; col < (outside ? LINE : min(PADX, LINE)); col++) line[col] = 0.f;
+      for (int col = PADX + W; col < (outside ? 0 : LINE); col++) line[col] = 0.f;
     }
   }
   __device__ void load(const float* x, const Seen* seen, int count, int r) {
     if (!BY_FOUR) return;
 #pragma unroll
-    for (int k = 0; k < EACH; k++) {
-      int e = threadIdx.x + k * THREADS, i = e / FOURS, c = e % FOURS / (ROWS * ACROSS);
-      int y = P * r + e / ACROSS % ROWS - PADY, col = e % ACROSS * 4;
-      if (i < count && y >= 0 && y < H) held[k] = *(const float4*)(x + (((size_t)seen[i].image * C + c) * H + y) * W + col);
+    for (int b = 0; b < A_LANE; b++) {
+      const int f = threadIdx.x % 32 + b * 32, c = f / (ROWS * ACROSS), y = P * r + f / ACROSS % ROWS - PADY;
+      const bool inside = f < FOURS && y >= 0 && y < H;
+      const float* from = x + ((size_t)c * H + y) * W + f % ACROSS * 4;
+#pragma unroll
+      for (int a = 0; a < A_WARP; a++) {
+        const int i = threadIdx.x / 32 + a * WARPS;
+        if (inside && i < count) held[a][b] = *(const float4*)(from + (size_t)seen[i].image * (C * H * W));
+      }
     }
   }
   __device__ void store(float* xs, const float* x, const Seen* seen, int count, int r) {
@@ -63,15 +71,19 @@ struct Rows {
       return;
     }
 #pragma unroll
-    for (int k = 0; k < EACH; k++) {
-      int e = threadIdx.x + k * THREADS, i = e / FOURS, c = e % FOURS / (ROWS * ACROSS), row = e / ACROSS % ROWS;
-      int y = P * r + row - PADY, col = e % ACROSS * 4 + PADX;
-      if (i >= count || y < 0 || y >= H) continue;
-      float* out = xs + i * IMAGE + (c * ROWS + row) * LINE + col;
-      if (col < COLS) out[0] = held[k].x;
-      if (col + 1 < COLS) out[1] = held[k].y;
-      if (col + 2 < COLS) out[2] = held[k].z;
-      if (col + 3 < COLS) out[3] = held[k].w;
+    for (int b = 0; b < A_LANE; b++) {
+      const int f = threadIdx.x % 32 + b * 32, y = P * r + f / ACROSS % ROWS - PADY, col = f % ACROSS * 4 + PADX;
+      const bool inside = f < FOURS && y >= 0 && y < H;
+#pragma unroll
+      for (int a = 0; a < A_WARP; a++) {
+        const int i = threadIdx.x / 32 + a * WARPS;
+        float* out = xs + i * IMAGE + f / ACROSS * LINE + col;
+        if (!inside || i >= count) continue;
+        if (col < COLS) out[0] = held[a][b].x;
+        if (col + 1 < COLS) out[1] = held[a][b].y;
+        if (col + 2 < COLS) out[2] = held[a][b].z;
+        if (col + 3 < COLS) out[3] = held[a][b].w;
+      }
     }
   }
 };
@@ -93,10 +105,10 @@ __device__ inline void read(float (&out)[N], const float* from) {
 }
 
 // The first largest of the convolution's sums in a pooling window, and its place.
-__device__ inline float window(const float* xs, const float* filter, float bias, int q, int& place) {
+__device__ inline float window(const float* xs, const float (&filter)[FILTER], int q, int& place) {
   float z[P * P];
 #pragma unroll
-  for (int k = 0; k < P * P; k++) z[k] = bias;
+  for (int k = 0; k < P * P; k++) z[k] = filter[TAPS];
 #pragma unroll
   for (int c = 0; c < C; c++) {
     float patch[ROWS][P + KW - 1];
@@ -167,6 +179,15 @@ static_assert(THREADS / Learned::LANES > TAPS, "a block has too few threads for 
 constexpr int HJ = TILE > 8 ? 2 : 1, JF = (HID + HJ - 1) / HJ, GROUPS = THREADS / JF;
 static_assert(GROUPS > 0, "a block has too few threads");
 
+// `sum`, and the product of p with the first `there` of w.
+__device__ inline float added(float sum, float4 p, const float* w, int there) {
+  sum += p.x * w[0];
+  if (there > 1) sum += p.y * w[1];
+  if (there > 2) sum += p.z * w[2];
+  if (there > 3) sum += p.w * w[3];
+  return sum;
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS)
 shallow_forward(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* table,
                 const float* sums, float* kept, const float* filters, const float* mf, const float* vf,
@@ -174,7 +195,7 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
                 float* parts) {
   float* shared = (float*)SHARED;
   float *xs = shared, *ps = xs + round_up(TILE * IMAGE, 4), *filter = ps + TILE * QP;
-  Seen* seen = (Seen*)(filter + round_up(TAPS + 1, 4));
+  Seen* seen = (Seen*)(filter + FILTER);
   const int slice = blockIdx.x % SLICES, r = slice % QH, t = threadIdx.x, j = t % JF, g = t / JF;
   int first = blockIdx.x / SLICES * TILE;
   if (first >= n) return;
@@ -190,27 +211,32 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
   };
   bring();
   follow();
-  Learned learned(e, offset, sums, kept, filters, mf, vf, biases, mb, vb);
   float w[HJ][QP];  // the dense weights of this slice's pixels to the thread's hidden units
 #pragma unroll
   for (int k = 0; k < HJ; k++)
 #pragma unroll
     for (int q = 0; q < QP; q++)
       w[k][q] = q < QW && g < GROUPS && j + k * JF < HID ? dense[(size_t)(slice * QW + q) * HID + j + k * JF] : 0.f;
-  Rows<TILE>::clear(xs, r);
-  if (offset > 0) learned.step(table, begun + offset - 1);
-  if (number <= TAPS) {
-    if (t % Learned::LANES == 0) filter[number] = learned.now[0];
-    if (offset > 0 && r == 0 && blockIdx.x < SLICES) learned.keep(kept, e, offset);
+  if (t / 32 * 32 / Learned::LANES <= TAPS) {
+    Learned learned(e, offset, sums, kept, filters, mf, vf, biases, mb, vb);
+    if (offset > 0) learned.step(table, begun + offset - 1);
+    if (number <= TAPS && t % Learned::LANES == 0) filter[number] = learned.now[0];
+    if (number <= TAPS && offset > 0 && r == 0 && blockIdx.x < SLICES) learned.keep(kept, e, offset);
   }
+  Rows<TILE>::clear(xs, r);
   for (;;) {
     const int count = min(TILE, n - first);
     rows.store(xs, x, seen, count, r);
     __syncthreads();
-    const float bias = filter[TAPS];
+    float own[FILTER];
+#pragma unroll
+    for (int k = 0; k < FILTER; k += 4) {
+      float4 four = *(const float4*)(filter + k);
+      own[k] = four.x, own[k + 1] = four.y, own[k + 2] = four.z, own[k + 3] = four.w;
+    }
     for (int e = t; e < count * QP; e += THREADS) {
       int i = e / QP, q = e % QP, place = NOWHERE;
-      float best = q < QW ? window(xs + i * IMAGE, filter, bias, q, place) : 0.f;
+      float best = q < QW ? window(xs + i * IMAGE, own, q, place) : 0.f;
       float value = relu(best);
       size_t at = ((size_t)slice * batch + first) * QP + e;
       ps[e] = pooled[at] = value;
@@ -220,11 +246,11 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
     for (int i = g; g < GROUPS && i < count; i += GROUPS) {
       float sum[HJ] = {};
 #pragma unroll
-      for (int q = 0; q < QP; q += 4) {
+      for (int q = 0; q < QW; q += 4) {
         float4 p = *(const float4*)(ps + i * QP + q);
 #pragma unroll
         for (int k = 0; k < HJ; k++)
-          sum[k] += p.x * w[k][q] + p.y * w[k][q + 1] + p.z * w[k][q + 2] + p.w * w[k][q + 3];
+          sum[k] = added(sum[k], p, w[k] + q, QW - q);
       }
 #pragma unroll
       for (int k = 0; k < HJ; k++)

@@ -62,14 +62,15 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     taps, hid, threads, tile, back = c["C"] * c["KH"] * c["KW"], c["HID"], c["THREADS"], c["TILE"], c["BACK_TILE"]
     image = c["C"] * (c["P"] + c["KH"] - 1) * _up(c["P"] * c["QW"] + c["KW"] - 1, 2)
     qp = _up(c["QW"], 8)
-    parts = threads // (back * (qp // 8))
-    units = _over(_over(hid, c["HID_SPLIT"]), 4)
-    groups = threads // (units * (qp // 4))
-    pixels = _up(back * image, 4) + (parts * back + hid) * (qp + 4) + back * ((hid | 1) + 2 * c["QW"] + SEEN)
+    line = 4 * (_over(hid, 4) | 1)
+    parts = min(threads // (back * (qp // 8)), _over(hid, 4))
+    units = _up(_over(hid, c["HID_SPLIT"]), 4)
+    groups = threads // (units // 4 * (qp // 4))
+    pixels = _up(back * image, 4) + parts * back * (qp + 4) + (qp + back) * line + back * (2 * c["QW"] + SEEN)
     return {
         "shallow_forward": 4 * (_up(tile * image, 4) + tile * (qp + SEEN) + _up(taps + 1, 4)),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
-        "shallow_backward": 4 * max(pixels, groups * qp * 4 * units, threads),
+        "shallow_backward": 4 * max(pixels, groups * qp * units, threads),
     }
 
 

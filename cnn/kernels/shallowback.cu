@@ -6,43 +6,44 @@
 // Adam's step is where the gradient is made, so that no gradient of the dense weights lies in memory. The new weights
 // go to `next`, for the blocks of pixels still need the old ones.
 
-constexpr int QS = QP + 4;          // row in shared memory: 16-byte reads, few bank conflicts
-constexpr int HP = HID | 1;         // odd: no bank conflicts from image to image
-constexpr int QT = 8, QTILES = QP / QT;  // pooled pixels that one thread of a block of pixels works on
-constexpr int NJ = THREADS / (BACK_TILE * QTILES);  // parts of the sum over hidden units
-constexpr int UNITS = (HID + HID_SPLIT - 1) / HID_SPLIT;  // hidden units of a block of weights,
-constexpr int JQ = (UNITS + 3) / 4, JS = 4 * JQ;          // four a thread: j, j + JQ, …
-constexpr int FOURS = QP / 4;                             // and four pixels
-constexpr int NG = THREADS / (JQ * FOURS);                // parts of the sum over images
-constexpr int WPT = (QW * UNITS + THREADS - 1) / THREADS;  // dense weights a thread
-static_assert(NJ > 0 && NG > 0, "a block has too few threads");
+constexpr int WIDE = HID % 4 ? 1 : 4;        // hidden units that are read at once
+constexpr int J4 = (HID + 3) / 4;            // fours of hidden units
+constexpr int JS = J4 | 1;                   // a row of them in shared memory: odd, so no bank conflicts between rows
+constexpr int QT = 8, QTILES = QP / QT;      // pooled pixels that one thread of a block of pixels works on
+constexpr int QS = QP + 4;                   // row of them in shared memory: 16-byte reads, few bank conflicts
+constexpr int BACK = THREADS / (BACK_TILE * QTILES), NJ = BACK < J4 ? BACK : J4;  // parts of the sum over hidden units
+constexpr int UNITS = round_up((HID + HID_SPLIT - 1) / HID_SPLIT, 4);  // hidden units of a block of weights
+constexpr int JQ = UNITS / 4, FOURS = QP / 4;                          // a thread has four of them, and four pixels
+constexpr int NG = THREADS / (JQ * FOURS);                             // parts of the sum over images
+constexpr int WPT = (QW * UNITS / WIDE + THREADS - 1) / THREADS;       // times WIDE dense weights a thread
+static_assert(BACK > 0 && NG > 0, "a block has too few threads");
 
-static_assert(UNITS * (HID_SPLIT - 1) < HID, "there are too few hidden units for so many parts");
-
-// The gradients by a tile's hidden sums, on their way from rows of HID to rows of HP.
-struct Spread {
-  static constexpr int WIDE = HID % 4 ? 1 : 4, EACH = (BACK_TILE * HID / WIDE + THREADS - 1) / THREADS;
-  alignas(16) float held[EACH][WIDE];
+// Up to LINES lines of HID numbers, on their way from memory to lines of 4 · JS in shared memory, zeros behind them.
+template <int LINES>
+struct Lines {
+  static constexpr int EACH = (LINES * J4 + THREADS - 1) / THREADS;
+  float4 held[WIDE == 4 ? EACH : 1];
 
   __device__ void load(const float* in, int count) {
+    if (WIDE < 4) return;
 #pragma unroll
     for (int k = 0; k < EACH; k++) {
-      int e = (threadIdx.x + k * THREADS) * WIDE;
-      if (e >= count * HID) continue;
-      if (WIDE == 1)
-        held[k][0] = in[e];
-      else
-        *(float4*)held[k] = *(const float4*)(in + e);
+      int e = threadIdx.x + k * THREADS;
+      if (e < LINES * J4) held[k] = e < count * J4 ? ((const float4*)in)[e] : make_float4(0.f, 0.f, 0.f, 0.f);
     }
   }
-  __device__ void store(float* out, int count) const {
+  __device__ void store(float* out, const float* in, int count) const {
+    if (WIDE < 4)
+      for (int e = threadIdx.x; e < LINES * 4 * J4; e += THREADS) {
+        int line = e / (4 * J4), j = e % (4 * J4);
+        out[line * 4 * JS + j] = line < count && j < HID ? in[line * HID + j] : 0.f;
+      }
+    else
 #pragma unroll
-    for (int k = 0; k < EACH; k++) {
-      int e = (threadIdx.x + k * THREADS) * WIDE;
-      if (e >= count * HID) continue;
-#pragma unroll
-      for (int s = 0; s < WIDE; s++) out[e / HID * HP + e % HID + s] = held[k][s];
-    }
+      for (int k = 0; k < EACH; k++) {
+        int e = threadIdx.x + k * THREADS;
+        if (e < LINES * J4) ((float4*)out)[e / J4 * JS + e % J4] = held[k];
+      }
   }
 };
 
@@ -50,60 +51,59 @@ __device__ inline void pixels(int block, const float* x, const int* images, cons
                               int n, const u8* places, const float* dz1, const float* dense, float* sums) {
   float* scratch = (float*)SHARED;
   float *xs = scratch, *red = xs + round_up(BACK_TILE * IMAGE, 4), *ws = red + NJ * BACK_TILE * QS;
-  float *dzs = ws + HID * QS, *gs = dzs + BACK_TILE * HP;
-  Seen* seen = (Seen*)(gs + BACK_TILE * QW);
-  int* spots = (int*)(seen + BACK_TILE);
+  float *dzs = ws + QP * 4 * JS, *gs = dzs + BACK_TILE * 4 * JS;
+  int* spots = (int*)(gs + BACK_TILE * QW);
+  Seen* seen = (Seen*)(spots + BACK_TILE * QW);
   const int slice = block % SLICES, r = slice % QH, split = block / SLICES, t = threadIdx.x, lane = t % 32;
 
   // In the pixels' gradient a thread has an image, QT pixels and a part of the hidden units; in the filters' a warp has
   // some of the taps.
   const int i2 = t % BACK_TILE, qt = t / BACK_TILE % QTILES, part = t / (BACK_TILE * QTILES);
-  constexpr int SHARE = (TAPS + WARPS) / WARPS;
-  float taps[SHARE] = {};
-  constexpr int WIDE = (QP * HID + THREADS - 1) / THREADS, SPOTS = (BACK_TILE * QW + THREADS - 1) / THREADS;
+  constexpr int SHARE = (TAPS + WARPS) / WARPS, SPOTS = (BACK_TILE * QW + THREADS - 1) / THREADS;
   const float* own = dense + (size_t)slice * QW * HID;
-  float weight[WIDE];
-#pragma unroll
-  for (int k = 0; k < WIDE; k++) weight[k] = t + k * THREADS < QW * HID ? own[t + k * THREADS] : 0.f;
-  Rows<BACK_TILE> rows;
-  Spread spread;
+  float taps[SHARE] = {};
   int place[SPOTS];
-  for (int first = split * BACK_TILE; first < n; first += BACK_SPLIT * BACK_TILE) {
+  Lines<QP> weight;
+  Lines<BACK_TILE> delta;
+  Rows<BACK_TILE> rows;
+  int first = split * BACK_TILE;
+  auto bring = [&]() {
     const int count = min(BACK_TILE, n - first);
+    if (t < count) seen[t] = Seen(images, first + t, step, offset);
 #pragma unroll
     for (int k = 0; k < SPOTS; k++) {
       int e = t + k * THREADS;
       if (e < count * QW) place[k] = places[((size_t)slice * batch + first + e / QW) * QP + e % QW];
     }
-    if (t < count) seen[t] = Seen(images, first + t, step, offset);
     __syncthreads();
     rows.load(x, seen, count, r);
-    if (first == split * BACK_TILE) {
-      follow();
-      Rows<BACK_TILE>::clear(xs, r);
-    }
-    spread.load(dz1 + (size_t)first * HID, count);
-    if (first == split * BACK_TILE)
-#pragma unroll
-      for (int k = 0; k < WIDE; k++)
-        if (t + k * THREADS < QP * HID) ws[(t + k * THREADS) % HID * QS + (t + k * THREADS) / HID] = weight[k];
+  };
+  weight.load(own, QW);
+  bring();
+  follow();
+  delta.load(dz1 + (size_t)first * HID, min(BACK_TILE, n - first));
+  Rows<BACK_TILE>::clear(xs, r);
+  weight.store(ws, own, QW);
+  while (first < n) {
+    const int count = min(BACK_TILE, n - first);
 #pragma unroll
     for (int k = 0; k < SPOTS; k++) {
-      int e = t + k * THREADS, q = e % QW;
+      int e = t + k * THREADS;
       if (e < count * QW)
-        spots[e] = place[k] == NOWHERE ? -1 : e / QW * IMAGE + place[k] / P * LINE + P * q + place[k] % P;
+        spots[e] = place[k] == NOWHERE ? -1 : e / QW * IMAGE + place[k] / P * LINE + P * (e % QW) + place[k] % P;
     }
-    spread.store(dzs, count);
+    delta.store(dzs, dz1 + (size_t)first * HID, count);
     __syncthreads();
     if (i2 < count && part < NJ) {
       float dp[QT] = {};
-#pragma unroll 4
-      for (int j = part; j < HID; j += NJ) {
-        float d = dzs[i2 * HP + j];
+      const float4 *d = (const float4*)dzs + i2 * JS, *weight = (const float4*)ws + qt * QT * JS;
+#pragma unroll 1
+      for (int j = part; j < J4; j += NJ) {
+        const float4 four = d[j];
 #pragma unroll
-        for (int q = 0; q < QT; q += 4) {
-          float4 weight = *(const float4*)(ws + j * QS + qt * QT + q);
-          dp[q] += d * weight.x, dp[q + 1] += d * weight.y, dp[q + 2] += d * weight.z, dp[q + 3] += d * weight.w;
+        for (int q = 0; q < QT; q++) {
+          float4 w = weight[q * JS + j];
+          dp[q] += four.x * w.x + four.y * w.y + four.z * w.z + four.w * w.w;
         }
       }
 #pragma unroll
@@ -126,7 +126,11 @@ __device__ inline void pixels(int block, const float* x, const int* images, cons
 #pragma unroll 4
       for (int e = lane; e < count * QW; e += 32) taps[s] += k < TAPS ? gs[e] * xs[max(spots[e], 0) + behind] : gs[e];
     }
+    first += BACK_SPLIT * BACK_TILE;
+    if (first >= n) break;
     __syncthreads();
+    bring();
+    delta.load(dz1 + (size_t)first * HID, min(BACK_TILE, n - first));
   }
 #pragma unroll
   for (int s = 0; s < SHARE; s++) {
@@ -137,53 +141,68 @@ __device__ inline void pixels(int block, const float* x, const int* images, cons
   }
 }
 
+// WIDE numbers at once.
+struct Wide {
+  alignas(4 * WIDE) float at[WIDE];
+  __device__ void load(const float* from) { *this = *(const Wide*)from; }
+  __device__ void store(float* to) const { *(Wide*)to = *this; }
+};
+
 __device__ inline void weights(int block, int batch, int n, const float* rates, const float* pooled, const float* dz1,
                                const float* dense, float* next, float* md, float* vd) {
   float* scratch = (float*)SHARED;
   const int slice = block / HID_SPLIT, from = block % HID_SPLIT * UNITS;
   const int t = threadIdx.x, jq = t % JQ, qt = t / JQ % FOURS, part = t / (JQ * FOURS);
   const size_t base = (size_t)slice * QW * HID + from;  // of the block's weights, which lie there as (q, j)
-  float w[WPT], mw[WPT], vw[WPT];  // needed last, fetched first
+  Wide w[WPT], mw[WPT], vw[WPT];                        // needed last, fetched first
 #pragma unroll
   for (int k = 0; k < WPT; k++) {
-    int e = t + k * THREADS;
+    int e = (t + k * THREADS) * WIDE;
     size_t at = base + e / UNITS * HID + e % UNITS;
-    if (e < QW * UNITS && from + e % UNITS < HID) w[k] = dense[at], mw[k] = md[at], vw[k] = vd[at];
+    if (e < QW * UNITS && from + e % UNITS < HID) w[k].load(dense + at), mw[k].load(md + at), vw[k].load(vd + at);
   }
   follow();
   if (part < NG) {
-    float dw[4][4] = {};
+    float dw[4][4] = {};  // by pixel and unit
     const float *p = pooled + (size_t)slice * batch * QP + qt * 4, *d = dz1 + from;
-    int column[4];
-#pragma unroll
-    for (int k = 0; k < 4; k++) column[k] = min(jq + k * JQ, HID - 1 - from);
+    const int j = WIDE == 4 ? min(jq * 4, HID - 4 - from) : jq * 4;
 #pragma unroll 4
     for (int i = part; i < n; i += NG) {
-      float4 pixel = *(const float4*)(p + i * QP);
+      const float4 pixel = *(const float4*)(p + i * QP);
+      const float pixels[4] = {pixel.x, pixel.y, pixel.z, pixel.w};
+      float delta[4];
+      if (WIDE == 4) {
+        const float4 four = *(const float4*)(d + i * HID + j);
+        delta[0] = four.x, delta[1] = four.y, delta[2] = four.z, delta[3] = four.w;
+      } else
+        for (int k = 0; k < 4; k++) delta[k] = d[i * HID + min(j + k, HID - 1 - from)];
 #pragma unroll
-      for (int k = 0; k < 4; k++) {
-        float delta = d[i * HID + column[k]];
-        dw[k][0] += delta * pixel.x, dw[k][1] += delta * pixel.y;
-        dw[k][2] += delta * pixel.z, dw[k][3] += delta * pixel.w;
-      }
+      for (int q = 0; q < 4; q++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) dw[q][k] += pixels[q] * delta[k];
     }
 #pragma unroll
-    for (int k = 0; k < 4; k++)
-#pragma unroll
-      for (int q = 0; q < 4; q++) scratch[(part * QP + qt * 4 + q) * JS + jq + k * JQ] = dw[k][q];
+    for (int q = 0; q < 4; q++)
+      *(float4*)(scratch + (part * QP + qt * 4 + q) * UNITS + jq * 4) = make_float4(dw[q][0], dw[q][1], dw[q][2], dw[q][3]);
   }
   const Adam adam(rates + (LAYERS - 2) * NUMBERS);
   __syncthreads();
 #pragma unroll
   for (int k = 0; k < WPT; k++) {
-    int e = t + k * THREADS;
+    int e = (t + k * THREADS) * WIDE;
     if (e >= QW * UNITS || from + e % UNITS >= HID) continue;
-    float g = 0.f;
+    float g[WIDE] = {};
 #pragma unroll
-    for (int p = 0; p < NG; p++) g += scratch[(p * QP + e / UNITS) * JS + e % UNITS];
-    adam.step(g, w[k], mw[k], vw[k]);
+    for (int p = 0; p < NG; p++) {
+      Wide part;
+      part.load(scratch + p * QP * UNITS + e);
+#pragma unroll
+      for (int s = 0; s < WIDE; s++) g[s] += part.at[s];
+    }
+#pragma unroll
+    for (int s = 0; s < WIDE; s++) adam.step(g[s], w[k].at[s], mw[k].at[s], vw[k].at[s]);
     size_t at = base + e / UNITS * HID + e % UNITS;
-    next[at] = w[k], md[at] = mw[k], vd[at] = vw[k];
+    w[k].store(next + at), mw[k].store(md + at), vw[k].store(vd + at);
   }
 }
 
