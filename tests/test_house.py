@@ -141,6 +141,7 @@ CNN = [
     ["datasets"],
     ["checks"],
     ["special", "windows", "kernels.launching", "kernels.rules"],
+    ["kernels.early"],
     ["kernels.gpu"],
     ["kernels.layerwise"],
     ["im2col"],

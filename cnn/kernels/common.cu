@@ -36,9 +36,9 @@ __device__ inline float warp_max(float v) {
   return v;
 }
 
-// From compute capability 9.0 a kernel may begin while the one before it ends. Before `follow` it reads only what that
-// one does not write, and writes nothing that others read; behind it, all that was launched before has ended, and the
-// next kernel may begin.
+// From compute capability 9.0 a kernel may begin while the one before it ends, if it is launched so. In front of
+// `follow` it reads what is written by neither of these two, and writes to its own shared memory alone; behind it, all
+// that was launched before has ended, and the next kernel may begin. All threads of all blocks that work call it.
 __device__ inline void follow() {
 #if !defined(EMULATED) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

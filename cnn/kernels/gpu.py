@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from cnn.kernels.early import early_driver, launch_early
 from cnn.kernels.launching import Launch, Runner, kernel_names
 from cnn.xp import array_module
 
@@ -25,6 +26,7 @@ class Gpu:
         self.shared_limit = int(device.attributes["MaxSharedMemoryPerBlockOptin"])
         self.multiprocessors = int(device.attributes["MultiProcessorCount"])
         self._device = int(device.id)
+        self._early = int(device.compute_capability) >= 90 and early_driver() is not None
         self._stream: Any = None
         self._behind: deque[Any] = deque()
 
@@ -36,6 +38,9 @@ class Gpu:
             kernel = kernels[launch.kernel]
             if launch.shared > _STATIC and kernel.max_dynamic_shared_size_bytes < launch.shared:
                 kernel.max_dynamic_shared_size_bytes = launch.shared
+            if launch.early and self._early:
+                launch_early(kernel.kernel.ptr, launch, self._cuda.get_current_stream().ptr)
+                return
             kernel((launch.grid,), (launch.block,), launch.args, shared_mem=launch.shared)
 
         return run

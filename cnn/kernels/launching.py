@@ -18,6 +18,7 @@ class Launch(NamedTuple):
     block: int
     shared: int  # bytes
     args: tuple[Any, ...]
+    early: bool = False  # whether it may begin while the launch before it ends: it calls `follow`, as common.cu says
 
 
 Runner: TypeAlias = Callable[[Launch], None]

@@ -15,7 +15,7 @@ from cnn.layers import Conv2d, Dense, MaxPool2d, Output
 from cnn.losses import Cross
 from cnn.xp import Array
 
-THREADS, HEAD = 512, 1024  # threads of a block
+HEAD = 1024  # threads of a block
 UNKNOWN = "the kernels know nets of one or two Conv2d with MaxPool2d, a Dense and an Output; this one is another"
 SOURCES = ("images", "head", "shallow", "shallowback")
 SEEN = 4  # numbers that say which image is seen, and how it is moved
@@ -53,7 +53,7 @@ def constants(layers: Sequence[Any], n_batch: int) -> dict[str, int]:
     ((top, _), (left, _)), (_, QH, QW) = conv.pad_state, pool.O_shape
     sizes = {"C": C, "H": H, "W": W, "M": M, "KH": KH, "KW": KW, "PADY": top, "PADX": left}
     sizes |= {"P": pool.F_shape[0], "QH": QH, "QW": QW, "HID": dense.n, "CLS": output.n}
-    return sizes | {"THREADS": THREADS, "HEAD": HEAD, "SLICES": M * QH, "LAYERS": 3} | _cut(n_batch)
+    return sizes | {"HEAD": HEAD, "SLICES": M * QH, "LAYERS": 3} | _cut(n_batch)
 
 
 def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
@@ -134,7 +134,7 @@ class Shallow:
         filters = (table, self.sums, self.kept, *self.learned[:6])
         forward = (x, now, *at, np.int32(n), *filters, weights, *kept, self.parts)
         blocks = c["SLICES"] * min(c["SPLIT"], _over(n, c["TILE"]))
-        yield self._launch("shallow_forward", blocks, c["THREADS"], forward)
+        yield self._launch("shallow_forward", blocks, c["THREADS"], forward, early=offset > 0)
         head = (self.parts, dense.b, output.W, output.b, t, now, orders, *at, following, np.int32(n))
         rest = (np.float32(output.loss.smoothing), *NO_DROPOUT, self.hidden, self.dz2, self.dz1, self.loss)
         yield self._launch("net_head", n, HEAD, (*head, *rest))
@@ -153,8 +153,8 @@ class Shallow:
         yield Launch("shallow_settle", 64, 256, 0, settle)
         yield advance(orders, step, steps, self.n_batch, self.queue)
 
-    def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
-        return Launch(kernel, grid, block, self.shared[kernel], args)
+    def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...], early: bool = True) -> Launch:
+        return Launch(kernel, grid, block, self.shared[kernel], args, early)
 
 
 def advance(orders: Array, step: Array, steps: int, n_batch: int, queue: Array) -> Launch:
@@ -186,7 +186,8 @@ def _cut(n_batch: int) -> dict[str, int]:
     """How the work is cut into blocks."""
     tile = 8 if n_batch <= 8 else 16 if n_batch <= 16 else 32
     split = min(_over(n_batch, tile), 8)
-    return {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "HID_SPLIT": 1, "BRING_NEAR": 1}
+    cut = {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "HID_SPLIT": 2, "BRING_NEAR": 1}
+    return cut | {"THREADS": 256 if n_batch <= 8 else 512}
 
 
 def _up(n: int, to: int) -> int:
