@@ -121,7 +121,12 @@ def compiled(net: str, n_batch: int, device: str = "cuda", update: bool = True, 
     if update:
         training.adam.param_groups[0]["fused"] = False  # its own kernels stand in for the fused one
         training.update = torch.compile(training.adam.step, **how)
-    return training.way(training.step)
+
+    def step() -> None:
+        torch.compiler.cudagraph_mark_step_begin()  # the update's graph belongs to the same step as the gradients'
+        training.step()
+
+    return training.way(step)
 
 
 def graph(net: str, n_batch: int) -> Way:
