@@ -11,6 +11,7 @@ from benchmarks import epoch, ladder
 from benchmarks.epoch import ours
 from benchmarks.ladder import findings, page
 from benchmarks.ladder.rungs import RUNGS, Rung
+from cnn import captured
 from gpuprof.profiling import LayerTime
 from gpuprof.testing import FakeClock
 from tests.gpuprof.models import FakeModel
@@ -41,6 +42,28 @@ def test_each_rung_is_profiled(few) -> None:
     assert "as_a_graph" not in found
 
 
+def test_of_a_rung_that_is_so_marked_a_layer_s_call_is_timed(few, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(findings.gpuprof, "timeit", lambda text, **given: asked.append((text, given["globals"]["h"])))
+    found = ladder.profiled(few, 4, [SECOND], "cpu")[SECOND]
+    assert found["call"] == "None"
+    (statement, h) = asked[0]
+    assert (statement, h.shape) == ('lm["Output1"].forward(h)', (4, 100))
+
+
+def test_a_rung_that_was_recorded_by_hand_has_no_profile() -> None:
+    assert findings.told(Rung(graph="by hand"), None, 8) == {"why": "recorded by hand, which calls no layer"}
+
+
+def test_the_number_of_steps_in_a_graph_is_a_rung_s_own_and_then_as_before() -> None:
+    before = captured.STEPS
+    with findings.steps_in_a_graph(1):
+        assert captured.STEPS == 1
+    with findings.steps_in_a_graph(None):
+        assert before == captured.STEPS
+    assert before == captured.STEPS
+
+
 def test_what_a_rung_raises_is_kept_in_its_place(few, monkeypatch) -> None:
     def fails(*_: Any) -> None:
         raise RuntimeError("no memory\nat all")
@@ -54,7 +77,7 @@ def test_what_a_rung_raises_is_kept_in_its_place(few, monkeypatch) -> None:
 def test_the_articles_pooling_is_not_run_on_many_images() -> None:
     assert RUNGS[FIRST].misfit(32, "gpu") == ""
     assert RUNGS[FIRST].misfit(33, "gpu") == "with more than 32 images a step it takes seconds"
-    assert Rung("", graph="fused").misfit(8, "cpu") == "there are no graphs on a CPU"
+    assert Rung(graph="fused").misfit(8, "cpu") == "there are no graphs on a CPU"
 
 
 def test_the_rows_of_a_profile_are_kept_with_their_figures() -> None:
@@ -85,7 +108,12 @@ def measured(monkeypatch, tmp_path) -> dict[str, Any]:
     graph = {"launches": 40, "now_ms": 2.0, "graph_ms": 0.25, "why": ""}
     said = {
         FIRST: {"verdict": "It is slow.", "rows": [row("A", 1.5), row("B", 20.0)], "notes": []},
-        SECOND: {"verdict": "Launches.", "rows": [row("A", None, 2.0), row("B", None)], "as_a_graph": graph},
+        SECOND: {
+            "verdict": "Launches.",
+            "call": "host 9 µs",
+            "rows": [row("A", None, 2.0), row("B", None)],
+            "as_a_graph": graph,
+        },
         third: {"why": "no layer is called"},
     }
     rest = dict.fromkeys(list(RUNGS)[3:], "no graphs")
@@ -122,7 +150,8 @@ def test_a_rung_shows_what_was_typed_the_verdict_and_the_rows_that_keep_the_gpu_
 
 def test_a_rung_says_what_a_graph_of_it_would_take(measured) -> None:
     text = page.rung(2)
-    assert text.endswith("500.0 µs a step at n_batch 8. `--graph` foretells 250.0 µs for its 40 launches as one graph.")
+    assert "\n500.0 µs a step at n_batch 8. `--graph` foretells 250.0 µs for its 40 launches as one graph.\n" in text
+    assert text.endswith('```text\n%gpu_timeit lm["Output1"].forward(h)\n\nhost 9 µs\n```')
     assert [line[:3] for line in text.splitlines() if line.startswith("|")][2:] == ["| A", "| B"]
 
 

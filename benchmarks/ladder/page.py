@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import statistics
-import textwrap
 from typing import Any
 
+from benchmarks.ladder.findings import CALL
 from benchmarks.ladder.rungs import RUNGS
 from benchmarks.results import HERE, load
+from benchmarks.shown import wrapped
 from benchmarks.tables import about, table
 
 NONE = "Not measured yet."
 SHOWN = "8"  # images a step
 ROWS = 6
-WIDTH = 116
 
 
 def ladder() -> str:
@@ -67,8 +67,11 @@ def rung(number: int) -> str:
         return f"{time} Not profiled: {told['why']}."
     graph = "" if RUNGS[name].graph != "fused" else ', graph="auto"'
     typed = f"{RUNGS[name].typed}\nlm.training(1, n_batch={SHOWN}{graph})"
-    verdict = textwrap.fill(told["verdict"], WIDTH)
-    return f"```text\n{typed}\n\n{verdict}\n```\n\n{_rows(told['rows'])}\n\n{time}{_as_a_graph(told)}"
+    verdict = wrapped(told["verdict"])
+    seen = f"```text\n{typed}\n\n{verdict}\n```\n\n{_rows(told['rows'])}\n\n{time}{_as_a_graph(told)}"
+    if "call" not in told:
+        return seen
+    return f"{seen}\n\n```text\n%gpu_timeit {CALL}\n\n{wrapped(told['call'])}\n```"
 
 
 def _rows(rows: list[dict[str, Any]]) -> str:

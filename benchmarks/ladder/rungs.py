@@ -1,4 +1,4 @@
-"""The rungs: what each is, how its steps are run, and the change that leads from it to the next."""
+"""The rungs: what each is, and how its steps are run. docs/ladder.md says which change leads from one to the next."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class Rung:
     """One way to train the article's net.
 
     Attributes:
-        change: what was done to get here, in words.
         route: of its pooling.
         layerwise: whether layers take their fused kernels.
         graph: "" layer by layer; "by hand" the layers' kernels in a graph of a step; "fused" cnn's captured steps.
         in_a_graph: so many steps in one of those; None: as `training` has it.
         typed: what is typed over the training to look into it.
+        call: whether one layer's call is timed besides.
     """
 
-    change: str
     route: str = "first"
     layerwise: bool = True
     graph: str = ""
     in_a_graph: int | None = None
     typed: str = "%%layertime --kernels lm"
+    call: bool = False
 
     def misfit(self, n_batch: int, mode: str) -> str:
         """Why it cannot be run, or ""."""
@@ -44,18 +44,15 @@ class Rung:
         return ""
 
 
+_GRAPHED = "%%layertime --kernels --graph lm"
 RUNGS = {
-    "the article's pooling": Rung("the article's way", "article", layerwise=False),
-    "its pooling mended": Rung("the pooling's backward writes each gradient to its place, once", layerwise=False,
-                               typed="%%layertime --kernels --graph lm"),
-    "fused kernels a layer": Rung("a layer's array operations in one kernel, where that is possible",
-                                  typed="%%layertime --kernels --graph lm"),
-    "the same kernels in a graph of one step": Rung("all of a step's launches are recorded, and launched as one",
-                                                    graph="by hand"),
-    "three fused kernels in a graph of one step": Rung("layers share kernels: three for the whole step",
-                                                       graph="fused", in_a_graph=1),
-    "three fused kernels in graphs of 50 steps": Rung("50 steps are recorded as one graph", graph="fused"),
-}  # fmt: skip
+    "the article's pooling": Rung("article", layerwise=False),
+    "its pooling mended": Rung(layerwise=False, typed=_GRAPHED, call=True),
+    "fused kernels a layer": Rung(typed=_GRAPHED, call=True),
+    "the same kernels in a graph of one step": Rung(graph="by hand"),
+    "three fused kernels in a graph of one step": Rung(graph="fused", in_a_graph=1),
+    "three fused kernels in graphs of 50 steps": Rung(graph="fused"),
+}
 
 
 def made(rung: Rung, data: Any, mode: str) -> Any:
