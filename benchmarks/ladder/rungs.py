@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from benchmarks import epoch
 from benchmarks.epoch import Way
 from benchmarks.epoch.ours import captured_way, plain_way
 from benchmarks.net import article_net
+from cnn.kernels.layerwise import off
 
 LARGEST_SLOW = 32  # images a step with the article's pooling: its time grows with the square of the batch
 
@@ -101,12 +101,6 @@ def by_hand(net: Any, n_batch: int) -> Way:
     return Way(run, min(steps, epoch.IMAGES // n_batch))
 
 
-@contextmanager
-def layerwise(on: bool) -> Iterator[None]:
-    """Layers take their fused kernels, or their plain form; where there are no such kernels only the plain one."""
-    try:
-        from cnn.kernels.layerwise import off
-    except ImportError:
-        off = nullcontext
-    with nullcontext() if on else off():
-        yield
+def layerwise(on: bool) -> AbstractContextManager[None]:
+    """Within it layers take their fused kernels, or their form in NumPy's words."""
+    return nullcontext() if on else off()
