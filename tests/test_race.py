@@ -205,8 +205,8 @@ def test_the_ratio_is_the_median_over_the_seeds() -> None:
     raced = seeds((0.03, 0.1, 0.991, 0.99), (0.04, 0.1, 0.989, 0.992), (0.02, 0.1, 0.993, 0.98))
     assert page.ratios(raced) == pytest.approx([0.3, 0.4, 0.2])
     assert page.claim("it", raced) == ("it: cnn's time / PyTorch's", "≤ 1/3", "0.300, 3 seeds", "yes")
-    assert page.side(raced, "cnn") == ["30.0", "60.0", "99.10%", "98.90%", "2 of 3"]
-    assert page.side(raced, "torch") == ["100.0", "200.0", "98.73%", "98.00%", "2 of 3"]
+    assert page.side(raced, "cnn") == ["30.0", "60.0", "99.10 %", "98.90 %", "2 of 3"]
+    assert page.side(raced, "torch") == ["100.0", "200.0", "98.73 %", "98.00 %", "2 of 3"]
 
 
 def test_more_than_a_third_is_not_reached() -> None:
@@ -222,8 +222,8 @@ def test_the_page_shows_the_race_of_each_recipe(monkeypatch, tmp_path) -> None:
     assert page.claims() == []
     (tmp_path / "race.json").touch()
     text = page.raced()
-    assert "| one epoch, cnn | 30.0 | 60.0 | 99.10% | 99.10% | 1 of 1 |" in text
-    assert "| one epoch, PyTorch | 100.0 | 200.0 | 99.00% | 99.00% | 1 of 1 |" in text
+    assert "| one epoch, cnn | 30.0 | 60.0 | 99.10 % | 99.10 % | 1 of 1 |" in text
+    assert "| one epoch, PyTorch | 100.0 | 200.0 | 99.00 % | 99.00 % | 1 of 1 |" in text
     assert "a way 200.0 ms; commit abc." in text
     assert page.claims() == [["one epoch: cnn's time / PyTorch's", "≤ 1/3", "", "0.300, 1 seeds", "yes", ""]]
 

@@ -36,7 +36,12 @@ def side(race: dict[str, Any], name: str) -> list[str]:
     times = [f"{statistics.median(row[time] for row in rows) * 1e3:.1f}" for time in ("training_s", "with_recording_s")]
     shares = [row["accuracy"] for row in rows]
     reach = sum(share >= LEAST for share in shares)
-    return [*times, f"{statistics.mean(shares):.2%}", f"{min(shares):.2%}", f"{reach} of {len(shares)}"]
+    return [*times, percent(statistics.mean(shares)), percent(min(shares)), f"{reach} of {len(shares)}"]
+
+
+def percent(share: float) -> str:
+    """A share in hundredths of a per cent."""
+    return f"{100 * share:.2f} %"
 
 
 def report(races: dict[str, Any]) -> str:
