@@ -26,19 +26,19 @@ def _slow(mode: str) -> None:
     """The article's net with its slow pooling, bound by launches at 8 images a step, by the GPU at 32."""
     for n_batch in (8, 32):
         lm = article_net(mode, "article")
-        lm.training(1, n_batch=n_batch, steps=3, show_error=False)
+        lm.training(1, n_batch=n_batch, steps=3, show_error=False, graph=False)
         lines = "Pool1.backward" if n_batch == 32 else ()
         with gpuprof.layertime(lm, kernels=True, lines=lines) as run:
-            lm.training(1, n_batch=n_batch, steps=40, show_error=False)
+            lm.training(1, n_batch=n_batch, steps=40, show_error=False, graph=False)
         run.profile.save(RESULTS / f"slow_{n_batch}.json.gz")
 
 
 def _mended(mode: str) -> None:
     """The same net, mended, at 32."""
     lm = article_net(mode)
-    lm.training(1, n_batch=32, steps=3, show_error=False)
+    lm.training(1, n_batch=32, steps=3, show_error=False, graph=False)
     with gpuprof.layertime(lm, kernels=True) as run:
-        lm.training(1, n_batch=32, steps=40, show_error=False)
+        lm.training(1, n_batch=32, steps=40, show_error=False, graph=False)
     run.profile.save(RESULTS / "mended_32.json.gz")
 
 

@@ -72,7 +72,7 @@ def drain(net: LayerManager) -> None:
 def profiled(net: LayerManager, route: str, n_batch: int, steps: int, plain: dict[str, list[float]]) -> dict[str, Any]:
     """One profile and the truth beside it."""
     with gpuprof.layertime(net) as timing:
-        net.training(1, n_batch=n_batch, steps=steps, show_error=False)
+        net.training(1, n_batch=n_batch, steps=steps, show_error=False, graph=False)
     profile = timing.profile
     if n_batch in (8, 32) and route == "article":
         FOLDER.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ PAGES = (
 )
 PICTURE = ROOT / "docs" / "layertime.png"
 MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(?=<!-- /measured: \2 -->)", re.DOTALL)
-CELL = "%%layertime lm\nlm.training(1, n_batch=8, steps=300, show_error=False)"
+CELL = "%%layertime lm\nlm.training(1, n_batch=8, steps=300, show_error=False, graph=False)"
 
 
 def shown_profile() -> Profile:

@@ -103,7 +103,7 @@ class LayerManager(LayerList):
         clip_value: float | None = None,
         clip_norm: float | None = None,
         augment: Change | None = None,
-        graph: bool | str = False,
+        graph: bool | str = "auto",
     ) -> History:
         """Train, and return the `History`, which is also kept as `lm.history`.
 
@@ -126,10 +126,10 @@ class LayerManager(LayerList):
             clip_norm: the most that the norm of all gradients together may be. Where these three are None, they
                 are as in `stepper`.
             augment: changes the images of each batch, such as `cnn.Augment(shift=2, flip=True)`.
-            graph: False trains layer by layer, as a profiler can watch it. "auto" trains a model on the GPU that the
-                fused kernels know through CUDA graphs of many steps, with the same result to within rounding; all
-                others, and one that is watched by a hook or a profiler, layer by layer. `History.graph` says which,
-                and why. True raises where it cannot be done. Through graphs the layers keep no gradients and nothing
+            graph: "auto" trains a model on the GPU that the fused kernels know through CUDA graphs of many steps, with
+                the same result to within rounding; all others, and one whose layers have a hook, layer by layer.
+                `History.graph` says which, and why. False trains layer by layer in any case, so that a profiler sees
+                each; True raises where graphs cannot be had. Through graphs the layers keep no gradients and nothing
                 of the last batch.
 
         Raises:

@@ -183,7 +183,7 @@ def train(
     steps: int | None = None,
     stepper: Stepper | None = None,
     augment: Change | None = None,
-    graph: bool | str = False,
+    graph: bool | str = "auto",
 ) -> History:
     """Train `model` and return what happened, which is also left in `model.history`, whatever ends it.
 

@@ -208,7 +208,7 @@ def _figure(result: Result) -> str:
     """The one figure to know."""
     with suppress(Exception):  # a damaged one has none
         if isinstance(result, Profile):
-            return f"{seconds_text(result.pace.step)} a step" if result.pace.steps else "no step"
+            return f"{seconds_text(result.step)} a step" if result.step == result.step else "no step"
         if isinstance(result, Figures):
             gpu = result.gpu
             name, found = ("host", result.host.median) if math.isnan(gpu) else ("GPU", gpu)

@@ -76,7 +76,7 @@ def _measured(code: Timed, run: LayerTime, number: int | None, repeat: int | Non
     call = code.prepared(profiled)
     with run:
         call()
-    steps = max(1, run.profile.account.steps) / profiled
+    steps = max(1, run.profile.steps) / profiled
     return [seconds / steps for seconds in taken], run.profile
 
 

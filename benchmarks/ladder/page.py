@@ -65,7 +65,7 @@ def rung(number: int) -> str:
     time = f"{found:.1f} µs a step at n_batch {SHOWN}."
     if "why" in told:
         return f"{time} Not profiled: {told['why']}."
-    graph = "" if RUNGS[name].graph != "fused" else ', graph="auto"'
+    graph = "" if RUNGS[name].graph == "fused" else ", graph=False"
     typed = f"{RUNGS[name].typed}\nlm.training(1, n_batch={SHOWN}{graph})"
     verdict = wrapped(told["verdict"])
     seen = f"```text\n{typed}\n\n{verdict}\n```\n\n{_rows(told['rows'])}\n\n{time}{_as_a_graph(told)}"

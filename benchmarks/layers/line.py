@@ -40,7 +40,7 @@ def commands(shell: Any, net: Any, n_batch: int, steps: int) -> dict[str, Any]:
     """`%%layertime lm` on a training cell, then what its advice says to type, on the same cell."""
     shell.user_ns["lm"] = net
     epochs = 1 + steps * n_batch // len(net.x_train)  # of the sample, that is
-    cell = f"lm.training({epochs}, n_batch={n_batch}, steps={steps}, show_error=False)"
+    cell = f"lm.training({epochs}, n_batch={n_batch}, steps={steps}, show_error=False, graph=False)"
     profile = _typed(shell, "%%layertime lm", cell)
     advised = next((each for each in profile.advice if "Pool1.backward" in each.next), None)
     second = advised.next if advised else "%%layertime --lines Pool1.backward lm"

@@ -60,7 +60,7 @@ def findings(facts: Facts) -> tuple[Finding, ...]:
 
 def label(scope: Scope) -> str:
     """A row's name in a sentence: "Pool1.backward"."""
-    return f"{scope.path}.{scope.phase}" if scope.phase else scope.path
+    return scope.name
 
 
 def _launch_bound(facts: Facts) -> Finding | None:

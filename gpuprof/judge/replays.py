@@ -22,6 +22,9 @@ from gpuprof.record.tape import RETURNED
 
 Floats = NDArray[np.float64]
 
+_WAITED = 0.1
+"""A share of the time: of less, waits for the host decide nothing."""
+
 
 class Part(NamedTuple):
     """A kernel's part of a step; seconds and numbers are a step's."""
@@ -67,6 +70,11 @@ class ReplayFigures:
     """Those whose kernels were others."""
     why: str = ""
     """How the first of them differed."""
+
+    @property
+    def bound(self) -> str:
+        """What sets the pace: "host" where the device is now and then without a graph to run, else "device"."""
+        return "host" if self.waited >= _WAITED else "device"
 
     @property
     def busy(self) -> float:

@@ -30,6 +30,12 @@ class Scope(NamedTuple):
     path: str
     phase: str
 
+    @property
+    def name(self) -> str:
+        """In a sentence: "Pool1.backward"; of several layers or phases "Conv1 + Pool1: forward"."""
+        between = ": " if " + " in self.path + self.phase else "."
+        return between.join(filter(None, self))
+
 
 def in_a_line(name: object) -> str:
     """A name as a row has it: in one line, of what can be printed."""

@@ -74,6 +74,13 @@ class Measured:
         trained = {"forward", "backward", "update"} & {row.phase for row in self.account.rows}
         return self.replays.steps + (self.account.steps if trained else 0)
 
+    @property
+    def step(self) -> float:
+        """Seconds of a typical step, of those in graphs where there are any; NaN without."""
+        if self.replays:
+            return self.replays.step.median
+        return self.pace.step if self.pace.steps else math.nan
+
     @cached_property
     def table(self) -> Any:
         """A DataFrame with a row for each (path, phase): what would gain most on top, "(outside)" last.

@@ -19,7 +19,6 @@ NOTE = (
     "Time: of a step; in evaluations, and where layers were called, of a call; ± the wider side of its 95 % interval. "
     "A kernel that does the work of several layers or phases is one row, which names them all."
 )
-_HOST = 0.1  # a share of the time in which the GPU has no graph to run, from which that is worth a word
 _ROWS = {"forward": 0, "backward": 1, "update": 2}
 
 
@@ -52,7 +51,7 @@ def _row(graphs: Any, figures: ReplayFigures, row: Scope, seconds: float, part: 
     """A row of the table, from that for whole graphs."""
     step = figures.step
     share = seconds / step.median if step.median > 0 else math.nan
-    gain = share if figures.waited < _HOST else math.nan
+    gain = share if figures.bound == "device" else math.nan
     whole = row == STEPS
     whole_graphs: dict[str, Any] = graphs.to_dict()
     return whole_graphs | {
@@ -171,7 +170,7 @@ def replay_verdict(figures: ReplayFigures, on_device: bool, evaluated: float = 0
     found = []
     if not on_device:
         found.append(f"A step, run as part of a captured graph, takes {step} on the host clock.")
-    elif figures.waited >= _HOST:
+    elif figures.bound == "host":
         found.append(
             f"Steps ran as captured graphs, {step} each, and the host sets the pace: for {percent(figures.waited)} of "
             "the time the GPU has no graph to run."
@@ -184,7 +183,7 @@ def replay_verdict(figures: ReplayFigures, on_device: bool, evaluated: float = 0
         idle = _of(figures.idle, figures.step.median)
         found.append(
             f"The GPU runs kernels for {percent(1 - idle)} of it. Longest is {longest.kernel} "
-            f"({longest.row.path}: {longest.row.phase}), {seconds_text(longest.seconds)} or "
+            f"({longest.row.name}), {seconds_text(longest.seconds)} or "
             f"{percent(longest.seconds / figures.step.median)} of a step."
         )
     if evaluated > 0.25:

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from gpuprof.judge.ratio import Estimate, decide
+from gpuprof.record.calls import Scope
 from gpuprof.units import digits
 
 REAL, NOISE, UNCLEAR = "real", "noise", "unclear"
@@ -55,7 +56,7 @@ class RowChange(NamedTuple):
     @property
     def name(self) -> str:
         """Such as "Pool1.backward"."""
-        return ".".join(filter(None, (self.path, self.phase)))
+        return Scope(self.path, self.phase).name
 
     @property
     def apart_us(self) -> float:

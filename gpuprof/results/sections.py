@@ -10,6 +10,7 @@ from typing import Any
 from gpuprof.judge.cost import bytes_text
 from gpuprof.judge.findings import Finding
 from gpuprof.judge.kernelnames import function
+from gpuprof.record.calls import Scope
 from gpuprof.units import column_unit, count, digits, percent
 from gpuprof.views.colours import GPU
 from gpuprof.views.grid import Cell, Grid
@@ -157,7 +158,7 @@ def _grid(
 
 
 def _label(row: Any) -> str:
-    return f"{row.path}.{row.phase}" if row.phase else str(row.path)
+    return Scope(row.path, row.phase).name
 
 
 def _place(row: Any) -> Cell:

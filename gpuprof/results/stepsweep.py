@@ -57,6 +57,11 @@ class StepPoint:
 
 def step_point(samples: Sequence[float], profile: Profile) -> StepPoint:
     """What was measured at one value: batches of calls, seconds a call, and a profile of some calls more."""
+    if graphs := profile.replays:
+        launches = sum(part.launches for part in graphs.parts) if graphs.parts else math.nan
+        longest = graphs.longest if graphs.parts else None
+        name, gain = (label(longest.row), longest.seconds / graphs.step.median) if longest else ("", math.nan)
+        return StepPoint(tuple(samples), graphs.host, graphs.busy, launches, graphs.bound, name, gain)
     figures = layer_steps(profile.account, profile.pace, profile.table).values()
     busy, launches = (
         sum(known) if (known := [each for each in column if each == each]) else math.nan

@@ -120,7 +120,7 @@ def test_unknown_keywords_are_refused_wherever_they_are(net, keywords):
 
 def test_float32_goes_in_and_stays(net):
     lm = net()
-    lm.training(1, show_error=False)
+    lm.training(1, show_error=False, graph=False)
     arrays = [lm.x_train, lm.y_test, lm.predict_proba(lm.x_test)]
     for layer in lm:
         if layer.optimizer:

@@ -321,3 +321,14 @@ def test_three_profiles_of_graphs_a_side_have_a_verdict_on_the_step() -> None:
     assert found.word == "real"
     assert found.ratio == pytest.approx(23.11 / 15.11, rel=1e-3)
     assert found["A + B", "backward + update"].ratio == pytest.approx(16.01 / 8.01, rel=0.01)
+
+
+def test_a_sweep_over_batches_knows_the_steps_in_graphs() -> None:
+    clock = FakeClock(device=True)
+    model = Model(clock)
+    found = gpuprof.sweep(
+        lambda n: [model.launch(n) for _ in range(4)], {"n": [5, 10]}, model=model, clock=clock, number=6
+    )
+    assert [point.busy for point in found.points] == pytest.approx([15.2 * US, 15.1 * US])
+    assert [point.decides for point in found.points] == ["A + B: backward + update"] * 2
+    assert found.points[1].step.median == pytest.approx(15.16 * US, rel=1e-3)
