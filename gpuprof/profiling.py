@@ -37,6 +37,7 @@ from gpuprof.record.log import CallLog
 from gpuprof.record.ranges import Ranges
 from gpuprof.record.schedule import Block, Mode, Plan, Schedule
 from gpuprof.record.waits import summary
+from gpuprof.results.graphs import Graphs
 from gpuprof.results.linetimes import Followed
 from gpuprof.results.profile import Profile
 from gpuprof.results.seen import Seen, Work
@@ -179,6 +180,8 @@ class LayerTime:
 
     def _with_graphs(self, profile: Profile, first: FirstCalls) -> Profile:
         seen, clock = profile.seen, self._log.clock
+        if len(seen.replays):
+            return replace(profile, seen=replace(seen, graphs=Graphs(why="steps ran as captured graphs already")))
         graphs = graphs_of(profile.log, clock, self._methods, first, seen.kernels, profile.ended_by)
         return replace(profile, seen=replace(seen, graphs=graphs))
 

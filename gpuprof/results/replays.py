@@ -9,7 +9,7 @@ from gpuprof.hooks.methods import OUTSIDE_PATH
 from gpuprof.hooks.replays import MAKING, STEPS
 from gpuprof.judge.replays import Part, ReplayFigures
 from gpuprof.record.calls import Scope
-from gpuprof.units import column_unit, count, digits, percent, seconds_text, several
+from gpuprof.units import count, digits, percent, seconds_text, several, unit_for
 from gpuprof.views.colours import GPU
 from gpuprof.views.grid import Cell, Grid
 
@@ -114,8 +114,8 @@ def replay_grid(table: Any, figures: ReplayFigures) -> Grid:
     """The rows of `with_parts` for people: the kernels in the order of launching, then what is no part of a step."""
     order = {row: i for i, (row, *_) in enumerate(_divided(figures))}
     rows = sorted(table.itertuples(), key=lambda row: _place(row, order))
-    size, unit = column_unit(row.median_us * 1e-6 for row in rows if (row.path, row.phase) in order)
-    busy, its_unit = column_unit(row.busy_us * 1e-6 for row in rows if row.busy_us > 0)
+    size, unit = unit_for(row.median_us * 1e-6 for row in rows if (row.path, row.phase) in order)
+    busy, its_unit = unit_for(row.busy_us * 1e-6 for row in rows if row.busy_us > 0)
     most = max((row.median_us for row in rows if (row.path, row.phase) in order), default=0.0)
     head = ("layers", "phases", f"time ({unit})", "of the cell", f"GPU busy ({its_unit})", "launches", "gain")
     cells = [

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gpuprof.record.calls import LINE, Calls, Scope
+from gpuprof.record.calls import LINE, REPLAY, Calls, Scope
 from gpuprof.record.schedule import Mode
 
 _MOST = 4  # names of what was called instead
@@ -37,6 +37,11 @@ def unfollowed(name: str, calls: Calls, cut: int = 0, anew: bool = False) -> str
         return (
             f"No line of {name} was followed, for that is done from step to step, and the cell called no layer. "
             f"Next: {itself}"
+        )
+    if any(scope.phase == REPLAY for scope in calls.scopes) and not followed.any():
+        return (
+            f"No line of {name} was followed: steps ran as captured graphs, in which no layer is called; graph=False "
+            "trains layer by layer."
         )
     if not followed.any():
         return (

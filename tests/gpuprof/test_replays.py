@@ -332,3 +332,16 @@ def test_a_sweep_over_batches_knows_the_steps_in_graphs() -> None:
     assert [point.busy for point in found.points] == pytest.approx([15.2 * US, 15.1 * US])
     assert [point.decides for point in found.points] == ["A + B: backward + update"] * 2
     assert found.points[1].step.median == pytest.approx(15.16 * US, rel=1e-3)
+
+
+def test_what_cannot_be_seen_in_a_graph_is_told() -> None:
+    clock = FakeClock(device=True)
+    model = Model(clock)
+    with gpuprof.layertime(model, clock=clock, lines=["A.forward"], graph=True) as run:
+        for _ in range(12):
+            model.launch(10)
+    assert run.profile.lines["A.forward"].verdict == (
+        "No line of A.forward was followed: steps ran as captured graphs, in which no layer is called; graph=False "
+        "trains layer by layer."
+    )
+    assert "not measured: what a captured graph would gain (steps ran as captured graphs already)." in run.profile.notes
