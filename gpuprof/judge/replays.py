@@ -22,6 +22,7 @@ from gpuprof.record.tape import RETURNED
 
 Floats = NDArray[np.float64]
 
+_HELD_NS = 1_000_000
 _WAITED = 0.1
 """A share of the time: of less, waits for the host decide nothing."""
 
@@ -62,6 +63,8 @@ class ReplayFigures:
     """What launching takes the host."""
     waited: float
     """The share of the time in which the device had no graph to run, between two that follow each other."""
+    held: float
+    """Seconds in all by which beginning and ending records held launches up."""
     parts: tuple[Part, ...] = ()
     """In the order of the first launch; none where kernels are not known."""
     verified: int = 0
@@ -120,6 +123,7 @@ def replay_figures(calls: Calls, account: Account, kernels: Kernels, replays: Re
         traced=float(np.median(each[traced])) if len(traced) else math.nan,
         host=_host(calls, at, steps, chosen),
         waited=_waited(calls, at, chosen),
+        held=float(calls["own"][at][calls["own"][at] > _HELD_NS].sum()) * 1e-9,
         parts=_parts(seen, step.median),
         verified=len(seen.launches),
         refused=seen.refused,

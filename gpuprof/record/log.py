@@ -194,10 +194,12 @@ class CallLog:
         if kind > REGION:
             if not tape.depth and (scope in self._led or self._leader < 0 or kind == GRAPH):
                 mark = self._lead(tape, scope, number, train, began)
+                if kind == GRAPH:  # records may have begun or ended meanwhile: a graph's time is without that
+                    mark = NO_MARK
             tape.depth += 1
             self.gone_back.up |= kind >= OTHER
         if mark == NO_MARK and (self._marking or (kind in _ALWAYS_MARKED and self._on_device)):
-            mark = self.mark_now(tape, began)
+            mark = self.mark_now(tape, self._host() if kind == GRAPH else began)
         if self._observers:
             self.tell_begun(number)
         start = self._host()

@@ -207,6 +207,7 @@ def measured(figures: ReplayFigures, clock: str) -> list[str]:
         step, traced = seconds_text(figures.step.median), seconds_text(figures.traced)
         run = sum(part.busy for part in figures.parts)
         scaled = ", all shortened alike" if run > figures.step.median else ""
+        scaled += f"; taking them held training up for {seconds_text(figures.held)}" if figures.held else ""
         found.append(
             f"kernels from records of {several(figures.verified, 'graph')}, scaled to steps not recorded: {step} a "
             f"step, {traced} where recorded{scaled}"

@@ -345,3 +345,24 @@ def test_what_cannot_be_seen_in_a_graph_is_told() -> None:
         "trains layer by layer."
     )
     assert "not measured: what a captured graph would gain (steps ran as captured graphs already)." in run.profile.notes
+
+
+def test_what_beginning_and_ending_records_takes_is_no_graphs_time() -> None:
+    class Slow(FakeClock):
+        def recorder(self, launches: bool) -> Any:
+            self.spend(10e-3)
+            found = super().recorder(launches)
+            collect = found.collect
+            found.collect = lambda: (self.spend(5e-3), collect())[1]
+            return found
+
+    profile = profiled(graphs=6, clock=Slow(device=True))
+    figures = profile.replays
+    assert figures
+    assert figures.traced < 16 * US
+    assert (figures.step.median, figures.held) == (pytest.approx(15.1 * US, rel=0.05), pytest.approx(15e-3, rel=0.05))
+    assert (
+        profile.account.spans[profile.account.row == profile.account.rows.index(("(graphs)", "captured steps"))].sum()
+        < 1e6
+    )
+    assert any(note.endswith("taking them held training up for 15.3 ms") for note in profile.notes)
