@@ -145,17 +145,22 @@ class Profile(Exported, Measured):
     def plot(self, ax: Any = None, *, log: bool = False) -> Any:
         """The Axes of a bar chart: time a call of each layer, forward to the left and backward to the right.
 
-        The update stands apart. `log` draws powers of ten, for times that lie far apart.
+        The update stands apart. `log` draws powers of ten, for times that lie far apart. Of steps that ran as captured
+        graphs it shows the kernels of one.
         """
         from gpuprof.views.plot import bars
 
-        return bars(self.table, self._paths, clock=self.clock, small_print=self._small_print[:3], ax=ax, log=log)
+        given = {"clock": self.clock, "small_print": self._small_print[:3], "ax": ax, "log": log}
+        if self.replays:
+            table = replays.of_a_step(self.table, self.replays)
+            return bars(table, list(dict.fromkeys(table["path"])), what="A captured step, kernel by kernel", **given)
+        return bars(self.table, self._paths, **given)
 
     def timeline(self, step: int | None = None, ax: Any = None) -> Any:
         """The Axes of one step: the host's lane over the device's and, where they were recorded, the kernels'.
 
-        By default a step in the middle, of those with kernel records where there are any. Raises ValueError for a
-        step that was not recorded.
+        By default a step in the middle, of those with kernel records where there are any. A captured graph of many
+        steps is drawn as one. Raises ValueError for a step that was not recorded.
         """
         from gpuprof.views.timeline import lanes
 
@@ -165,7 +170,10 @@ class Profile(Exported, Measured):
         chosen = self._usual_step(last) if step is None else step
         if not 0 <= chosen <= last:
             raise ValueError(f"step must be from 0 to {last}, the steps recorded; got {chosen}")
-        return lanes(self.calls, self.kernels, chosen, clock=self.clock, small_print=self._small_print[:3], ax=ax)
+        inside = [part.row.path for part in self.replays.parts] if self.replays else ()
+        return lanes(
+            self.calls, self.kernels, chosen, clock=self.clock, small_print=self._small_print[:3], ax=ax, inside=inside
+        )
 
     def _usual_step(self, last: int) -> int:
         """One in the middle, with kernel records, else with marks, else the last."""

@@ -110,6 +110,14 @@ def owned_kernels(table: Any, figures: ReplayFigures) -> Any:
     return found
 
 
+def of_a_step(table: Any, figures: ReplayFigures) -> Any:
+    """The rows of a step, in the order of launching."""
+    order = {row: i for i, (row, *_) in enumerate(_divided(figures))}
+    there = [i for i, row in enumerate(zip(table["path"], table["phase"], strict=True)) if row in order]
+    there.sort(key=lambda i: order[Scope(table["path"][i], table["phase"][i])])
+    return table.iloc[there].reset_index(drop=True)
+
+
 def replay_grid(table: Any, figures: ReplayFigures) -> Grid:
     """The rows of `with_parts` for people: the kernels in the order of launching, then what is no part of a step."""
     order = {row: i for i, (row, *_) in enumerate(_divided(figures))}

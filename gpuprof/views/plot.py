@@ -28,6 +28,7 @@ def bars(
     small_print: Sequence[str] = (),
     ax: Any = None,
     log: bool = False,
+    what: str = "A call of each layer",
 ) -> Any:
     """Time a call of each layer on the Axes returned (`ax`, or a new one): forward to the left, backward to the right.
 
@@ -52,7 +53,7 @@ def bars(
     _name(ax, named, places, height)
     _measure(ax, parts, log)
     works = "; solid: the GPU works" if stepping["busy_us"].notna().any() else ""
-    ax.set_title(f"A call of each layer, {clock}{works}", fontsize="medium", loc="left", pad=22)
+    ax.set_title(f"{what}, {clock}{works}", fontsize="medium", loc="left", pad=22)
     left_out = [
         "evaluations are left out" if (table["phase"] == "evaluate").any() else "",
         f"the {len(paths)} of {len(there)} rows that take longest" if len(paths) < len(there) else "",

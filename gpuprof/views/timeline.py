@@ -40,26 +40,36 @@ class _Colours(NamedTuple):
         return self.of.get(phase if self.by_phase else path, GREY)
 
 
-def lanes(calls: Any, kernels: Any, step: int, *, clock: str, small_print: Sequence[str] = (), ax: Any = None) -> Any:
+def lanes(
+    calls: Any,
+    kernels: Any,
+    step: int,
+    *,
+    clock: str,
+    small_print: Sequence[str] = (),
+    ax: Any = None,
+    inside: Sequence[str] = (),
+) -> Any:
     """One step on the Axes returned (`ax`, or a new one): the host's lane, the device's below it, then the kernels'.
 
     `calls` and `kernels` are a profile's; on the host clock there is one lane. A colour is a layer, or of more than a
     dozen a phase; the phases stand above. What lies between bars is outside the layers; in the kernels' lane the GPU
-    is idle there. Where the device is far behind the host its lanes are drawn earlier by what their names say.
+    is idle there. Where the device is far behind the host its lanes are drawn earlier by what their names say. `inside`
+    are the paths of kernels that are called otherwise than what launched them: those of a graph of many steps.
     """
     chosen = calls[(calls["step"] == step) & calls["host_us"].notna()]  # of others it is only known that they came
     tracks = _tracks(chosen, kernels[kernels["step"] == step], clock)
     extent = max(1e-3, *((track.starts + track.lengths).max() for track in tracks))
     size, unit = unit_for([extent * 1e-6])
     ax = axes(ax, (9, 1.15 + 0.62 * len(tracks)))
-    colours = _colours(chosen)
+    colours = _colours(chosen, inside)
     for y, track in enumerate(tracks):
         _draw(ax, y, track, colours, extent, 1e-6 / size)
     _name_phases(ax, chosen, tracks[0], extent, 1e-6 / size)
     ax.set_yticks(range(len(tracks)), [track.name for track in tracks])
     ax.set_ylim(len(tracks) - 0.5, -0.85)
     ax.set_xlim(0, extent * 1e-6 / size)
-    ax.set_xlabel(f"time in step {step} ({unit})")
+    ax.set_xlabel(f"time in {'graph' if inside else 'step'} {step} ({unit})")
     _explain(ax, colours, idle=len(tracks) == 3 and not tracks[2].name.startswith("kernels\n100 %"))
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -101,9 +111,9 @@ def _caught_up(host: _Lane, device: Sequence[_Lane]) -> list[_Lane]:
     return [lane._replace(name=lane.name + later, starts=lane.starts - begins) for lane in device]
 
 
-def _colours(calls: Any) -> _Colours:
+def _colours(calls: Any, inside: Sequence[str]) -> _Colours:
     """A colour for each layer, in the order of their first calls; of many layers, for each phase."""
-    paths = dict.fromkeys(calls["path"])
+    paths = dict.fromkeys([*calls["path"], *inside])
     if len(paths) > _LEGEND:
         there = set(calls["phase"])
         return _Colours({phase: colour for phase, colour in PHASES.items() if phase in there}, True)

@@ -271,8 +271,10 @@ def test_each_recorded_kernel_says_what_it_does() -> None:
 
 def test_the_chart_the_timeline_and_html_are_drawn() -> None:
     profile = profiled()
-    assert profile.plot().get_title(loc="left").startswith("A call of each layer")
-    assert profile.timeline() is not None
+    ax = profile.plot()
+    assert ax.get_title(loc="left").startswith("A captured step, kernel by kernel, fake CUDA events")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["A + B", "B", "(graphs)", "(between kernels)"]
+    assert profile.timeline().get_xlabel() == "time in graph 3 (µs)"
     assert "A + B" in profile._repr_html_()
 
 
