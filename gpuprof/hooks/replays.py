@@ -138,7 +138,8 @@ def _kind(work: Work, paths: Mapping[int, str]) -> Kind:
         layers = [paths.get(id(layer), str(getattr(layer, "name", "?"))) for layer in does.layers]
         row = Scope(" + ".join(layers) or GRAPHS, " + ".join(does.phases) or name)
         rows[name] = row if row not in rows.values() else Scope(f"{row.path} ({name})", row.phase)
-    return Kind(work.steps, work.graph, tuple(work.kernels), rows)
+    unsaid = {name: Scope(GRAPHS, name) for name in work.kernels if name not in rows}
+    return Kind(work.steps, work.graph, tuple(work.kernels), rows | unsaid)
 
 
 def _numbered(names: Sequence[str]) -> tuple[list[str], list[int]]:

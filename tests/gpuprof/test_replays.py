@@ -368,3 +368,13 @@ def test_what_beginning_and_ending_records_takes_is_no_graphs_time() -> None:
         < 1e6
     )
     assert any(note.endswith("taking them held training up for 15.3 ms") for note in profile.notes)
+
+
+def test_a_kernel_of_which_nothing_is_said_is_no_layers() -> None:
+    clock = FakeClock(device=True)
+    model = Model(clock)
+    del model.does["head"]
+    with gpuprof.layertime(model, clock=clock) as run:
+        for _ in range(12):
+            model.launch(10)
+    assert rows(run.profile)["(graphs)", "head"].median_us == pytest.approx(2)
