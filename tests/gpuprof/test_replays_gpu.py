@@ -57,14 +57,14 @@ def test_a_graph_made_before_records_began_has_records_of_its_nodes_in_the_order
     import cupy
 
     x, stream = cupy.zeros(32, "float32"), cupy.cuda.Stream(non_blocking=True)
-    add, double = (
-        cupy.ElementwiseKernel("", "float32 x", code, name) for code, name in (("x += 1", "add"), ("x *= 2", "double"))
+    add, twice = (
+        cupy.ElementwiseKernel("", "float32 x", code, name) for code, name in (("x += 1", "add"), ("x *= 2", "twice"))
     )
     with stream:
         add(x)
-        double(x)
+        twice(x)
         stream.begin_capture()
-        for kernel in (add, double, double, add):
+        for kernel in (add, twice, twice, add):
             kernel(x)
         graph = stream.end_capture()
         with recording() as found:
@@ -72,7 +72,7 @@ def test_a_graph_made_before_records_began_has_records_of_its_nodes_in_the_order
             stream.synchronize()
     records = found.records.where(found.records.node > 0)
     order = np.argsort(records.node)
-    assert [records.names[i] for i in order] == ["add", "double", "double", "add"]
+    assert [records.names[i] for i in order] == ["add", "twice", "twice", "add"]
     assert len(set(records.correlation.tolist())) == 1
 
 
