@@ -27,8 +27,7 @@ SHAPES = {
 }
 B1, B2, RATE, EPS = 0.9, 0.999, 1e-3, 1e-8
 AT_ONCE = 2000  # steps that the scan is compiled for, at most
-DRAWS = "threefry2x32"
-POOL = "window"
+IN_WINDOWS = {"article": True, "keras": False}  # how a pooling is written: for each net what runs faster
 
 
 def first_values(net: str) -> Any:
@@ -47,7 +46,7 @@ def outputs(net: str, parameters: Any, x: Any, key: Any) -> Any:
     for w, b in convolutions:
         pad = "SAME" if net == "article" else "VALID"
         x = jax.nn.relu(lax.conv_general_dilated(x, w, (1, 1), pad) + b[:, None, None])
-    if POOL == "window":
+    if IN_WINDOWS[net]:
         x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
     else:
         n, c, h, w = x.shape
@@ -81,7 +80,7 @@ class Training:
         (x, t), _ = images()
         self.n_batch, self.steps = n_batch, IMAGES // n_batch
         self.x, self.t = jnp.asarray(x), jnp.asarray(t.argmax(1))
-        self.key = jax.random.key(0, impl=DRAWS)
+        self.key = jax.random.key(0)
         self.state = first_values(net)
 
         def loss(parameters: Any, x: Any, t: Any, key: Any) -> Any:
@@ -89,7 +88,7 @@ class Training:
             return -jnp.take_along_axis(logs, t[:, None], 1).mean()
 
         def one(state: Any, places: Any, x: Any, t: Any) -> Any:
-            key = jax.random.fold_in(jax.random.key(1, impl=DRAWS), state[3])
+            key = jax.random.fold_in(jax.random.key(1), state[3])
             x, t = (each.at[places].get(mode="promise_in_bounds") for each in (x, t))
             return adam(state, jax.grad(loss)(state[0], x, t, key))
 

@@ -56,7 +56,6 @@ class Training:
         self.parameters = list(self.loss.parameters())
         cuda = device == "cuda"
         self.adam = torch.optim.Adam(self.parameters, fused=cuda, capturable=capturable and cuda)
-        self.update: Callable[[], Any] = self.adam.step
         self.order = torch.zeros((self.steps, n_batch), dtype=torch.int64, device=device)
         self.at = 0
 
@@ -73,7 +72,7 @@ class Training:
     def step(self) -> None:
         self.adam.zero_grad()
         self.loss(self.places()).backward()
-        self.update()
+        self.adam.step()
 
     def drain(self) -> None:
         if self.device == "cuda":
@@ -113,20 +112,14 @@ def eager(net: str, n_batch: int, device: str = "cuda") -> Way:
     return training.way(training.step)
 
 
-def compiled(net: str, n_batch: int, device: str = "cuda", update: bool = True, **how: Any) -> Way:
-    """Gather, loss and so their backward through torch.compile in its mode for small batches, and the update too."""
-    training = Training(net, n_batch, device, capturable=True)
-    how = how or {"mode": "reduce-overhead"}
-    training.loss = torch.compile(training.loss, **how)
-    if update:
-        training.adam.param_groups[0]["fused"] = False  # its own kernels stand in for the fused one
-        training.update = torch.compile(training.adam.step, **how)
+def compiled(net: str, n_batch: int, device: str = "cuda", **how: Any) -> Way:
+    """Gather, loss and so their backward through torch.compile in its mode for small batches.
 
-    def step() -> None:
-        torch.compiler.cudagraph_mark_step_begin()  # the update's graph belongs to the same step as the gradients'
-        training.step()
-
-    return training.way(step)
+    Adam is fused as it is: with its step compiled, too, a step took as long.
+    """
+    training = Training(net, n_batch, device)
+    training.loss = torch.compile(training.loss, **(how or {"mode": "reduce-overhead"}))
+    return training.way(training.step)
 
 
 def graph(net: str, n_batch: int) -> Way:
