@@ -115,7 +115,7 @@ def eager(net: str, n_batch: int, device: str = "cuda") -> Way:
 def compiled(net: str, n_batch: int, device: str = "cuda", **how: Any) -> Way:
     """Gather, loss and so their backward through torch.compile in its mode for small batches.
 
-    Adam is fused as it is: with its step compiled, too, a step took as long.
+    Adam is fused as it is: with its step compiled, too, a step of the article's net took as long.
     """
     training = Training(net, n_batch, device)
     training.loss = torch.compile(training.loss, **(how or {"mode": "reduce-overhead"}))
