@@ -6,16 +6,20 @@
 // layer's sums are cut along their length, one part a slice. No im2col lies in memory, and no gradient by the pooled
 // image.
 //
+// The dense layer's three products are those of tiles.cu, on tensor cores where there are some. Factors are not rounded
+// there but cut in two, and three products of the parts give nearly what float32 does.
+//
 // Constants: C H W (an image), M KH KW PADY PADX (the convolution), P (pool), QH QW (pooled image), HID CLS (dense and
 // output), SLICES (M · QH), TILE SPLIT (forward: images in a tile, and over how many blocks the tiles of a slice go),
-// BACK_TILE BACK_SPLIT HID_SPLIT (see shallowback.cu), THREADS, and those of images.cu and head.cu.
+// BACK_TILE BACK_SPLIT EIGHTS (see shallowback.cu), THREADS, and those of images.cu, head.cu and tiles.cu.
 
 constexpr int ROWS = P + KH - 1, COLS = P * QW + KW - 1;  // of an image, for a slice
 constexpr int LINE = round_up(COLS, 2);                   // a row in shared memory: 8-byte reads
 constexpr int IMAGE = C * ROWS * LINE;
 constexpr int TAPS = C * KH * KW;
 constexpr int FILTER = round_up(TAPS + 1, 4);  // a filter and its bias in shared memory
-constexpr int QP = round_up(QW, 8);  // row of pooled pixels in memory
+constexpr int QP = round_up(QW, 16);           // row of pooled pixels in memory
+constexpr int QS = QP + 4;                     // and in shared memory: no bank conflicts
 constexpr int WARPS = THREADS / 32;
 constexpr u8 NOWHERE = 255;  // the place of a window whose largest value ReLU cuts off
 
@@ -175,18 +179,49 @@ struct Learned {
 };
 static_assert(THREADS / Learned::LANES > TAPS, "a block has too few threads for a filter");
 
-// One or two hidden units a thread, j and j + JF, and a part of the tile's images.
-constexpr int HJ = TILE > 8 ? 2 : 1, JF = (HID + HJ - 1) / HJ, GROUPS = THREADS / JF;
-static_assert(GROUPS > 0, "a block has too few threads");
+// Numbers as they are multiplied: cut in two, if tensor cores round them.
+#if defined(EMULATED) || __CUDA_ARCH__ >= 800
+constexpr bool CUT = true;
+#else
+constexpr bool CUT = false;
+#endif
+template <int N>
+struct Cut {
+  float whole[N], rest[N];
+  __device__ Cut() {}
+  template <class Number>
+  __device__ explicit Cut(Number number) {
+#pragma unroll
+    for (int k = 0; k < N; k++) whole[k] = number(k), rest[k] = CUT ? split(whole[k]) : 0.f;
+  }
+};
 
-// `sum`, and the product of p with the first `there` of w.
-__device__ inline float added(float sum, float4 p, const float* w, int there) {
-  sum += p.x * w[0];
-  if (there > 1) sum += p.y * w[1];
-  if (there > 2) sum += p.z * w[2];
-  if (there > 3) sum += p.w * w[3];
-  return sum;
+// sum += a · b, as tiles.cu has them.
+__device__ inline void multiply_add(float (&sum)[4], const Cut<4>& a, const Cut<2>& b) {
+  if (CUT) multiply_add(sum, a.rest, b.whole), multiply_add(sum, a.whole, b.rest);
+  multiply_add(sum, a.whole, b.whole);
 }
+
+// Two numbers beside each other in a row of HID, of which so many are there.
+__device__ inline void get_two(float* two, const float* from, int there) {
+  if (HID % 2 == 0) {
+    float2 both = *(const float2*)from;
+    two[0] = both.x, two[1] = both.y;
+  } else
+    two[0] = from[0], two[1] = there > 1 ? from[1] : 0.f;
+}
+
+__device__ inline void put_two(float* to, const float* two, int there) {
+  if (HID % 2 == 0)
+    *(float2*)to = make_float2(two[0], two[1]);
+  else {
+    to[0] = two[0];
+    if (there > 1) to[1] = two[1];
+  }
+}
+
+// A warp has some eights of hidden units.
+constexpr int NT = ((HID + 7) / 8 + WARPS - 1) / WARPS;
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 shallow_forward(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* table,
@@ -194,9 +229,10 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
                 const float* biases, const float* mb, const float* vb, const float* dense, float* pooled, u8* places,
                 float* parts) {
   float* shared = (float*)SHARED;
-  float *xs = shared, *ps = xs + round_up(TILE * IMAGE, 4), *filter = ps + TILE * QP;
+  float *xs = shared, *ps = xs + round_up(TILE * IMAGE, 4), *filter = ps + round_up(TILE, 16) * QS;
   Seen* seen = (Seen*)(filter + FILTER);
-  const int slice = blockIdx.x % SLICES, r = slice % QH, t = threadIdx.x, j = t % JF, g = t / JF;
+  const int slice = blockIdx.x % SLICES, r = slice % QH, t = threadIdx.x;
+  const int lane = t % 32, g = lane / 4, u = lane % 4, j = t / 32 * NT * 8;
   int first = blockIdx.x / SLICES * TILE;
   if (first >= n) return;
 
@@ -211,12 +247,12 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
   };
   bring();
   follow();
-  float w[HJ][QP];  // the dense weights of this slice's pixels to the thread's hidden units
+  float w[QP / 8][NT][2];  // the dense weights of this slice's pixels to the warp's hidden units
 #pragma unroll
-  for (int k = 0; k < HJ; k++)
-#pragma unroll
-    for (int q = 0; q < QP; q++)
-      w[k][q] = q < QW && g < GROUPS && j + k * JF < HID ? dense[(size_t)(slice * QW + q) * HID + j + k * JF] : 0.f;
+  for (int k = 0; k < QP / 8 * NT * 2; k++) {
+    const int q = k / (2 * NT) * 8 + u + k % 2 * 4, unit = j + k / 2 % NT * 8 + g;
+    w[k / (2 * NT)][k / 2 % NT][k % 2] = q < QW && unit < HID ? dense[(size_t)(slice * QW + q) * HID + unit] : 0.f;
+  }
   if (t / 32 * 32 / Learned::LANES <= TAPS) {
     Learned learned(e, offset, sums, kept, filters, mf, vf, biases, mb, vb);
     if (offset > 0) learned.step(table, begun + offset - 1);
@@ -224,6 +260,9 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
     if (number <= TAPS && offset > 0 && r == 0 && blockIdx.x < SLICES) learned.keep(kept, e, offset);
   }
   Rows<TILE>::clear(xs, r);
+  Cut<2> columns[QP / 8][NT];
+#pragma unroll
+  for (int k = 0; k < QP / 8 * NT; k++) columns[k / NT][k % NT] = Cut<2>([&](int s) { return w[k / NT][k % NT][s]; });
   for (;;) {
     const int count = min(TILE, n - first);
     rows.store(xs, x, seen, count, r);
@@ -239,22 +278,27 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
       float best = q < QW ? window(xs + i * IMAGE, own, q, place) : 0.f;
       float value = relu(best);
       size_t at = ((size_t)slice * batch + first) * QP + e;
-      ps[e] = pooled[at] = value;
+      ps[i * QS + q] = pooled[at] = value;
       places[at] = best <= 0.f ? NOWHERE : place;
     }
     __syncthreads();
-    for (int i = g; g < GROUPS && i < count; i += GROUPS) {
-      float sum[HJ] = {};
+    for (int m = 0; m < count && j < HID; m += 16) {
+      float sum[NT][4] = {};
 #pragma unroll
-      for (int q = 0; q < QW; q += 4) {
-        float4 p = *(const float4*)(ps + i * QP + q);
+      for (int k = 0; k < QP / 8; k++) {
+        const float* from = ps + (m + g) * QS + k * 8 + u;
+        const Cut<4> row([&](int s) { return from[s % 2 * 8 * QS + s / 2 * 4]; });
 #pragma unroll
-        for (int k = 0; k < HJ; k++)
-          sum[k] = added(sum[k], p, w[k] + q, QW - q);
+        for (int n = 0; n < NT; n++) multiply_add(sum[n], row, columns[k][n]);
       }
 #pragma unroll
-      for (int k = 0; k < HJ; k++)
-        if (j + k * JF < HID) parts[((size_t)(first + i) * SLICES + slice) * HID + j + k * JF] = sum[k];
+      for (int n = 0; n < NT; n++)
+#pragma unroll
+        for (int s = 0; s < 2; s++) {
+          const int i = m + g + s * 8, unit = j + n * 8 + 2 * u;
+          float* to = parts + ((size_t)(first + i) * SLICES + slice) * HID + unit;
+          if (i < count && unit < HID) put_two(to, sum[n] + 2 * s, HID - unit);
+        }
     }
     first += SPLIT * TILE;
     if (first >= n) return;

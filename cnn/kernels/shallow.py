@@ -17,7 +17,7 @@ from cnn.xp import Array
 
 HEAD = 1024  # threads of a block
 UNKNOWN = "the kernels know nets of one or two Conv2d with MaxPool2d, a Dense and an Output; this one is another"
-SOURCES = ("images", "head", "shallow", "shallowback")
+SOURCES = ("images", "head", "tiles", "shallow", "shallowback")
 SEEN = 4  # numbers that say which image is seen, and how it is moved
 NO_DROPOUT = (np.uint32(0), np.uint32(0), np.float32(1))  # seed, what falls, scale
 
@@ -53,24 +53,21 @@ def constants(layers: Sequence[Any], n_batch: int) -> dict[str, int]:
     ((top, _), (left, _)), (_, QH, QW) = conv.pad_state, pool.O_shape
     sizes = {"C": C, "H": H, "W": W, "M": M, "KH": KH, "KW": KW, "PADY": top, "PADX": left}
     sizes |= {"P": pool.F_shape[0], "QH": QH, "QW": QW, "HID": dense.n, "CLS": output.n}
-    return sizes | {"HEAD": HEAD, "SLICES": M * QH, "LAYERS": 3} | _cut(n_batch)
+    return sizes | {"HEAD": HEAD, "TENSOR": 1, "SLICES": M * QH, "LAYERS": 3} | _cut(n_batch)
 
 
 def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     """The shared memory of a block of each kernel, as shallow.cu and shallowback.cu lay it out."""
     c = sizes
-    taps, hid, threads, tile, back = c["C"] * c["KH"] * c["KW"], c["HID"], c["THREADS"], c["TILE"], c["BACK_TILE"]
+    taps, hid, warps, tile, back = c["C"] * c["KH"] * c["KW"], c["HID"], c["THREADS"] // 32, c["TILE"], c["BACK_TILE"]
     image = c["C"] * (c["P"] + c["KH"] - 1) * _up(c["P"] * c["QW"] + c["KW"] - 1, 2)
-    qp = _up(c["QW"], 8)
-    line = 4 * (_over(hid, 4) | 1)
-    parts = min(threads // (back * (qp // 8)), _over(hid, 4))
-    units = _up(_over(hid, c["HID_SPLIT"]), 4)
-    groups = threads // (units // 4 * (qp // 4))
-    pixels = _up(back * image, 4) + parts * back * (qp + 4) + (qp + back) * line + back * (2 * c["QW"] + SEEN)
+    row = _up(c["QW"], 16) + 4
+    copies = min(max(warps // _over(back, 16), 1), _over(hid, 16))
+    pixels = _up(back * image, 4) + back * (copies * row + 2 * c["QW"] + SEEN)
     return {
-        "shallow_forward": 4 * (_up(tile * image, 4) + tile * (qp + SEEN) + _up(taps + 1, 4)),
+        "shallow_forward": 4 * (_up(tile * image, 4) + _up(tile, 16) * row + tile * SEEN + _up(taps + 1, 4)),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
-        "shallow_backward": 4 * max(pixels, groups * qp * units, threads),
+        "shallow_backward": 4 * max(pixels, c["THREADS"]),
     }
 
 
@@ -98,7 +95,7 @@ class Shallow:
         self.sizes = c = constants(layers, n_batch) | moves(augment) | sizes
         self.shared = shared_bytes(c)
         self.run = device.compiled(source(SOURCES, c))
-        pixels, hidden = n_batch * c["SLICES"] * _up(c["QW"], 8), n_batch * dense.n
+        pixels, hidden = n_batch * c["SLICES"] * _up(c["QW"], 16), n_batch * dense.n
         self.pooled, self.places = xp.empty(pixels, "float32"), xp.empty(pixels, "uint8")
         self.parts = xp.empty(hidden * c["SLICES"], "float32")
         self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
@@ -138,7 +135,8 @@ class Shallow:
         head = (self.parts, dense.b, output.W, output.b, t, now, orders, *at, following, np.int32(n))
         rest = (np.float32(output.loss.smoothing), *NO_DROPOUT, self.hidden, self.dz2, self.dz1, self.loss)
         yield self._launch("net_head", n, HEAD, (*head, *rest))
-        blocks = c["SLICES"] * (c["BACK_SPLIT"] + c["HID_SPLIT"])
+        warps = c["SLICES"] * _over(_over(dense.n, 8), c["EIGHTS"])
+        blocks = c["SLICES"] * c["BACK_SPLIT"] + _over(warps, c["THREADS"] // 32)
         blocks += _over(output.n_parameters + dense.n, c["THREADS"] // 4)
         given = (x, now, *at, np.int32(n), table, following, *kept, self.hidden, self.dz2, self.dz1, self.sums)
         yield self._launch("shallow_backward", blocks, c["THREADS"], (*given, weights, changed, *self.learned[7:]))
@@ -186,8 +184,8 @@ def _cut(n_batch: int) -> dict[str, int]:
     """How the work is cut into blocks."""
     tile = 8 if n_batch <= 8 else 16 if n_batch <= 16 else 32
     split = min(_over(n_batch, tile), 8)
-    cut = {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "HID_SPLIT": 2, "BRING_NEAR": 1}
-    return cut | {"THREADS": 256 if n_batch <= 8 else 512}
+    cut = {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "BRING_NEAR": 1}
+    return cut | {"EIGHTS": 1 if n_batch <= 16 else 2, "THREADS": 256}
 
 
 def _up(n: int, to: int) -> int:

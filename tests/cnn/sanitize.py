@@ -28,7 +28,7 @@ def once() -> None:
             lm = prepared(make(case, "gpu"))
             fused_step(of(lm.layers, case[-2], device), lm, np.arange(case[-1]), device.xp)
     lm = prepared(net(CASES[2], "gpu"))
-    cut = {"TILE": 4, "SPLIT": 2, "BACK_TILE": 4, "BACK_SPLIT": 2, "HID_SPLIT": 2}
+    cut = {"TILE": 4, "SPLIT": 2, "BACK_TILE": 4, "BACK_SPLIT": 2, "EIGHTS": 2}
     fused_step(Shallow(lm.layers, CASES[2][-2], device, **cut), lm, np.arange(CASES[2][-1]), device.xp)
 
 

@@ -83,9 +83,9 @@ def test_no_order_of_threads_and_blocks_changes_a_bit(make, of, case, folder):
 @pytest.mark.parametrize(
     "sizes",
     [
-        {"TILE": 8, "SPLIT": 2, "BACK_TILE": 8, "BACK_SPLIT": 2, "HID_SPLIT": 1},
-        {"TILE": 8, "SPLIT": 1, "BACK_TILE": 4, "BACK_SPLIT": 2, "HID_SPLIT": 2},
-        {"TILE": 4, "SPLIT": 8, "BACK_TILE": 16, "BACK_SPLIT": 3, "HID_SPLIT": 4, "THREADS": 256},
+        {"TILE": 8, "SPLIT": 2, "BACK_TILE": 8, "BACK_SPLIT": 2, "EIGHTS": 1},
+        {"TILE": 8, "SPLIT": 1, "BACK_TILE": 4, "BACK_SPLIT": 2, "EIGHTS": 2},
+        {"TILE": 4, "SPLIT": 8, "BACK_TILE": 16, "BACK_SPLIT": 3, "EIGHTS": 4, "THREADS": 256},
     ],
 )
 def test_how_the_blocks_are_cut_changes_nothing_beyond_rounding(sizes, folder):

@@ -52,7 +52,7 @@ def test_how_the_blocks_are_cut_changes_nothing_beyond_rounding(tile, split, thr
     case = (*ARTICLE, 128, 100)
     plain, lm = net(case, "gpu"), prepared(net(case, "gpu"))
     plain_step(plain, np.arange(100))
-    cut = {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "HID_SPLIT": split, "THREADS": threads}
+    cut = {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "EIGHTS": split, "THREADS": threads}
     fused_step(Shallow(lm.layers, 128, gpu, **cut), lm, np.arange(100), gpu.xp)
     assert max(map(error, averages(plain), averages(lm))) < 1e-5
 
