@@ -110,6 +110,7 @@ class Captured:
         self.in_a_graph = STEPS
         self.last = n_batch  # images of the last step
         self.ahead: Ahead | None = None
+        self.there: Ahead | None = None  # whose order is on the device
 
     @property
     def title(self) -> str:
@@ -120,32 +121,34 @@ class Captured:
         """The next `steps` of one pass over the images in a new order; gives now and then how many were launched."""
         model, n_batch = self.model, self.n_batch
         self.watchers = watchers((model, *model.layers)) or ()
-        order, seed = self._order()
-        order = order[: steps * n_batch]
-        whole, rest = divmod(len(order), n_batch)
+        drawn = self._drawn()
+        whole, rest = divmod(min(steps * n_batch, len(drawn.order)), n_batch)
+        pieces = [(count, n_batch) for count in _cut(whole, self.in_a_graph)] + [(1, rest)] * (rest > 0)
         with self.device.working():
-            self.orders[: len(order)] = self.device.xp.asarray(order)
-            self.table[:steps] = self.device.xp.asarray(self.numbers(steps))
-            self.at[:] = self.device.xp.asarray(np.array([0, model.steps, seed], "int32"))
+            self._put(drawn)
+            self.at[:] = self.device.xp.asarray(np.array([0, model.steps, drawn.seed], "int32"))
             self.net.begin(self.orders)
-            for count in _cut(whole, self.in_a_graph):
-                self._replay(count)
-                yield self._count(count, n_batch)
-            if rest:
-                with launching(self.watchers, self._work(1, rest)):
-                    self._steps(1, rest)
-                yield self._count(1, rest)
+            done = known = 0
+            for count, n in pieces:
+                if done == known:  # numbers for more and more steps, while the device works on those before
+                    known = min(steps, done + max(count, 8 * done))
+                    self.table[done:known] = self.device.xp.asarray(self.numbers(known - done))
+                self._launch(count, n)
+                done += self._count(count, n)
+                yield count
             self.ahead = Ahead(model.rng, len(model.x_train), self.augment)  # while the device is still busy
+            self._put(self.ahead)
 
     def numbers(self, steps: int) -> NDArray[np.float32]:
         """The optimizers' numbers for the next `steps`, (steps, layers, 8), as the kernels read them."""
         model, factors = self.model, np.ones((steps, len(self.learning)))
-        moments = [Moment(model.steps + step, model.epochs, model.span) for step in range(steps)]
         known: dict[int, list[float]] = {}  # most layers have the same schedule
         for i, layer in enumerate(self.learning):
             for each in (self.stepper.schedule, layer.optimizer.schedule):
+                if each is not None and id(each) not in known:
+                    moments = (Moment(model.steps + step, model.epochs, model.span) for step in range(steps))
+                    known[id(each)] = [each.factor(moment) for moment in moments]
                 if each is not None:
-                    known[id(each)] = known.get(id(each)) or [each.factor(moment) for moment in moments]
                     factors[:, i] *= known[id(each)]
         rows = [adam_rows(layer.optimizer, factors[:, i]) for i, layer in enumerate(self.learning)]
         return np.stack(rows, axis=1)
@@ -154,13 +157,19 @@ class Captured:
         """The mean loss of the last step's images, a scalar on the device."""
         return self.net.loss[: self.last].mean()
 
-    def _order(self) -> tuple[NDArray[np.int32], int]:
+    def _drawn(self) -> Ahead:
         """The order of the images in the next epoch, and the seed of how they are moved."""
         model, ahead = self.model, self.ahead
         if ahead is None or ahead.before != _state(model.rng):
             ahead = Ahead(model.rng, len(model.x_train), self.augment)
         model.rng.bit_generator.state = ahead.after
-        return ahead.order, ahead.seed
+        return ahead
+
+    def _put(self, drawn: Ahead) -> None:
+        """The order on the device, if it is not there."""
+        if drawn is not self.there:
+            self.orders[: len(drawn.order)] = self.device.xp.asarray(drawn.order)
+            self.there = drawn
 
     def _count(self, steps: int, last: int) -> int:
         """Note that so many steps were launched; waits while too many are in line."""
@@ -172,8 +181,12 @@ class Captured:
         self.device.keep_up(AHEAD)
         return steps
 
-    def _replay(self, count: int) -> None:
-        with launching(self.watchers, self._work(count, self.n_batch)):
+    def _launch(self, count: int, n: int) -> None:
+        """So many steps on `n` images each: one graph, if the batches are whole."""
+        with launching(self.watchers, self._work(count, n)):
+            if n < self.n_batch:
+                self._steps(count, n)
+                return
             if count not in self.replays:
                 with making(self.watchers):
                     self.replays[count] = self.device.recorded(lambda: self._steps(count, self.n_batch))
