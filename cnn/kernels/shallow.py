@@ -184,8 +184,7 @@ def _cut(n_batch: int) -> dict[str, int]:
     """How the work is cut into blocks."""
     tile = 8 if n_batch <= 8 else 16 if n_batch <= 16 else 32
     split = min(_over(n_batch, tile), 8)
-    cut = {"TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "BRING_NEAR": 1}
-    return cut | {"EIGHTS": 1 if n_batch <= 16 else 2, "THREADS": 256}
+    return {"THREADS": 256, "TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "EIGHTS": 1}
 
 
 def _up(n: int, to: int) -> int:

@@ -184,5 +184,5 @@ shallow_backward(const float* x, const int* images, const int* step, int offset,
   }
   block -= PIXELS;
   weights(block, batch, n, rates, pooled, dz1, dense, next, md, vd);
-  if (BRING_NEAR) bring_near(block, x, following, n);
+  bring_near(block, x, following, n);
 }
