@@ -64,7 +64,7 @@ class ReplayFigures:
     waited: float
     """The share of the time in which the device had no graph to run, between two that follow each other."""
     held: float
-    """Seconds in all by which beginning and ending records held launches up."""
+    """Seconds of the cell in which the device had nothing to do while records began or ended."""
     parts: tuple[Part, ...] = ()
     """In the order of the first launch; none where kernels are not known."""
     verified: int = 0
@@ -109,21 +109,22 @@ def replay_figures(calls: Calls, account: Account, kernels: Kernels, replays: Re
     known &= graph | ~graph.any()
     recorded = mode & int(Mode.RECORDS) > 0
     free = _but_first(np.flatnonzero(known & ~recorded & (mode & int(Mode.TURNING) == 0)))
-    traced = np.flatnonzero(known & recorded)
-    chosen = free if len(free) else traced if len(traced) else np.flatnonzero(known)
-    step = median_interval(each[chosen])
     seen = _seen(kernels, at, kind, replays, np.flatnonzero(recorded))
+    traced = _lengths(seen)
+    chosen = free if len(free) else np.flatnonzero(known)
+    samples = each[chosen] if len(free) or not len(traced) else traced
+    step = median_interval(samples)
     return ReplayFigures(
         launches=len(at),
         steps=int(steps.sum()),
         in_a_graph=int(steps[graph].max(initial=1)),
         step=step,
-        samples=len(chosen),
-        recorded_only=not len(free) and len(traced) > 0,
-        traced=float(np.median(each[traced])) if len(traced) else math.nan,
-        host=_host(calls, at, steps, chosen),
+        samples=len(samples),
+        recorded_only=not len(free) and bool(recorded.any()),
+        traced=float(np.median(traced)) if len(traced) else math.nan,
+        host=_host(calls, at, steps, free),
         waited=_waited(calls, at, chosen),
-        held=float(calls["own"][at][calls["own"][at] > _HELD_NS].sum()) * 1e-9,
+        held=_held(calls, at),
         parts=_parts(seen, step.median),
         verified=len(seen.launches),
         refused=seen.refused,
@@ -136,10 +137,30 @@ def _but_first(chosen: Ints) -> Ints:
     return chosen[chosen > 0] if len(chosen) > 1 else chosen
 
 
+def _lengths(seen: _Seen) -> Floats:
+    """Seconds of a step in each graph recorded, from the beginning of its first kernel to the end of its last.
+
+    Marks tell it less well: the first launch in a recording takes the host long.
+    """
+    start, end = seen.kernels["start"], seen.kernels["end"]
+    any_graph = any(kind.graph for kind, _ in seen.launches)
+    used = [(kind, chosen) for kind, chosen in seen.launches if kind.graph or not any_graph]
+    return np.array([(end[chosen].max() - start[chosen].min()) / kind.steps * 1e-9 for kind, chosen in used])
+
+
+def _held(calls: Calls, at: Ints) -> float:
+    """The device's time before launches that the log held up: from what was called before to the launch, seconds."""
+    held = at[calls["own"][at] > _HELD_NS]
+    outer = np.flatnonzero(calls.parents < 0)
+    before = np.append(outer, -1)[np.searchsorted(outer, held) - 1]
+    since = np.where(before >= 0, calls["end"][before], calls.window[0])
+    gaps = np.where(since == MISSING, 0, calls["start"][held] - since)
+    return float(np.maximum(0, gaps).sum()) * 1e-9
+
+
 def _host(calls: Calls, at: Ints, steps: Ints, chosen: Ints) -> float:
-    """The host's time for launching, less what is called inside: the making of graphs."""
-    made = np.isin(at, calls.parents)
-    used = chosen[~made[chosen]] if (~made[chosen]).any() else chosen
+    """The host's time for launching, of launches for which no graph had to be made; NaN where there are none."""
+    used = chosen[~np.isin(at[chosen], calls.parents)]
     took = (calls["host_end"] - calls["host_start"])[at]
     return float(np.median(took[used] / steps[used])) * 1e-9 if len(used) else math.nan
 
@@ -181,6 +202,8 @@ def _seen(kernels: Kernels, at: Ints, kind: Ints, replays: Replays, recorded: In
             found.append((expected, chosen))
         elif len(chosen):
             refused, why = refused + 1, why or differs
+    if len(recorded) and not found and not refused:
+        why = "CUPTI gave no records of them"
     return _Seen(found, kernels, refused, why)
 
 

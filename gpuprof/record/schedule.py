@@ -211,7 +211,7 @@ class Schedule:
             yield next(self._chosen)
 
     def _of_graphs(self) -> Iterator[Block]:
-        due = 0.0
+        due = _FIRST_RECORDS_S if self.mode & Mode.RECORDS else 0.0
         yield Block(Mode.EVENTS, 2)
         while True:
             if self._kernels is not False and self._now >= due:

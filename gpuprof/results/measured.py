@@ -193,7 +193,10 @@ class Measured:
     def own_share(self) -> float:
         """The host time of the profiler's own code, as a share of a step without it; measured as it went.
 
-        What its marks slow the measured code by comes on top: benchmarks/overhead.py compares whole steps.
+        What its marks slow the measured code by comes on top: benchmarks/overhead.py compares whole steps. NaN where
+        steps ran as captured graphs: there it works while the device does, but for the row "(profiler)".
         """
+        if self.replays:
+            return math.nan
         rest = self.pace.step - self.pace.own
         return self.pace.own / rest if rest > 0 else math.nan

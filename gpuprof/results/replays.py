@@ -15,6 +15,8 @@ from gpuprof.views.grid import Cell, Grid
 
 IDLE = Scope("(between kernels)", "")
 """The row of what no kernel runs of a step."""
+HELD = Scope("(profiler)", "")
+"""The row of what beginning and ending kernel records took."""
 NOTE = (
     "Time: of a step; in evaluations, and where layers were called, of a call; ± the wider side of its 95 % interval. "
     "A kernel that does the work of several layers or phases is one row, which names them all."
@@ -31,12 +33,30 @@ def with_parts(table: Any, figures: ReplayFigures) -> Any:
         return table
     graphs = table[whole].iloc[0]
     made = pd.DataFrame([_row(graphs, figures, *each) for each in _divided(figures)], columns=table.columns)
-    found = pd.concat([made, table[~whole].astype(made.dtypes.to_dict(), errors="ignore")], ignore_index=True)
+    others = _without_held(table[~whole], figures.held * 1e3)
+    found = pd.concat([made, others.astype(made.dtypes.to_dict(), errors="ignore")], ignore_index=True)
     last = (found["path"] == OUTSIDE_PATH).rename("last")
     order = pd.concat([last, -found["gain"].fillna(-1), -found["total_ms"]], axis=1)
     found = found.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
     found.attrs = dict(table.attrs)
     return found
+
+
+def _without_held(table: Any, held_ms: float) -> Any:
+    """What is outside in two rows: what the profiler took, and the rest."""
+    import pandas as pd
+
+    outside = table["path"] == OUTSIDE_PATH
+    if not held_ms or not outside.any():
+        return table
+    whole = table[outside].iloc[0]
+    part = min(1.0, held_ms / whole["total_ms"]) if whole["total_ms"] > 0 else 0.0
+    names = {"path": HELD.path, "layer": HELD.path, "phase": "", "clock": whole["clock"]}
+    held = dict.fromkeys(table.columns, math.nan) | names | {"calls": 1}
+    rest = whole.copy()
+    for column in ("total_ms", "share"):
+        held[column], rest[column] = whole[column] * part, whole[column] * (1 - part)
+    return pd.concat([table[~outside], pd.DataFrame([held, rest.to_dict()])], ignore_index=True)
 
 
 def _divided(figures: ReplayFigures) -> list[tuple[Scope, float, Part | None]]:
@@ -153,8 +173,8 @@ def _place(row: Any, order: dict[Scope, int]) -> tuple[int, int]:
     key = Scope(row.path, row.phase)
     if key in order:
         return 0, order[key]
-    if key == MAKING:
-        return 2, 0
+    if key in (MAKING, HELD):
+        return 2, int(key == HELD)
     return (3, 0) if row.path == OUTSIDE_PATH else (1, _ROWS.get(row.phase, 3))
 
 
@@ -214,12 +234,10 @@ def measured(figures: ReplayFigures, clock: str) -> list[str]:
     if figures.parts:
         step, traced = seconds_text(figures.step.median), seconds_text(figures.traced)
         run = sum(part.busy for part in figures.parts)
-        scaled = ", all shortened alike" if run > figures.step.median else ""
-        scaled += f"; taking them held training up for {seconds_text(figures.held)}" if figures.held else ""
-        found.append(
-            f"kernels from records of {several(figures.verified, 'graph')}, scaled to steps not recorded: {step} a "
-            f"step, {traced} where recorded{scaled}"
-        )
+        both = f", scaled to steps not recorded: {step} a step, {traced} where recorded"
+        alike = ", all shortened alike" if run > figures.step.median else ""
+        scaled = "" if figures.recorded_only else both + alike
+        found.append(f"kernels from records of {several(figures.verified, 'graph')}{scaled}")
     return found
 
 
