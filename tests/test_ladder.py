@@ -14,6 +14,8 @@ from benchmarks.ladder.rungs import RUNGS, Rung
 from cnn import captured
 from gpuprof.profiling import LayerTime
 from gpuprof.testing import FakeClock
+from tests.cnn.emulated.device import COMPILER, Emulated
+from tests.cnn.kernel_nets import CASES, net
 from tests.gpuprof.models import FakeModel
 
 FIRST, SECOND, *_ = RUNGS
@@ -24,6 +26,7 @@ def few(monkeypatch) -> Any:
     """A few images and short rounds."""
     monkeypatch.setattr(epoch, "CHUNK_S", 0.001)
     monkeypatch.setattr(ours, "IMAGES", 32)
+    monkeypatch.setattr(findings, "STEPS", 24)
     x = np.random.default_rng(0).random((40, 1, 28, 28), dtype=np.float32)
     t = np.eye(10, dtype=np.float32)[np.arange(40) % 10]
     return (x[:32], t[:32]), (x[32:], t[32:])
@@ -91,6 +94,19 @@ def test_the_rows_of_a_profile_are_kept_with_their_figures() -> None:
     assert rows["A", "forward"]["calls"] == 5
     assert rows["A", "forward"]["busy_us"] is None
     assert found["verdict"] == profiling.profile.verdict
+
+
+def test_a_captured_rung_is_profiled_as_it_runs(monkeypatch, tmp_path) -> None:
+    if COMPILER is None:
+        pytest.skip("needs g++ to compile the kernels for the CPU")
+    monkeypatch.setattr(captured, "Gpu", lambda: Emulated(tmp_path))
+    monkeypatch.setattr(captured, "on_gpu", lambda model: True)
+    lm = net(CASES[0])
+    found = findings.told(Rung(graph="fused", in_a_graph=2), lm, 8, steps=12)
+    assert lm.history.graph == "steps captured in CUDA graphs, 3 kernels a step"
+    rows = {(row["layer"], row["phase"]): row for row in found["rows"]}
+    assert rows["(graphs)", "captured steps"]["calls"] > 0
+    assert ("Conv1", "forward") not in rows
 
 
 # The page

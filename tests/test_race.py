@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+import cnn.captured
 from benchmarks import race
-from benchmarks.accuracy.recipes import ALL, images_of
+from benchmarks.accuracy.recipes import ALL, Recipe, images_of
 from benchmarks.accuracy.runs import cut
 from benchmarks.epoch import page as goals
 from benchmarks.race import page
 from benchmarks.race.ours import Ours
 from cnn import Augment
-from cnn.schedules import Span
+from cnn.schedules import Cosine, Span
 from cnn.training import step
+from tests.cnn.emulated.device import COMPILER, Emulated
+from tests.cnn.kernel_nets import CASES, net
 
 MOVED = "one epoch: shifted by 1"
 
@@ -248,3 +251,35 @@ def test_runs_are_shown_down_to_one_with_all_that_was_asked_for() -> None:
     part = {"parts": {"article-8": {"us_a_step": {"cnn, graph": [1.0]}}}}
     assert goals._needed([part, complete, part]) == [part, complete]
     assert goals._needed([part]) == [part]
+
+
+# Through graphs, on the emulator
+
+
+@pytest.fixture
+def captured_side(monkeypatch, tmp_path) -> Ours:
+    """A small net that trains through the emulator, two steps a graph."""
+    if COMPILER is None:
+        pytest.skip("needs g++ to compile the kernels for the CPU")
+    monkeypatch.setattr(cnn.captured, "Gpu", lambda: Emulated(tmp_path))
+    monkeypatch.setattr(cnn.captured, "on_gpu", lambda model: True)
+    monkeypatch.setattr(cnn.captured, "STEPS", 2)
+    training = {"n_batch": 8, "schedule": Cosine(), "augment": Augment(shift=1)}
+    recipe = Recipe("", "", lambda *_, **__: net(CASES[0]), training, 1, {})
+    side = Ours(recipe, None, "cpu", 0)
+    side.fast, _ = cnn.captured.captured(side.model, 8, side.model.stepper, side.augment, True)
+    return side
+
+
+def test_cnns_side_is_the_same_again_through_the_graphs_that_it_has(captured_side) -> None:
+    def weights() -> list[Any]:
+        return [p.copy() for layer in captured_side.model.layers for p in layer.parameters()]
+
+    captured_side.train()
+    once, steps = weights(), captured_side.model.steps
+    captured_side.reset()
+    assert all(np.array_equal(p, first) for p, first in zip(weights(), captured_side.first, strict=True))
+    captured_side.train()
+    assert captured_side.model.steps == steps == 4
+    assert all(np.array_equal(p, before) for p, before in zip(weights(), once, strict=True))
+    assert not all(np.array_equal(p, first) for p, first in zip(once, captured_side.first, strict=True))
