@@ -58,7 +58,8 @@ class Profile(Exported, Measured):
             return advice.nothing_called(self.log.scopes)
         evaluated = float(self.table.loc[self.table["phase"] == "evaluate", "share"].sum())
         if self.replays:
-            return replays.replay_verdict(self.replays, self.log.on_device, evaluated)
+            others = self.steps - self.replays.steps
+            return replays.replay_verdict(self.replays, self.log.on_device, evaluated, others)
         return advice.verdict(self.account.rows, self.pace, evaluated)
 
     @cached_property

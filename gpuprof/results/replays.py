@@ -190,14 +190,18 @@ def _of(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
 
 
-def replay_verdict(figures: ReplayFigures, on_device: bool, evaluated: float = 0.0) -> str:
-    """What sets the length of a step, which kernel takes most of it, and how far that is known."""
+def replay_verdict(figures: ReplayFigures, on_device: bool, evaluated: float = 0.0, others: int = 0) -> str:
+    """What sets the length of a step, which kernel takes most of it, and how far that is known.
+
+    `evaluated` is the share of the cell that evaluations took; `others` are the steps that went layer by layer.
+    """
     step = seconds_text(figures.step.median)
     if figures.step.median != figures.step.median:
         return "Steps ran as captured graphs; none of them could be timed."
     found = []
-    if not on_device:
-        found.append(f"A step, run as part of a captured graph, takes {step} on the host clock.")
+    if not on_device or figures.waited != figures.waited:
+        clock = "" if on_device else " on the host clock"
+        found.append(f"A step, run as part of a captured graph, takes {step}{clock}.")
     elif figures.bound == "host":
         found.append(
             f"Steps ran as captured graphs, {step} each, and the host sets the pace: for {percent(figures.waited)} of "
@@ -214,6 +218,8 @@ def replay_verdict(figures: ReplayFigures, on_device: bool, evaluated: float = 0
             f"({longest.row.name}), {seconds_text(longest.seconds)} or "
             f"{percent(longest.seconds / figures.step.median)} of a step."
         )
+    if others:
+        found.append(f"Besides, {several(others, 'step')} went layer by layer, whose rows are of a call.")
     if evaluated > 0.25:
         found.append(f"Evaluation took {percent(evaluated)} of the cell besides.")
     return " ".join(found)

@@ -230,6 +230,7 @@ def test_steps_layer_by_layer_and_steps_in_graphs_each_have_their_rows() -> None
     assert found["A", "forward"].calls == 12
     assert found["A + B", "forward"].median_us == pytest.approx(5)
     assert run.profile.steps == 12 + 120
+    assert run.profile.verdict.endswith("Besides, 12 steps went layer by layer, whose rows are of a call.")
 
 
 def test_the_verdict_says_what_sets_the_pace_and_which_kernel_is_longest() -> None:
@@ -389,6 +390,7 @@ def test_with_kernels_asked_for_the_first_graphs_are_recorded_and_a_cell_of_them
         model.launch(10)
     figures = run.profile.replays
     assert figures
+    assert run.profile.verdict.startswith("A step, run as part of a captured graph, takes 24.4 µs.")
     assert figures.recorded_only
     assert figures.step.median == pytest.approx(24.4 * US)
     assert any("(recorded, and so slower)" in note for note in run.profile.notes)
