@@ -87,6 +87,7 @@ GPUPROF = [
         "results.layersteps",
         "results.linefigures",
         "results.replays",
+        "results.replaywords",
         "results.smallprint",
     ],
     ["results.besides", "results.line", "results.lines", "results.sections", "results.tables", "results.unfollowed"],

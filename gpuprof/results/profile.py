@@ -12,7 +12,7 @@ from gpuprof.judge import advice
 from gpuprof.judge.facts import Facts
 from gpuprof.judge.findings import Finding, findings
 from gpuprof.record.schedule import KERNELS
-from gpuprof.results import replays, smallprint
+from gpuprof.results import replays, replaywords, smallprint
 from gpuprof.results.besides import facts
 from gpuprof.results.compared import compare_profiles
 from gpuprof.results.export import Exported
@@ -59,7 +59,7 @@ class Profile(Exported, Measured):
         evaluated = float(self.table.loc[self.table["phase"] == "evaluate", "share"].sum())
         if self.replays:
             others = self.steps - self.replays.steps
-            return replays.replay_verdict(self.replays, self.log.on_device, evaluated, others)
+            return replaywords.replay_verdict(self.replays, self.log.on_device, evaluated, others)
         return advice.verdict(self.account.rows, self.pace, evaluated)
 
     @cached_property
@@ -91,7 +91,7 @@ class Profile(Exported, Measured):
     def warnings(self) -> list[str]:
         """What the reader must know before trusting the figures."""
         found = smallprint.warnings(self.log, self.seen, self.closure, self.ended_by)
-        found += replays.refused(self.replays) if self.replays else []
+        found += replaywords.refused(self.replays) if self.replays else []
         return [*found, *smallprint.inactive(self.seen, self.account.modes)]
 
     @property
@@ -101,7 +101,7 @@ class Profile(Exported, Measured):
 
     @property
     def _missing(self) -> list[str]:
-        unknown = replays.unknown(self.replays, self.log.on_device, self.seen.no_records) if self.replays else []
+        unknown = replaywords.unknown(self.replays, self.log.on_device, self.seen.no_records) if self.replays else []
         missing = [] if unknown else smallprint.missing(self.log, self.seen)
         return [*unknown, *missing, *missing_graphs(self.seen.graphs)]
 
@@ -109,10 +109,10 @@ class Profile(Exported, Measured):
     def _small_print(self) -> list[str]:
         device = self.log.on_device
         found = [
-            replays.told(self.replays) if self.replays else "",
+            replaywords.told(self.replays) if self.replays else "",
             self.about.get("gpu" if device else "processor", ""),
             *(
-                replays.measured(self.replays, self.clock)
+                replaywords.measured(self.replays, self.clock)
                 if self.replays
                 else smallprint.passes(self.clock, self.account.modes, device)
             ),
