@@ -2,31 +2,36 @@
 // dense layer with ReLU and an output layer, in seven kernels. There may be a pooling of that kind between the
 // convolutions, too, and dropout before either of the last two layers.
 //
-// The first convolution, with its pooling, has few multiplications and is computed again wherever its images are needed, which costs less
-// than fetching them. The second one is a product of matrices whose columns are never laid out: the tensor cores'
-// fragments are read from the images themselves. Its gradient by the sums is zero but for one pixel of a pooling window
+// The first convolution, with its pooling, has few multiplications and is computed again wherever its images are needed,
+// which costs less than fetching them. The second one is a product of matrices whose columns are never laid out: the
+// tensor cores' fragments are read from the images themselves, as halves (see halves.cu). Its gradient by the sums is zero but for one pixel of a pooling window
 // and is spread out in shared memory only.
 //
-// Constants: C H W, M1 K1H K1W PAD1Y PAD1X Z1H Z1W (first convolution), P1 H1 W1 (its pooling, 1 for none), M2 K2H K2W PAD2Y PAD2X H2 W2 (second), P QH QW
-// (pooling), SLICE (features of a part of the dense layer), those of head.cu, TENSOR, PRECISE (whether the
-// second convolution's sums are compensated: which pixel of a window is the largest hangs on them); and how blocks are cut: R, RD, RW
-// (rows of a block in deep_forward, deep_pixels, deep_filters), OC (channels at a time in deep_pixels), TI (images at a
-// time in the dense kernels), FWN, DWN (warps side by side along the channels in deep_forward and deep_pixels).
+// Constants: C H W, M1 K1H K1W PAD1Y PAD1X Z1H Z1W (first convolution), P1 H1 W1 (its pooling, 1 for none), M2 K2H K2W
+// PAD2Y PAD2X H2 W2 (second), P QH QW (pooling), SLICE (features of a part of the dense layer), those of head.cu, TENSOR,
+// PRECISE (whether sums of the second convolution that rounding could put in another order are computed once more); and
+// how blocks are cut: R, RD, RW (rows of a block in deep_forward, deep_pixels, deep_filters), TI (images at a time in the
+// dense kernels), FWARPS, PWARPS (warps of a block in deep_forward and deep_pixels), FWN, DWN (how many of them share the
+// filters or channels).
 
 constexpr int FEATURES = M2 * QH * QW, PLANE = QH * QW;
-constexpr int TAPS1 = C * K1H * K1W, TAPS2 = K2H * K2W, DEPTH = M1 * TAPS2;
-constexpr int XH = Z1H + K1H - 1, XW = Z1W + K1W - 1, XS = XW + 4, IMAGE = round_up(C * XH * XS, 4);
+constexpr int TAPS1 = C * K1H * K1W, TAPS2 = K2H * K2W, M1P = round_up(M1, 16);
+constexpr int XH = Z1H + K1H - 1, XW = Z1W + K1W - 1, XS = round_up(XW + 6, 4), IMAGE = C * XH * XS;
 constexpr int AW = W2 + K2W - 1;  // columns of the second convolution's input, with padding
 constexpr int STEP = 4 / P1;      // pixels of it in a strip
 constexpr u8 NOWHERE = 255;       // the place of a window whose largest value ReLU cuts off, or that dropout drops
+constexpr float LARGER = 16.f;    // what the second filters are multiplied by before they are rounded to halves
 
-// One image, with the first convolution's padding.
+// One image, with the first convolution's padding. Gives the largest size of a pixel that this thread saw.
 template <int T>
-__device__ void fetch_image(float* xs, const float* x, const Move& move) {
-  for (int e = threadIdx.x; e < C * XH * XS; e += T) {
+__device__ float fetch_image(float* xs, const float* x, const Move& move) {
+  float top = 0.f;
+  for (int e = threadIdx.x; e < IMAGE; e += T) {
     int c = e / (XH * XS), y = e / XS % XH - PAD1Y, col = e % XS - PAD1X;
-    xs[e] = y >= 0 && y < H && col >= 0 && col < W ? move.see(x + c * H * W, y, col) : 0.f;
+    float seen = y >= 0 && y < H && col >= 0 && col < W ? move.see(x + c * H * W, y, col) : 0.f;
+    xs[e] = seen, top = fmaxf(top, fabsf(seen));
   }
+  return top;
 }
 
 // Four neighbouring columns of the first convolution's sums, before ReLU, in the P1 rows that pool to one.
@@ -45,9 +50,16 @@ struct Strip {
 #pragma unroll
       for (int row = 0; row < K1H + P1 - 1; row++) {
         const float* line = xs + (c * XH + y * P1 + row) * XS;
-        float seen[K1W + 3];
+        float seen[round_up(K1W + 3, 4)];
+        if (PAD2X > 0)
 #pragma unroll
-        for (int k = 0; k < K1W + 3; k++) seen[k] = line[PAD2X > 0 ? max(0, min(x * P1 + k, XS - 1)) : x * P1 + k];
+          for (int k = 0; k < K1W + 3; k++) seen[k] = line[max(0, min(x * P1 + k, XS - 1))];
+        else
+#pragma unroll
+          for (int k = 0; k < K1W + 3; k += 4) {
+            const float4 four = *(const float4*)(line + x * P1 + k);
+            seen[k] = four.x, seen[k + 1] = four.y, seen[k + 2] = four.z, seen[k + 3] = four.w;
+          }
 #pragma unroll
         for (int p = 0; p < P1; p++)
           if (row - p >= 0 && row - p < K1H)
@@ -70,155 +82,268 @@ struct Strip {
   }
 };
 
-// `rows` rows of the second convolution's input from row `first` on, as (row, column, channel), with its padding.
-template <int T, int STRIDE, bool ROUNDED = true>
-__device__ void first_layer(float* out, const float* xs, const float* filters, const float* biases, int first,
-                            int rows) {
-  constexpr int STRIPS = (AW + STEP - 1) / STEP, UNITS = T / M1;
-  const int c = threadIdx.x % M1, unit = threadIdx.x / M1;
-  float w[TAPS1];
+// Two filters of the first convolution, which a thread of T applies to a part of the strips.
+template <int T>
+struct Two {
+  static constexpr int UNITS = T / (M1 / 2), WARPS = T / 32;
+  int c = threadIdx.x % (M1 / 2) * 2, unit = threadIdx.x / (M1 / 2);
+  float w[2][TAPS1], bias[2];
+  __device__ Two(const float* filters, const float* biases) {
 #pragma unroll
-  for (int k = 0; k < TAPS1; k++) w[k] = filters[c * TAPS1 + k];
-  const float bias = biases[c];
-  for (int s = unit; unit < UNITS && s < rows * STRIPS; s += UNITS) {
-    const int i = s / STRIPS, j = s % STRIPS * STEP, y = first + i, x = j - PAD2X;
-    const Strip strip(xs, w, bias, max(0, min(y, H1 - 1)), x);
-#pragma unroll
-    for (int q = 0; q < STEP; q++)
-      if (j + q < AW) {
-        int place;
-        bool inside = y >= 0 && y < H1 && x + q >= 0 && x + q < W1;
-        const float value = inside ? relu(strip.largest(q, place)) : 0.f;
-        out[(i * AW + j + q) * STRIDE + c] = ROUNDED ? tf32(value) : value;
-      }
+    for (int k = 0; k < 2 * TAPS1; k++) w[k / TAPS1][k % TAPS1] = filters[c * TAPS1 + k];
+    bias[0] = biases[c], bias[1] = biases[c + 1];
   }
+  // In two parts, with a barrier between: a bound on what the first layer gives for this image. `red` has 3·WARPS numbers.
+  __device__ void note(float* red, float seen) const {
+    float sizes[2] = {};
+#pragma unroll
+    for (int k = 0; k < 2 * TAPS1; k++) sizes[k / TAPS1] += fabsf(w[k / TAPS1][k % TAPS1]);
+    const float tops[3] = {seen, fmaxf(sizes[0], sizes[1]), fmaxf(fabsf(bias[0]), fabsf(bias[1]))};
+#pragma unroll
+    for (int k = 0; k < 3; k++) {
+      const float top = warp_max(tops[k]);
+      if (threadIdx.x % 32 == 0) red[k * WARPS + threadIdx.x / 32] = top;
+    }
+  }
+  __device__ static float bound(const float* red) {
+    return top_of(red) * top_of(red + WARPS) + top_of(red + 2 * WARPS);
+  }
+  __device__ static float top_of(const float* red) {
+    return warp_max(int(threadIdx.x % 32) < WARPS ? red[threadIdx.x % 32] : 0.f);
+  }
+  // `rows` rows of the second convolution's input from row `first` on, times `by`, as (row, column, channel), with its
+  // padding. Gives the largest that this thread put down.
+  template <int STRIDE>
+  __device__ float apply(Cell* out, const float* xs, int first, int rows, float by) const {
+    constexpr int STRIPS = (AW + STEP - 1) / STEP;
+    float top = 0.f;
+    for (int s = unit; unit < UNITS && s < rows * STRIPS; s += UNITS) {
+      const int i = s / STRIPS, j = s % STRIPS * STEP, y = first + i, x = j - PAD2X;
+      const Strip a(xs, w[0], bias[0], max(0, min(y, H1 - 1)), x), b(xs, w[1], bias[1], max(0, min(y, H1 - 1)), x);
+#pragma unroll
+      for (int q = 0; q < STEP; q++)
+        if (j + q < AW) {
+          int place;
+          const bool inside = y >= 0 && y < H1 && x + q >= 0 && x + q < W1;
+          const float left = inside ? relu(a.largest(q, place)) * by : 0.f;
+          const float right = inside ? relu(b.largest(q, place)) * by : 0.f;
+          put_two(out + (i * AW + j + q) * STRIDE + c, left, right);
+          top = fmaxf(top, fmaxf(left, right));
+        }
+    }
+    return top;
+  }
+};
+
+// The first layer's output in one place, from `xs`, as `Strip` has it to the last bit.
+__device__ inline float first_value(const float* xs, const float (&w)[TAPS1], float bias, int y, int x) {
+  if (y < 0 || y >= H1 || x < 0 || x >= W1) return 0.f;
+  float best = 0.f;
+#pragma unroll
+  for (int p = 0; p < P1 * P1; p++) {
+    float z = bias;
+#pragma unroll
+    for (int k = 0; k < TAPS1; k++)
+      z += w[k] * xs[(k / (K1H * K1W) * XH + y * P1 + p / P1 + k / K1W % K1H) * XS + x * P1 + p % P1 + k % K1W];
+    if (p == 0 || z > best || (z != z && best == best)) best = z;
+  }
+  return relu(best);
 }
 
-// The gradient by the second convolution's sums in rows first … first + rows, channels from `channel` on: out(row,
-// column, channel) with MARGIN columns of zeros on the left; what is written is all the pooling windows reach.
-template <int T, int CHANNELS, int WIDTH, int STRIDE, int MARGIN>
-__device__ void spread(float* out, const float* gradient, const u8* places, float scale, int channel, int first,
-                       int rows) {
+// The gradient by the second convolution's sums in rows first … first + rows, times `scale`: out(row, column, channel)
+// with MARGIN columns of zeros on the left; what is written is all the pooling windows reach.
+template <int T, int WIDTH, int STRIDE, int MARGIN>
+__device__ void spread(Cell* out, const float* gradient, const u8* places, float scale, int first, int rows) {
   const int low = max(0, first / P - (first < 0)), high = min(QH, (first + rows + P - 1) / P);
-  constexpr int ACROSS = (QW + 3) / 4;
-  const int all = (high - low) * ACROSS * CHANNELS * 4;
-  constexpr int BATCH = 4;  // on their way at once
-  for (int from = threadIdx.x; from < all; from += BATCH * T) {
-    float g[BATCH];
-    int place[BATCH];
+  for (int e = threadIdx.x; e < (high - low) * QW * (M2 / 8); e += T) {
+    const int px = e % QW, c = e / QW % (M2 / 8) * 8, py = low + e / (QW * (M2 / 8)), at = c * PLANE + py * QW + px;
+    float g[8];
+    int place[8];
 #pragma unroll
-    for (int b = 0; b < BATCH; b++) {
-      int e = from + b * T, group = e / 32, c = group % (CHANNELS / 8) * 8 + e / 4 % 8, rest = group / (CHANNELS / 8);
-      int px = rest % ACROSS * 4 + e % 4, at = (channel + c) * PLANE + (low + rest / ACROSS) * QW + px;
-      bool there = e < all && px < QW;
-      place[b] = there ? places[at] : NOWHERE, g[b] = there ? gradient[at] : 0.f;
-    }
+    for (int k = 0; k < 8; k++) place[k] = places[at + k * PLANE], g[k] = gradient[at + k * PLANE] * scale;
 #pragma unroll
-    for (int b = 0; b < BATCH; b++) {
-      int e = from + b * T, group = e / 32, c = group % (CHANNELS / 8) * 8 + e / 4 % 8, rest = group / (CHANNELS / 8);
-      int px = rest % ACROSS * 4 + e % 4, py = low + rest / ACROSS;
-      if (e >= all || px >= QW) continue;
+    for (int q = 0; q < P * P; q++) {
+      const int row = py * P + q / P - first;
+      float here[8];
 #pragma unroll
-      for (int k = 0; k < P * P; k++) {
-        int row = py * P + k / P - first;
-        if (row >= 0 && row < rows)
-          out[(row * WIDTH + MARGIN + px * P + k % P) * STRIDE + c] = place[b] == k ? tf32(g[b] * scale) : 0.f;
-      }
+      for (int k = 0; k < 8; k++) here[k] = place[k] == q ? g[k] : 0.f;
+      if (row >= 0 && row < rows) put_eight(out + (row * WIDTH + MARGIN + px * P + q % P) * STRIDE + c, here);
     }
   }
 }
 
 template <int T>
-__device__ void clear(float* out, int count) {
-  for (int e = threadIdx.x; e < count; e += T) out[e] = 0.f;
+__device__ void clear(Cell* out, int cells) {
+  for (int e = threadIdx.x; e < cells * int(sizeof(Cell)) / 16; e += T)
+    ((float4*)out)[e] = make_float4(0.f, 0.f, 0.f, 0.f);
 }
 
-// Both convolutions, ReLU, pooling and dropout: R rows of the second convolution of one image a block.
-constexpr int FT = 384, FWM = FT / 32 / FWN, FMT = (round_up(R * W2, 16) / 16 + FWM - 1) / FWM;
-constexpr int FNT = (M2 / 8 + FWN - 1) / FWN;
-constexpr int FAS = M1 + 4, FWS = DEPTH + 4, FOS = M2 + 9, FRP = R / P;
+// Both convolutions, ReLU, pooling and dropout: R rows of the second convolution of one image a block. Sixteen windows
+// of M2/FWN filters are a warp's at a time: a row of its products is a window, and each place in the windows has sums of
+// its own, so that one lane holds all of a window's sums.
+//
+// Where rounding could change which of them is the largest, or whether ReLU cuts it off, the window is computed once
+// more in float32. A product of two rounded factors is off by 0.57 · 2^-11 of itself (standard deviation), a sum by no
+// more than 0.57 · 2^-11 · top · ‖filter‖ with `top` the largest activation; sums that are further apart than TOLERANCE
+// · 2^-11 · top · ‖filter‖ keep their order: two and a half standard deviations of the difference if all activations
+// were as large as `top`, five or more where their mean square is half of it or less. Sums that are equal to the last
+// bit come from equal patches, as in an image's background: the first of them wins either way.
+constexpr int FT = 32 * FWARPS, FRP = R / P, RUN = FRP * QW, FGROUPS = (RUN + 15) / 16, FNT = M2 / 8 / FWN;
+constexpr int FAS = row_of(M1P), FSEEN = (R + K2H - 1) * AW * FAS, FWS = TAPS2 * M2 * FAS;
 constexpr int FORWARD_TILES = (QH + FRP - 1) / FRP;
+constexpr float TOLERANCE = 2.f / 2048;
+
+// What a block of deep_forward knows of its dropout and of where it is.
+struct Place {
+  Dropout dropout;
+  const u8* fallen;
+  int i, tile;
+  u32 first;  // feature of the first window of the first filter
+  static constexpr bool FOURS = PLANE % 4 == 0 && RUN % 4 == 0;
+  __device__ bool there(int w) const { return w < RUN && tile * FRP + w / QW < QH; }
+  __device__ bool gone(int c, int w) const {
+    return FOURS ? dropout.below && fallen[c * RUN + w] : dropout.drops(first + c * PLANE + w);
+  }
+  __device__ void put(float* pooled, u8* places, int c, int w, float best, int place, bool gone) const {
+    const u32 feature = first + c * PLANE + w;
+    pooled[feature] = gone ? 0.f : relu(best) * dropout.scale;
+    places[feature] = gone || best <= 0.f ? NOWHERE : place;
+  }
+};
+
+__device__ inline void keep_largest(float z, int q, float& best, int& place) {
+  if (q == 0 || z > best || (z != z && best == best)) best = z, place = q;
+}
+
+// The first largest sum of a window of filter c in float32, and its place, by a warp: a channel a lane.
+__device__ inline float exact(const float* xs, const float* filters1, const float* biases1, const float* filters2, int c,
+                              int y, int x, int& place) {
+  constexpr int ROWS = P + K2H - 1, COLUMNS = P + K2W - 1;
+  constexpr bool SMALL = ROWS * COLUMNS * TAPS1 * P1 * P1 <= 256;
+  float sums[P * P] = {};
+  for (int channel = threadIdx.x % 32; channel < M1; channel += 32) {
+    const float* w = filters2 + (c * M1 + channel) * TAPS2;
+    float w1[TAPS1];
+#pragma unroll
+    for (int k = 0; k < TAPS1; k++) w1[k] = filters1[channel * TAPS1 + k];
+    const float bias = biases1[channel];
+#pragma unroll (SMALL ? ROWS * COLUMNS : 1)
+    for (int e = 0; e < ROWS * COLUMNS; e++) {
+      const int row = e / COLUMNS, col = e % COLUMNS;
+      const float seen = first_value(xs, w1, bias, y + row - PAD2Y, x + col - PAD2X);
+#pragma unroll
+      for (int q = 0; q < P * P; q++) {
+        const int ky = row - q / P, kx = col - q % P;
+        if (ky >= 0 && ky < K2H && kx >= 0 && kx < K2W) sums[q] += seen * w[ky * K2W + kx];
+      }
+    }
+  }
+  float best = 0.f;
+#pragma unroll
+  for (int q = 0; q < P * P; q++) keep_largest(warp_sum(sums[q]), q, best, place);
+  return best;
+}
 
 extern "C" __global__ void __launch_bounds__(FT)
 deep_forward(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
-             const float* biases1, const float* filters2, const float* biases2, u32 seed, u32 below, float scale,
-             float* pooled, u8* places) {
-  float* shared = (float*)SHARED;
-  float *xs = shared, *as = xs + IMAGE, *ws = as + (R + K2H - 1) * AW * FAS, *out = as;
-  u8* fallen = (u8*)(as + larger((R + K2H - 1) * AW * FAS + M2 * FWS, round_up(R * W2, 16) * FOS));
+             const float* biases1, const float* filters2, const float* biases2, const Cell* packed, u32 seed, u32 below,
+             float scale, float* pooled, u8* places, u32* peak) {
+  float *xs = (float*)SHARED, *red = xs + IMAGE, *tolerances = red + 4 * FWARPS;
+  Cell *as = (Cell*)(tolerances + M2), *ws = as + FSEEN;
+  int* count = (int*)(ws + FWS);
+  unsigned short* doubtful = (unsigned short*)(count + 4);
+  u8* fallen = (u8*)(doubtful + M2 * RUN);
   const int t = threadIdx.x, tile = blockIdx.x % FORWARD_TILES, i = blockIdx.x / FORWARD_TILES;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
-  const Dropout dropout{seed, u32(step[1] + step[0] + offset), below, scale};
   const int image = images[i];
-  fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
-  stage<FT, M2, DEPTH, FWS, !PRECISE>(ws, filters2, DEPTH);
+  fetch_rows<FT, TAPS2 * M2, M1P, FAS>(ws, packed);
+  const Two<FT> two(filters1, biases1);
+  two.note(red, fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move()));
+  const Place here{{seed, u32(step[1] + step[0] + offset), below, scale}, fallen, i, tile,
+                   u32(i * FEATURES + tile * RUN)};
+  if (t == 0) *count = 0;
+  if (t == 0 && blockIdx.x == 0) *peak = 0;  // of the gradient, see deep_dense_back
+  if (Place::FOURS && below)
+    for (int e = t; e < M2 * RUN / 4; e += FT) {
+      int c = e / (RUN / 4), at = e % (RUN / 4) * 4;
+      Drawn drawn = philox((here.first + c * PLANE + at) / 4, here.dropout.step, seed);
+#pragma unroll
+      for (int q = 0; q < 4; q++) fallen[c * RUN + at + q] = drawn.number[q] < below;
+    }
+  fetched();
   __syncthreads();
-  first_layer<FT, FAS, !PRECISE>(as, xs, filters1, biases1, tile * R - PAD2Y, R + K2H - 1);
+  const Scale by(Two<FT>::bound(red));
+  const float most = warp_max(two.template apply<FAS>(as, xs, tile * R - PAD2Y, R + K2H - 1, by.by));
+  if (lane == 0) red[3 * FWARPS + warp] = most;
+  if (M1P > M1)
+    for (int e = t; e < (R + K2H - 1) * AW * (M1P - M1); e += FT) put(as + e / (M1P - M1) * FAS + M1 + e % (M1P - M1), 0.f);
+  if (PRECISE)  // eight lanes a filter
+    for (int c = warp * 4 + lane / 8; c < M2; c += FWARPS * 4) {
+      float sum = 0.f;
+      for (int e = lane % 8; e < TAPS2 * M1P / 8; e += 8) sum += squares(ws + (e / (M1P / 8) * M2 + c) * FAS + e % (M1P / 8) * 8);
+#pragma unroll
+      for (int d = 4; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+      if (lane % 8 == 0) tolerances[c] = TOLERANCE * sqrtf(sum);
+    }
   __syncthreads();
 
-  const int m0 = warp % FWM * FMT, n0 = warp / FWM * FNT;
-  int base[FMT][2];  // of the rows that this lane holds
+  const float back = by.back / LARGER, top = Two<FT>::top_of(red + 3 * FWARPS);
+  for (int unit = warp; unit < FGROUPS * FWN; unit += FWARPS) {
+    const int first = unit / FWN * 16, n0 = unit % FWN * FNT, row = min(first + lane % 16, RUN - 1);
+    const Cell* seen = as + (row / QW * P * AW + row % QW * P) * FAS + lane / 16 * 8;
+    const Cell* w = ws + n0 * 8 * FAS + eight_rows<FAS>();
+    float sums[P * P][FNT][4] = {};
+#pragma unroll 1
+    for (int tap = 0; tap < TAPS2; tap++) {
+      const Cell *from = seen + (tap / K2W * AW + tap % K2W) * FAS, *column = w + tap * M2 * FAS;
 #pragma unroll
-  for (int m = 0; m < FMT; m++)
+      for (int c = 0; c < M1P; c += 16) {
+        Pair a[P * P][4], b[FNT / 2][4];
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-      int p = min((m0 + m) * 16 + h * 8 + g, R * W2 - 1);
-      base[m][h] = (p / W2 * AW + p % W2) * FAS + k;
+        for (int q = 0; q < P * P; q++) fetch<false>(a[q], from + (q / P * AW + q % P) * FAS + c);
+#pragma unroll
+        for (int n = 0; n < FNT / 2; n++) fetch<false>(b[n], column + n * 16 * FAS + c);
+        multiply(sums, a, b);
+      }
     }
-  float sums[FMT][FNT][4] = {};
-  for (int tap = 0; tap < TAPS2; tap++) {
-    const float *seen = as + (tap / K2W * AW + tap % K2W) * FAS, *w = ws + k * TAPS2 + tap;
-#pragma unroll 4
-    for (int c = 0; c < M1; c += 8)
-      multiply_add<PRECISE>(
-          sums,
-          [&](int m, float(&a)[4]) {
-            a[0] = seen[base[m][0] + c], a[1] = seen[base[m][1] + c];
-            a[2] = seen[base[m][0] + c + 4], a[3] = seen[base[m][1] + c + 4];
-          },
-          [&](int n, float(&b)[2]) {
-            const float* column = w + min((n0 + n) * 8 + g, M2 - 1) * FWS + c * TAPS2;
-            b[0] = column[0], b[1] = column[4 * TAPS2];
-          });
-  }
-  __syncthreads();
-#pragma unroll
-  for (int m = 0; m < FMT; m++)
 #pragma unroll
     for (int n = 0; n < FNT; n++)
 #pragma unroll
       for (int r = 0; r < 4; r++) {
-        int p = (m0 + m) * 16 + r / 2 * 8 + g, c = (n0 + n) * 8 + 2 * k + r % 2;
-        if (p < R * W2 && c < M2) out[p * FOS + c] = sums[m][n][r];
+        const int w = first + r / 2 * 8 + g, c = (n0 + n) * 8 + 2 * k + r % 2;
+        float best = 0.f;
+        int place = 0;
+#pragma unroll
+        for (int q = 0; q < P * P; q++) keep_largest(sums[q][n][r], q, best, place);
+        const float value = best * back + biases2[c], near = PRECISE ? tolerances[c] * top : 0.f;
+        bool close = value < near * back;
+#pragma unroll
+        for (int q = 0; q < P * P; q++) close |= best - sums[q][n][r] < near && best != sums[q][n][r];
+        if (!here.there(w)) continue;
+        const bool gone = here.gone(c, w);
+        if (PRECISE && close && value > -near * back && !gone)
+          doubtful[atomicAdd(count, 1)] = (unsigned short)(c * RUN + w);
+        else
+          here.put(pooled, places, c, w, value, place, gone);
       }
-  constexpr int RUN = FRP * QW;  // pooled pixels of a channel
-  constexpr bool FOURS = PLANE % 4 == 0 && RUN % 4 == 0;
-  const u32 first = i * FEATURES + tile * RUN;
-  if (FOURS && below)
-    for (int e = t; e < M2 * RUN / 4; e += FT) {
-      int c = e / (RUN / 4), at = e % (RUN / 4) * 4;
-      Drawn drawn = philox((first + c * PLANE + at) / 4, dropout.step, seed);
-#pragma unroll
-      for (int q = 0; q < 4; q++) fallen[c * RUN + at + q] = drawn.number[q] < below;
-    }
-  __syncthreads();
-  for (int e = t; e < M2 * RUN; e += FT) {
-    int c = e / RUN, at = e % RUN, py = at / QW, px = at % QW;
-    if (tile * FRP + py >= QH) continue;
-    const float* window = out + (py * P * W2 + px * P) * FOS + c;
-    float best = window[0];
-    int place = 0;
-#pragma unroll
-    for (int q = 1; q < P * P; q++) {
-      float z = window[(q / P * W2 + q % P) * FOS];
-      if (z > best || (z != z && best == best)) best = z, place = q;
-    }
-    best += biases2[c];
-    const u32 feature = first + c * PLANE + at;
-    const bool gone = FOURS ? below && fallen[e] : dropout.drops(feature);
-    pooled[feature] = gone ? 0.f : relu(best) * scale;
-    places[feature] = gone || best <= 0.f ? NOWHERE : place;
   }
+  if (!PRECISE) return;
+  __syncthreads();
+  for (int e = warp; e < *count; e += FWARPS) {
+    const int c = doubtful[e] / RUN, w = doubtful[e] % RUN;
+    int place = 0;
+    const float best = exact(xs, filters1, biases1, filters2, c, tile * R + w / QW * P, w % QW * P, place) + biases2[c];
+    if (lane == 0) here.put(pooled, places, c, w, best, place, false);
+  }
+}
+
+// The second filters as the kernels read them, halves as (tap, filter, channel), with channels of zeros up to M1P.
+__device__ inline void pack(Cell* packed, int tap, int filter, int channel, float w) {
+  put(packed + (tap * M2 + filter) * M1P + channel, w * LARGER);
+}
+extern "C" __global__ void __launch_bounds__(256) deep_pack(const float* filters2, Cell* packed) {
+  const int e = blockIdx.x * 256 + threadIdx.x, channel = e % M1P, filter = e / M1P % M2, tap = e / (M1P * M2);
+  if (tap < TAPS2) pack(packed, tap, filter, channel, channel < M1 ? filters2[(filter * M1 + channel) * TAPS2 + tap] : 0.f);
 }
 
 // The dense layer's sums in parts: SLICE features of all images a block.
@@ -271,12 +396,12 @@ constexpr int PNT = SLICE / 8 / DWNS;                      // of the features' g
 
 extern "C" __global__ void __launch_bounds__(BT, 2)
 deep_dense_back(const int* step, int offset, int n, const float* table, const float* pooled, const float* dz1,
-                float* gradient, float* dense, float* md, float* vd) {
+                float* gradient, u32* peak, float* dense, float* md, float* vd) {
   float *ds = (float*)SHARED, *ps = ds + TI * JS, *ws = ps + TI * ES;
   const int t = threadIdx.x, first = blockIdx.x * SLICE;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   stage<BT, SLICE, HID, VS>(ws, dense + (size_t)first * HID, HID, FEATURES - first);
-  float dw[GMT][GNT][4] = {};
+  float dw[GMT][GNT][4] = {}, top = 0.f;
   const int gm = warp % 2 * GMT, gn = warp / 2 * GNT, pm = warp % DWM * DMT, pn = warp / DWM * PNT;
   for (int from = 0; from < n; from += TI) {
     stage<BT, TI, HID, JS>(ds, dz1 + (size_t)from * HID, HID, n - from);
@@ -314,10 +439,12 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
 #pragma unroll
         for (int r = 0; r < 4; r++) {
           int i = from + (pm + m) * 16 + r / 2 * 8 + g, f = first + (pn + q) * 8 + 2 * k + r % 2;
-          if (i < n && f < FEATURES) gradient[(size_t)i * FEATURES + f] = dp[m][q][r];
+          if (i < n && f < FEATURES) gradient[(size_t)i * FEATURES + f] = dp[m][q][r], top = fmaxf(top, fabsf(dp[m][q][r]));
         }
     __syncthreads();
   }
+  top = warp_max(top);
+  if (lane == 0) atomicMax(peak, __float_as_uint(top));  // the order of positive floats is that of their bits
   const Adam adam(table + ((size_t)(*step + offset) * LAYERS + LAYERS - 2) * NUMBERS);
 #pragma unroll
   for (int m = 0; m < GMT; m++)

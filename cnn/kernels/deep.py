@@ -14,7 +14,7 @@ from cnn.kernels.shallow import advance, learned, moves
 from cnn.xp import Array
 
 THREADS, HEAD, SLICE = 256, 1024, 64
-FORWARD = 384  # threads of a block in deep_forward
+TEXTS = ("images", "head", "tiles", "halves", "deep", "deepback")
 
 
 def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool, precise: bool) -> dict[str, int]:
@@ -34,7 +34,6 @@ def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool,
         "HEAD": HEAD,
         "TENSOR": int(tensor),
         "PRECISE": int(tensor and precise),
-        "OC": 32,
         "TI": 16 if n_batch <= 16 else 64,
     }
     return sizes | _cut(sizes, n_batch, device)
@@ -43,24 +42,24 @@ def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool,
 def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     """The shared memory of a block of each kernel, as deep.cu lays it out."""
     c = sizes
-    depth, hid = c["M1"] * c["K2H"] * c["K2W"], c["HID"]
+    hid, taps2, m1, cell = c["HID"], c["K2H"] * c["K2W"], _up(c["M1"], 16), 2 if c["TENSOR"] else 4
     xh, xw = c["Z1H"] + c["K1H"] - 1, c["Z1W"] + c["K1W"] - 1
-    image, across = _up(c["C"] * xh * (xw + 4), 4), c["W2"] + c["K2W"] - 1
-    seen = (c["R"] + c["K2H"] - 1) * across * (c["M1"] + 4)
-    out = _up(c["R"] * c["W2"], 16) * (c["M2"] + 9)
-    fallen = c["M2"] * (c["R"] // c["P"]) * c["QW"]
-    spread = (c["RD"] + c["K2H"] - 1) * (c["W1"] + c["K2W"] - 1) * (c["OC"] + 4) + c["OC"] * (_up(depth, 32) + 8)
+    image, across = c["C"] * xh * _up(xw + 6, 4), c["W2"] + c["K2W"] - 1
+    narrow, wide = (_row(cells, cell) for cells in (m1, c["M2"]))
+    filters, run = cell * taps2 * c["M2"] * narrow, c["M2"] * (c["R"] // c["P"]) * c["QW"]
+    seen = cell * (c["R"] + c["K2H"] - 1) * across * narrow
+    spread = cell * (c["RD"] + c["K2H"] - 1) * (c["W1"] + c["K2W"] - 1) * wide
     taps = c["C"] * c["K1H"] * c["K1W"] + 1
-    back = max(spread, c["RD"] * c["W1"] * (c["M1"] + 1), THREADS * taps)
-    rows = ((c["RW"] + c["K2H"] - 1) * across + 8) * (c["M1"] + 8)
-    grads = max(c["RW"] * _up(c["W2"], 8) * (c["M2"] + 8), 64 * c["K2H"] * c["K2W"])
+    back = 4 * max(c["RD"] * c["W1"] * (c["M1"] + 1), 32 * c["PWARPS"] * taps)
+    pixels = _up(c["RW"] * across, 16)
+    rows = cell * (pixels * (narrow + wide) + ((c["K2H"] - 1) * across + c["K2W"] - 1) * narrow)
     return {
-        "deep_forward": 4 * (image + max(seen + c["M2"] * (depth + 4), out)) + fallen,
+        "deep_forward": 4 * (image + 4 * c["FWARPS"] + c["M2"] + 4) + seen + filters + 3 * run,
         "deep_dense": 4 * (c["TI"] * (SLICE + 4) + SLICE * (hid + 8)),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
         "deep_dense_back": 4 * (c["TI"] * (hid + 8 + SLICE + 8) + SLICE * (hid + 4)),
-        "deep_pixels": 4 * (image + back),
-        "deep_filters": 4 * (image + rows + grads),
+        "deep_pixels": 4 * image + max(spread + filters, back),
+        "deep_filters": 4 * (image + _up(6 * taps2, 4)) + rows,
         "deep_learn": 4 * THREADS,
     }
 
@@ -73,36 +72,31 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
         best = unit
         for count in range(-(-whole // unit), 0, -1):  # tiles an image
             size = -(-whole // (unit * count)) * unit
-            cut = sizes | {"R": P, "RD": 1, "RW": 1, name: size}
+            cut = sizes | {"R": P, "RD": 1, "RW": 1, "FWARPS": 16, "PWARPS": 16, name: size}
             if shared_bytes(cut)[kernel] <= room and (count >= enough or size == unit):
                 best = size
         return best
 
-    cut = {"R": largest("R", "deep_forward", sizes["QH"] * P, P, limit * 3 // 4 if sizes["PRECISE"] else limit)}
-    cut["RD"] = largest("RD", "deep_pixels", sizes["H1"], 1, limit // 2)
+    cut = {"R": largest("R", "deep_forward", sizes["QH"] * P, P, limit)}
+    cut["RD"] = largest("RD", "deep_pixels", sizes["H1"], 1, limit)
     cut["RW"] = largest("RW", "deep_filters", sizes["H2"], 1, limit)
-    most = 12 if sizes["PRECISE"] else 24
-    cut["FWN"] = _side_by_side(FORWARD // 32, -(-cut["R"] * sizes["W2"] // 16), sizes["M2"] // 8, most)
-    cut["DWN"] = _side_by_side(THREADS // 32, -(-cut["RD"] * sizes["W1"] // 16), sizes["M1"] // 8, 20)
+    windows, tiles = -(-cut["R"] // P * sizes["QW"] // 16), -(-cut["RD"] * sizes["W1"] // 16)
+    across = 4 if P <= 2 else 2  # products side by side of a warp in deep_forward
+    cut["FWN"] = sizes["M2"] // 8 // across
+    cut["FWARPS"] = min(max(windows * cut["FWN"], 8), 18)
+    wide = _up(sizes["M1"], 16) // 16
+    cut["DWN"] = wide if tiles <= 8 or wide > 2 else 1
+    cut["PWARPS"] = 16 // cut["DWN"] * cut["DWN"]
     return cut
-
-
-def _side_by_side(warps: int, rows: int, columns: int, most: int) -> int:
-    """How many of the warps share the columns of tiles: what reads the least for a product of `most` tiles a warp."""
-
-    def cost(across: int) -> tuple[float, int]:
-        high, wide = -(-rows // (warps // across)), -(-columns // across)
-        return (4 * high + 2 * wide + 1.6 * high * wide) + (1000 if high * wide > most else 0), across
-
-    return min((each for each in range(1, warps + 1) if warps % each == 0 and each <= columns), key=cost)
 
 
 class Deep:
     """The kernels of a net that has no `misfit`, for batches of up to `n_batch`; they change its parameters in place.
 
-    Products are of TF32 where `tensor` says so, on GPUs of compute capability 8.0 and above, sums of float32. With
-    `precise` the second convolution's sums are nearly those of float32: rounding there may change which pixel of a
-    window is the largest, and then a gradient goes elsewhere.
+    Where `tensor` says so, factors are rounded to 11 significant bits: those of the second convolution to scaled
+    halves, those of the dense layer to TF32 (on GPUs of compute capability 8.0 and above). Sums are of float32. With
+    `precise` those sums of the second convolution that rounding could put in another order are computed once more in
+    float32: if another pixel of a window is the largest, a gradient goes elsewhere.
 
     Attributes:
         kernels: how many a step takes.
@@ -134,13 +128,15 @@ class Deep:
         kernel = max(self.shared, key=self.shared.__getitem__)
         if self.shared[kernel] > device.shared_limit:
             raise ValueError(f"{kernel} needs {self.shared[kernel]} bytes of shared memory; {device.shared_limit} are")
-        self.run = device.compiled(source(("images", "head", "tiles", "deep", "deepback"), c))
+        self.run = device.compiled(source(TEXTS, c))
         self.tiles = {name: -(-rows // c[cut]) for name, rows, cut in (
             ("forward", c["QH"] * c["P"], "R"), ("pixels", c["H1"], "RD"), ("filters", c["H2"], "RW"),
         )}  # fmt: skip
         features, hidden = n_batch * c["M2"] * c["QH"] * c["QW"], n_batch * dense.n
         self.pooled, self.gradient = xp.empty(features, "float32"), xp.empty(features, "float32")
-        self.places = xp.empty(features, "uint8")
+        self.places, self.peak = xp.empty(features, "uint8"), xp.zeros(1, "uint32")
+        padded = second.W.size // c["M1"] * _up(c["M1"], 16)
+        self.packed = xp.empty(padded, "uint16" if tensor else "float32")
         self.parts = xp.empty(hidden * c["SLICES"], "float32")
         self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
         self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
@@ -173,23 +169,24 @@ class Deep:
         images, following = self.queue[offset % 2], self.queue[(offset + 1) % 2]
         when = (images, *now, size)
         before, behind = _dropout(self.named.before), _dropout(self.named.behind)
-        forward = (x, *when, first.W, first.b, second.W, second.b, *before, self.pooled, self.places)
-        yield self._launch("deep_forward", n * self.tiles["forward"], FORWARD, forward)
+        forward = (x, *when, first.W, first.b, second.W, second.b, self.packed, *before)
+        forward = (*forward, self.pooled, self.places, self.peak)
+        yield self._launch("deep_forward", n * self.tiles["forward"], 32 * c["FWARPS"], forward)
         yield self._launch("deep_dense", c["SLICES"], THREADS, (np.int32(n), self.pooled, dense.W, self.parts))
         head = (self.parts, dense.b, output.W, output.b, t, images, orders, *now, size, following, np.int32(n))
         behind = (np.float32(output.loss.smoothing), *behind)
         yield self._launch("net_head", n, HEAD, (*head, *behind, self.hidden, self.dz2, self.dz1, self.loss))
         weights = self.learned[dense.name]
-        back = (*now, np.int32(n), table, self.pooled, self.dz1, self.gradient, *weights[:3])
+        back = (*now, np.int32(n), table, self.pooled, self.dz1, self.gradient, self.peak, *weights[:3])
         yield self._launch("deep_dense_back", c["SLICES"], THREADS, back)
-        shared = (before[2], self.gradient, self.places)
+        shared = (before[2], self.gradient, self.places, self.peak)
         blocks = n * self.tiles["pixels"]
-        pixels = (x, *when, first.W, first.b, second.W, *shared, self.sums1)
-        yield self._launch("deep_pixels", blocks, THREADS, pixels)
+        pixels = (x, *when, first.W, first.b, self.packed, *shared, self.sums1)
+        yield self._launch("deep_pixels", blocks, 32 * c["PWARPS"], pixels)
         filters = (x, *when, np.int32(n), first.W, first.b, *shared, self.sums2, self.sumsb)
         yield self._launch("deep_filters", self._blocks(n), 64 * c["K2H"] * c["K2W"], filters)
         numbers = (*now, np.int32(n), table, np.int32(blocks), np.int32(self._blocks(n)))
-        sums = (self.sums1, self.sums2, self.sumsb, self.hidden, self.dz2, self.dz1)
+        sums = (self.sums1, self.sums2, self.sumsb, self.hidden, self.dz2, self.dz1, self.packed)
         rest = (*self.learned[first.name], *self.learned[second.name], *weights[3:], *self.learned[output.name])
         grid = _over(first.n_parameters + second.n_parameters) + _over(output.n_parameters + dense.n)
         yield self._launch("deep_learn", grid, THREADS, (*numbers, *sums, *rest))
@@ -197,6 +194,7 @@ class Deep:
     def begin(self, orders: Array) -> None:
         """Before the first step of `orders`."""
         self.queue[0] = orders[: self.n_batch]
+        self.run(Launch("deep_pack", -(-self.packed.size // 256), 256, 0, (self.named.second.W, self.packed)))
 
     def end(self, orders: Array, table: Array, step: Array, steps: int) -> Iterator[Launch]:  # noqa: ARG002  # Shallow's
         """Behind so many steps: `step` is counted on, the next batch is looked up."""
@@ -220,6 +218,11 @@ def _dropout(layer: Any) -> tuple[Any, ...]:
 def _over(parameters: int) -> int:
     """Blocks that learn so many parameters."""
     return -(-parameters // (THREADS // 4))
+
+
+def _row(cells: int, size: int) -> int:
+    """`row_of` in halves.cu: from row to row in shared memory."""
+    return (_up(cells * size, 16) // 16 | 1) * 16 // size
 
 
 def _up(n: int, to: int) -> int:

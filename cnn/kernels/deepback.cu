@@ -1,75 +1,76 @@
 // The convolutions' way back in deep.cu's nets, and Adam's step of all that is not dense weights.
 
+// What the gradient by the second convolution's sums is multiplied by before it is rounded to halves.
+__device__ inline Scale gradient_scale(const u32* peak, float scale) { return Scale(__uint_as_float(*peak) * scale); }
+
 // The gradient by the first layer's outputs, RD rows of an image a block, and what it says to the first filters.
-constexpr int PW = W1 + K2W - 1, PR = RD + K2H - 1;  // the second convolution's gradient with a margin of zeros
-constexpr int PDS = OC + 4, PWS = round_up(DEPTH, 32) + 8, POS = M1 + 1;
-constexpr int PWM = BT / 32 / DWN, PMT = (round_up(RD * W1, 16) / 16 + PWM - 1) / PWM, PCT = (M1 / 8 + DWN - 1) / DWN;
+constexpr int PT = 32 * PWARPS, PW = W1 + K2W - 1, PR = RD + K2H - 1;  // the gradient with a margin of zeros
+constexpr int PDS = row_of(M2), PWS = row_of(M1P), PSEEN = PR * PW * PDS, POS = M1 + 1;
+constexpr int PWM = PWARPS / DWN, PMT = (round_up(RD * W1, 16) / 16 + PWM - 1) / PWM, PNT1 = M1P / 8 / DWN;
 constexpr int PIXEL_TILES = (H1 + RD - 1) / RD;
 
-extern "C" __global__ void __launch_bounds__(BT)
+extern "C" __global__ void __launch_bounds__(PT)
 deep_pixels(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
-            const float* biases1, const float* filters2, float scale, const float* gradient, const u8* places,
-            float* sums1) {
-  float* shared = (float*)SHARED;
-  float *xs = shared, *ds = xs + IMAGE, *ws = ds + PR * PW * PDS, *out = ds;
+            const float* biases1, const Cell* packed, float scale, const float* gradient, const u8* places,
+            const u32* peak, float* sums1) {
+  float *xs = (float*)SHARED, *out = xs + IMAGE;
+  Cell *ds = (Cell*)out, *ws = ds + PSEEN;
   const int t = threadIdx.x, tile = blockIdx.x % PIXEL_TILES, i = blockIdx.x / PIXEL_TILES, first = tile * RD;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const int image = images[i];
-  fetch_image<BT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
-  const int m0 = warp % PWM * PMT, n0 = warp / PWM * PCT;
-  int base[PMT][2];
+  fetch_rows<PT, TAPS2 * M2, M1P, PWS>(ws, packed);
+  fetch_image<PT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
+  clear<PT>(ds, PSEEN);
+  const Scale by = gradient_scale(peak, scale);
+  __syncthreads();
+  // Row r of `ds` is row first + PAD2Y - (K2H - 1) + r of the second convolution, column c its c + PAD2X - (K2W - 1).
+  spread<PT, PW, PDS, K2W - 1 - PAD2X>(ds, gradient + (size_t)i * FEATURES, places + (size_t)i * FEATURES,
+                                       scale * by.by, first + PAD2Y - (K2H - 1), PR);
+  fetched();
+  __syncthreads();
+
+  const int m0 = warp % PWM * PMT, n0 = warp / PWM * PNT1;
+  const Cell* rows[PMT];
 #pragma unroll
-  for (int m = 0; m < PMT; m++)
+  for (int m = 0; m < PMT; m++) {
+    const int p = min((m0 + m) * 16 + lane % 16, RD * W1 - 1);
+    rows[m] = ds + (p / W1 * PW + p % W1) * PDS + lane / 16 * 8;
+  }
+  const Cell* columns = ws + sixteen_rows<PWS>() + n0 * 8;
+  float sums[PMT][PNT1][4] = {};
+#pragma unroll 1
+  for (int tap = 0; tap < TAPS2; tap++) {
+    const int from = ((K2H - 1 - tap / K2W) * PW + K2W - 1 - tap % K2W) * PDS, row = tap * M2 * PWS;
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-      int p = min((m0 + m) * 16 + h * 8 + g, RD * W1 - 1);
-      base[m][h] = (p / W1 * PW + p % W1) * PDS + k;
-    }
-  float sums[PMT][PCT][4] = {};
-  clear<BT>(ds, PR * PW * PDS);
-  for (int channel = 0; channel < M2; channel += OC) {
-    __syncthreads();
-    // Row r of `ds` is row first + PAD2Y - (K2H - 1) + r of the second convolution, column c its c + PAD2X - (K2W - 1).
-    spread<BT, OC, PW, PDS, K2W - 1 - PAD2X>(ds, gradient + (size_t)i * FEATURES, places + (size_t)i * FEATURES, scale,
-                                             channel, first + PAD2Y - (K2H - 1), PR);
-    stage<BT, OC, DEPTH, PWS>(ws, filters2 + channel * DEPTH, DEPTH);
-    __syncthreads();
-    for (int tap = 0; tap < TAPS2; tap++) {
-      const float* seen = ds + ((K2H - 1 - tap / K2W) * PW + K2W - 1 - tap % K2W) * PDS;
-      const float* w = ws + k * PWS + tap;
+    for (int o = 0; o < M2; o += 16) {
+      Pair a[PMT][4], b[PNT1 / 2][4];
 #pragma unroll
-      for (int o = 0; o < OC; o += 8)
-        multiply_add(
-            sums,
-            [&](int m, float(&a)[4]) {
-              a[0] = seen[base[m][0] + o], a[1] = seen[base[m][1] + o];
-              a[2] = seen[base[m][0] + o + 4], a[3] = seen[base[m][1] + o + 4];
-            },
-            [&](int n, float(&b)[2]) {
-              const float* column = w + o * PWS + min((n0 + n) * 8 + g, M1 - 1) * TAPS2;
-              b[0] = column[0], b[1] = column[4 * PWS];
-            });
+      for (int m = 0; m < PMT; m++) fetch<false>(a[m], rows[m] + from + o);
+#pragma unroll
+      for (int n = 0; n < PNT1 / 2; n++) fetch<true>(b[n], columns + row + o * PWS + n * 16);
+      multiply(sums, a, b);
     }
   }
   __syncthreads();
+  const float back = by.back / LARGER;
 #pragma unroll
   for (int m = 0; m < PMT; m++)
 #pragma unroll
-    for (int n = 0; n < PCT; n++)
+    for (int n = 0; n < PNT1; n++)
 #pragma unroll
       for (int r = 0; r < 4; r++) {
         int p = (m0 + m) * 16 + r / 2 * 8 + g, c = (n0 + n) * 8 + 2 * k + r % 2;
-        if (p < RD * W1 && c < M1) out[p * POS + c] = sums[m][n][r];
+        if (p < RD * W1 && c < M1) out[p * POS + c] = sums[m][n][r] * back;
       }
   __syncthreads();
 
   // The first filters' gradient, a channel and a part of the strips a thread; where ReLU cut off, nothing comes back.
-  constexpr int STRIPS = (W1 + STEP - 1) / STEP, UNITS = BT / M1;
-  const int c = t % M1, unit = t / M1, rows = min(RD, H1 - first);
+  constexpr int STRIPS = (W1 + STEP - 1) / STEP, UNITS = PT / M1;
+  const int c = t % M1, unit = t / M1, there = min(RD, H1 - first);
   float w[TAPS1], taps[TAPS1 + 1] = {};
 #pragma unroll
   for (int q = 0; q < TAPS1; q++) w[q] = filters1[c * TAPS1 + q];
-  for (int s = unit; unit < UNITS && s < rows * STRIPS; s += UNITS) {
+  for (int s = unit; unit < UNITS && s < there * STRIPS; s += UNITS) {
     const int y = s / STRIPS, col = s % STRIPS * STEP;
     const Strip strip(xs, w, biases1[c], first + y, col);
     float d[P1][4] = {};
@@ -88,84 +89,93 @@ deep_pixels(const float* x, const int* images, const int* step, int offset, int 
 #pragma unroll
     for (int q = 0; q <= TAPS1; q++) out[(unit * M1 + c) * (TAPS1 + 1) + q] = taps[q];
   __syncthreads();
-  for (int e = t; e < M1 * (TAPS1 + 1); e += BT) {
+  for (int e = t; e < M1 * (TAPS1 + 1); e += PT) {
     float sum = 0.f;
     for (int u = 0; u < UNITS; u++) sum += out[u * M1 * (TAPS1 + 1) + e];
     sums1[(size_t)blockIdx.x * M1 * (TAPS1 + 1) + e] = sum;
   }
 }
 
-// The second filters' gradient, in as many parts as there are blocks; two warps a tap, half of the filters each.
-constexpr int WT = 64 * TAPS2, WMT = M2 / 32, WNT = M1 / 8;
-constexpr int WAS = M1 + 8, WDS = M2 + 8, WW = round_up(W2, 8), WA = (RW + K2H - 1) * AW + 8;
+// The second filters' gradient, in as many parts as there are blocks; two warps a tap, half of the filters each. Pixels
+// are counted on from row to row, with the columns of padding, so that each tap is a shift.
+constexpr int WT = 64 * TAPS2, WMT = M2 / 32, WNT = M1P / 8;
+constexpr int WAS = row_of(M1P), WDS = row_of(M2), WPIXELS = round_up(RW * AW, 16);
+constexpr int WSEEN = (WPIXELS + (K2H - 1) * AW + K2W - 1) * WAS;
 constexpr int FILTER_TILES = (H2 + RW - 1) / RW;
 
 extern "C" __global__ void __launch_bounds__(WT)
 deep_filters(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* filters1,
-             const float* biases1, float scale, const float* gradient, const u8* places, float* sums2, float* sumsb) {
-  float* shared = (float*)SHARED;
-  float *xs = shared, *as = xs + IMAGE, *ds = as + WA * WAS;
+             const float* biases1, float scale, const float* gradient, const u8* places, const u32* peak, float* sums2,
+             float* sumsb) {
+  float *xs = (float*)SHARED, *red = xs + IMAGE;
+  Cell *as = (Cell*)(red + round_up(3 * WT / 32, 4)), *ds = as + WSEEN;
   const int t = threadIdx.x, lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
-  const int tap = warp / 2, m0 = warp % 2 * WMT, o = t % M2, part = t / M2;
-  constexpr int PARTS2 = WT / M2;
-  float sums[WMT][WNT][4] = {}, bias = 0.f;
-  clear<WT>(ds, RW * WW * WDS);
-  clear<WT>(as, WA * WAS);
+  const int tap = warp / 2, m0 = warp % 2 * WMT;
+  float sums[WMT][WNT][4] = {}, biases[WMT][1][4] = {}, back = 1.f;
+  Pair ones[1][4];
+  set_ones(ones[0]);
+  clear<WT>(ds, WPIXELS * WDS);
+  clear<WT>(as, WSEEN);
+  const Scale of_gradient = gradient_scale(peak, scale);
+  const Two<WT> two(filters1, biases1);
   for (int item = blockIdx.x; item < n * FILTER_TILES; item += gridDim.x) {
     const int i = item / FILTER_TILES, first = item % FILTER_TILES * RW;
     const int image = images[i];
     __syncthreads();
-    fetch_image<WT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
-    if (H2 % RW || RW % P) clear<WT>(ds, RW * WW * WDS);
+    two.note(red, fetch_image<WT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move()));
+    if (H2 % RW || RW % P) clear<WT>(ds, WPIXELS * WDS);
     __syncthreads();
-    first_layer<WT, WAS>(as, xs, filters1, biases1, first - PAD2Y, RW + K2H - 1);
-    spread<WT, M2, WW, WDS, 0>(ds, gradient + (size_t)i * FEATURES, places + (size_t)i * FEATURES, scale, 0, first, RW);
+    const Scale by(Two<WT>::bound(red));
+    two.template apply<WAS>(as, xs, first - PAD2Y, RW + K2H - 1, by.by);
+    spread<WT, AW, WDS, 0>(ds, gradient + (size_t)i * FEATURES, places + (size_t)i * FEATURES, scale * of_gradient.by,
+                           first, RW);
     __syncthreads();
-    if (part < PARTS2)
-      for (int p = part; p < RW * WW; p += PARTS2) bias += ds[p * WDS + o];
-    const float *row = ds + k * WDS + m0 * 16 + g, *column = as + (tap / K2W * AW + tap % K2W + k) * WAS + g;
-#pragma unroll 2
-    for (int y = 0; y < RW; y++)
+    if (by.back != back) {  // the sums so far are taken to this image's scale
 #pragma unroll
-      for (int q = 0; q < WW; q += 8)
-        multiply_add(
-            sums,
-            [&](int m, float(&a)[4]) {
-              const float* at = row + (y * WW + q) * WDS + m * 16;
-              a[0] = at[0], a[1] = at[8], a[2] = at[4 * WDS], a[3] = at[4 * WDS + 8];
-            },
-            [&](int c, float(&b)[2]) {
-              const float* at = column + (y * AW + q) * WAS + c * 8;
-              b[0] = at[0], b[1] = at[4 * WAS];
-            });
+      for (int e = 0; e < WMT * WNT * 4; e++) sums[e / (WNT * 4)][e / 4 % WNT][e % 4] *= back * by.by;
+      back = by.back;
+    }
+    const Cell* row = ds + eight_rows<WDS>() + m0 * 16;
+    const Cell* column = as + (tap / K2W * AW + tap % K2W) * WAS + sixteen_rows<WAS>();
+#pragma unroll 2
+    for (int p = 0; p < WPIXELS; p += 16) {
+      Pair a[WMT][4], b[WNT / 2][4];
+#pragma unroll
+      for (int m = 0; m < WMT; m++) fetch<true>(a[m], row + p * WDS + m * 16);
+#pragma unroll
+      for (int c = 0; c < WNT / 2; c++) fetch<true>(b[c], column + p * WAS + c * 16);
+      multiply(sums, a, b);
+      if (tap == 0) multiply(biases, a, ones);
+    }
   }
-  float* mine = sums2 + (size_t)blockIdx.x * M2 * DEPTH;  // as (tap, filter, channel)
+  back *= of_gradient.back;
+  float* mine = sums2 + (size_t)blockIdx.x * M2 * M1 * TAPS2;  // as (tap, filter, channel)
 #pragma unroll
   for (int m = 0; m < WMT; m++)
 #pragma unroll
     for (int c = 0; c < WNT; c++)
 #pragma unroll
       for (int r = 0; r < 4; r += 2)
-        *(float2*)(mine + (tap * M2 + (m0 + m) * 16 + r / 2 * 8 + g) * M1 + c * 8 + 2 * k) =
-            make_float2(sums[m][c][r], sums[m][c][r + 1]);
-  __syncthreads();
-  ds[t] = bias;
-  __syncthreads();
-  if (t < M2) {
-    for (int q = 1; q < PARTS2; q++) bias += ds[q * M2 + t];
-    sumsb[blockIdx.x * M2 + t] = bias;
-  }
+        if (c * 8 + 2 * k < M1)
+          *(float2*)(mine + (tap * M2 + (m0 + m) * 16 + r / 2 * 8 + g) * M1 + c * 8 + 2 * k) =
+              make_float2(sums[m][c][r] * back, sums[m][c][r + 1] * back);
+  if (tap == 0 && k == 0)
+#pragma unroll
+    for (int m = 0; m < WMT; m++)
+#pragma unroll
+      for (int r = 0; r < 4; r += 2)
+        sumsb[blockIdx.x * M2 + (m0 + m) * 16 + r / 2 * 8 + g] = biases[m][0][r] * of_gradient.back;
 }
 
 // Adam's step of all that is not dense weights, from the parts of their gradients.
-constexpr int ALONE = BT / 4, OF2 = M2 * DEPTH, OF1 = M1 * (TAPS1 + 1), FILTERS = OF2 + M2 + OF1;
+constexpr int ALONE = BT / 4, OF2 = M2 * M1 * TAPS2, OF1 = M1 * (TAPS1 + 1), FILTERS = OF2 + M2 + OF1;
 constexpr int FILTER_BLOCKS = (FILTERS + ALONE - 1) / ALONE;
 
 extern "C" __global__ void __launch_bounds__(BT)
 deep_learn(const int* step, int offset, int n, const float* table, int blocks1, int blocks2, const float* sums1,
            const float* sums2, const float* sumsb, const float* hidden, const float* dz2, const float* dz1,
-           float* filters1, float* mf1, float* vf1, float* biases1, float* mb1, float* vb1, float* filters2, float* mf2,
-           float* vf2, float* biases2, float* mb2, float* vb2, float* b1, float* mh, float* vh, float* W2o, float* mW2,
+           Cell* packed, float* filters1, float* mf1, float* vf1, float* biases1, float* mb1, float* vb1, float* filters2,
+           float* mf2, float* vf2, float* biases2, float* mb2, float* vb2, float* b1, float* mh, float* vh, float* W2o, float* mW2,
            float* vW2, float* b2, float* mo, float* vo) {
   const float* rates = table + (size_t)(*step + offset) * LAYERS * NUMBERS;
   if (blockIdx.x >= FILTER_BLOCKS) {
@@ -186,8 +196,9 @@ deep_learn(const int* step, int offset, int n, const float* table, int blocks1, 
   if (part || e >= FILTERS) return;
   for (int q = 1; q < 4; q++) sum += red[q * ALONE + t];
   if (of2) {
-    int at = (e / M1 % M2 * M1 + e % M1) * TAPS2 + e / (M1 * M2);
+    const int channel = e % M1, filter = e / M1 % M2, tap = e / (M1 * M2), at = (filter * M1 + channel) * TAPS2 + tap;
     Adam(rates + NUMBERS).step(sum, filters2[at], mf2[at], vf2[at]);
+    pack(packed, tap, filter, channel, filters2[at]);
   } else if (ofb) {
     Adam(rates + NUMBERS).step(sum, biases2[e - OF2], mb2[e - OF2], vb2[e - OF2]);
   } else {

@@ -215,6 +215,7 @@ template <class T> T __ldcg(const T* p) { return *p; }
 template <class T> void __stcg(T* p, T v) { *p = v; }
 template <class T> T __ldg(const T* p) { return *p; }
 template <class T> T atomicAdd(T* p, T v) { T old = *p; *p = old + v; return old; }
+template <class T> T atomicMax(T* p, T v) { T old = *p; *p = std::max(old, v); return old; }
 inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) * b) >> 32); }
 inline unsigned __float_as_uint(float v) { unsigned u; std::memcpy(&u, &v, 4); return u; }
 inline float __uint_as_float(unsigned u) { float v; std::memcpy(&v, &u, 4); return v; }
@@ -232,5 +233,49 @@ inline void emulated_multiply_add(float (&sum)[4], const float (&a)[4], const fl
     const emulated::Held &row = held[g * 4 + k % 4], &left = held[8 * t + k % 4], &right = held[8 * t + 4 + k % 4];
     sum[0] += row.a[k / 4 * 2] * left.b[k / 4], sum[1] += row.a[k / 4 * 2] * right.b[k / 4];
     sum[2] += row.a[k / 4 * 2 + 1] * left.b[k / 4], sum[3] += row.a[k / 4 * 2 + 1] * right.b[k / 4];
+  }
+}
+
+// Halves of 16 bits, rounded to the nearest and to even, as the GPU does.
+inline float emulated_float(unsigned short half) {
+  const unsigned sign = unsigned(half & 0x8000u) << 16, exponent = half >> 10 & 31, rest = half & 1023;
+  const float size = exponent == 31 ? (rest ? NAN : INFINITY)
+                     : exponent     ? std::ldexp(1024.f + rest, int(exponent) - 25)
+                                    : std::ldexp(float(rest), -24);
+  return __uint_as_float(__float_as_uint(size) | sign);
+}
+inline unsigned short emulated_half(float v) {
+  const unsigned sign = __float_as_uint(v) >> 16 & 0x8000u;
+  if (std::isnan(v)) return 0x7fff;
+  const float size = std::fabs(v);
+  if (size >= 65520.f) return sign | 0x7c00u;
+  if (size == 0.f) return sign;
+  const int exponent = std::max(std::ilogb(size), -14);
+  const unsigned units = unsigned(std::nearbyint(std::ldexp(size, 10 - exponent)));  // 2048 carries into the exponent
+  return sign | (unsigned(exponent + 14) << 10) + units;
+}
+// Each lane shows where its row is, and reads those it needs (see halves.cu).
+template <bool TURNED>
+inline void emulated_fetch(unsigned (&out)[4], const unsigned short* row) {
+  emulated::Fiber& me = *emulated::current;
+  const unsigned lane = me.thread % 32, g = lane / 4, t = lane % 4;
+  const size_t threads = me.block->fibers.size();
+  uint64_t* slots = me.block->slots.data() + (me.exchanges & 1) * threads + me.thread / 32 * 32;
+  if (reinterpret_cast<uint64_t>(row) % 16) emulated::fail("a row of a matrix does not begin at 16 bytes");
+  slots[lane] = reinterpret_cast<uint64_t>(row);
+  me.exchanges++;
+  emulated::give_way(emulated::WARP);
+  auto at = [&](unsigned from, unsigned column) { return reinterpret_cast<const unsigned short*>(slots[from])[column]; };
+  for (unsigned i = 0; i < 4; i++)
+    out[i] = TURNED ? at(8 * i + 2 * t, g) | unsigned(at(8 * i + 2 * t + 1, g)) << 16
+                    : at(8 * i + g, 2 * t) | unsigned(at(8 * i + g, 2 * t + 1)) << 16;
+}
+inline void emulated_multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  auto low = [](unsigned pair) { return emulated_float(pair & 0xffffu); };
+  auto high = [](unsigned pair) { return emulated_float(pair >> 16); };
+  for (int k = 0; k < 4; k += 2) {  // the first of each pair as the left four columns, the second as the right ones
+    const float left[4] = {low(a[k]), low(a[k + 1]), high(a[k]), high(a[k + 1])};
+    const float right[2] = {low(k ? b1 : b0), high(k ? b1 : b0)};
+    emulated_multiply_add(sum, left, right);
   }
 }
