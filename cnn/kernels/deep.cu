@@ -204,10 +204,10 @@ struct Place {
   __device__ bool gone(int c, int w) const {
     return FOURS ? dropout.below && fallen[c * RUN + w] : dropout.drops(first + c * PLANE + w);
   }
-  __device__ void put(float* pooled, u8* places, int c, int w, float best, int place, bool gone) const {
+  __device__ float put(float* pooled, u8* places, int c, int w, float best, int place, bool gone) const {
     const u32 feature = first + c * PLANE + w;
-    pooled[feature] = gone ? 0.f : relu(best) * dropout.scale;
     places[feature] = gone || best <= 0.f ? NOWHERE : place;
+    return pooled[feature] = gone ? 0.f : relu(best) * dropout.scale;
   }
 };
 
@@ -247,7 +247,7 @@ __device__ inline float exact(const float* xs, const float* filters1, const floa
 extern "C" __global__ void __launch_bounds__(FT)
 deep_forward(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
              const float* biases1, const float* filters2, const float* biases2, const Cell* packed, u32 seed, u32 below,
-             float scale, float* pooled, u8* places, u32* peak) {
+             float scale, float* pooled, u8* places, u32* peaks) {
   float *xs = (float*)SHARED, *red = xs + IMAGE, *tolerances = red + 4 * FWARPS;
   Cell *as = (Cell*)(tolerances + M2), *ws = as + FSEEN;
   int* count = (int*)(ws + FWS);
@@ -256,13 +256,14 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
   const int t = threadIdx.x, tile = blockIdx.x % FORWARD_TILES, i = blockIdx.x / FORWARD_TILES;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const int image = images[i];
-  fetch_rows<FT, TAPS2 * M2, M1P, FAS>(ws, packed);
+  fetch_rows<FT, M1P, FAS>(ws, packed, TAPS2 * M2);
+  fetch_done();
   const Two<FT> two(filters1, biases1);
   two.note(red, fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move()));
   const Place here{{seed, u32(step[1] + step[0] + offset), below, scale}, fallen, i, tile,
                    u32(i * FEATURES + tile * RUN)};
   if (t == 0) *count = 0;
-  if (t == 0 && blockIdx.x == 0) *peak = 0;  // of the gradient, see deep_dense_back
+  if (t == 0 && blockIdx.x == 0) peaks[0] = 0;  // the largest gradient, see deep_dense_back; [1] is of `pooled`
   if (Place::FOURS && below)
     for (int e = t; e < M2 * RUN / 4; e += FT) {
       int c = e / (RUN / 4), at = e % (RUN / 4) * 4;
@@ -270,7 +271,7 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
 #pragma unroll
       for (int q = 0; q < 4; q++) fallen[c * RUN + at + q] = drawn.number[q] < below;
     }
-  fetched();
+  fetched<0>();
   __syncthreads();
   const Scale by(Two<FT>::bound(red));
   const float most = warp_max(two.template apply<FAS>(as, xs, tile * R - PAD2Y, R + K2H - 1, by.by));
@@ -288,6 +289,7 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
   __syncthreads();
 
   const float back = by.back / LARGER, top = Two<FT>::top_of(red + 3 * FWARPS);
+  float largest = 0.f;
   for (int unit = warp; unit < FGROUPS * FWN; unit += FWARPS) {
     const int first = unit / FWN * 16, n0 = unit % FWN * FNT, row = min(first + lane % 16, RUN - 1);
     const Cell* seen = as + (row / QW * P * AW + row % QW * P) * FAS + lane / 16 * 8;
@@ -324,17 +326,18 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
         if (PRECISE && close && value > -near * back && !gone)
           doubtful[atomicAdd(count, 1)] = (unsigned short)(c * RUN + w);
         else
-          here.put(pooled, places, c, w, value, place, gone);
+          largest = fmaxf(largest, here.put(pooled, places, c, w, value, place, gone));
       }
   }
-  if (!PRECISE) return;
-  __syncthreads();
-  for (int e = warp; e < *count; e += FWARPS) {
+  if (PRECISE) __syncthreads();
+  for (int e = warp; PRECISE && e < *count; e += FWARPS) {
     const int c = doubtful[e] / RUN, w = doubtful[e] % RUN;
     int place = 0;
     const float best = exact(xs, filters1, biases1, filters2, c, tile * R + w / QW * P, w % QW * P, place) + biases2[c];
-    if (lane == 0) here.put(pooled, places, c, w, best, place, false);
+    if (lane == 0) largest = fmaxf(largest, here.put(pooled, places, c, w, best, place, false));
   }
+  largest = warp_max(largest);
+  if (lane == 0) atomicMax(peaks + 1, __float_as_uint(largest));  // the order of positive floats is that of their bits
 }
 
 // The second filters as the kernels read them, halves as (tap, filter, channel), with channels of zeros up to M1P.
@@ -346,126 +349,165 @@ extern "C" __global__ void __launch_bounds__(256) deep_pack(const float* filters
   if (tap < TAPS2) pack(packed, tap, filter, channel, channel < M1 ? filters2[(filter * M1 + channel) * TAPS2 + tap] : 0.f);
 }
 
-// The dense layer's sums in parts: SLICE features of all images a block.
-constexpr int BT = 256;  // threads of a block in this kernel and those below
-constexpr int DWM = TI / 16 < 4 ? TI / 16 : 4, DWNS = 8 / DWM, DMT = TI / 16 / DWM;
-constexpr int DNT = (HID / 8 + DWNS - 1) / DWNS;
-constexpr int PS = SLICE + 4, WS = HID + 8;
+// The dense layer's sums in parts: SLICE features of all images a block, TI images at a time.
+constexpr int DT = 512, DWARPS = DT / 32;  // threads of a block in this kernel and the next
+constexpr int FEATURE_TILES = SLICE / 16, UNIT_TILES = round_up(HID, 16) / 16, IMAGE_TILES = TI / 16;
+constexpr int ES = row_of(SLICE), JS = row_of(UNIT_TILES * 16);  // from row to row of features and of units
 
-extern "C" __global__ void __launch_bounds__(BT)
-deep_dense(int n, const float* pooled, const float* dense, float* parts) {
-  float *ps = (float*)SHARED, *ws = ps + TI * PS;
-  const int t = threadIdx.x, slice = blockIdx.x, first = slice * SLICE;
-  const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
-  const int m0 = warp % DWM * DMT, n0 = warp / DWM * DNT;
-  stage<BT, SLICE, HID, WS>(ws, dense + (size_t)first * HID, HID, FEATURES - first);
+extern "C" __global__ void __launch_bounds__(DT)
+deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, float* parts) {
+  constexpr int DOWN = IMAGE_TILES < 4 ? IMAGE_TILES : 4, MT = IMAGE_TILES / DOWN;  // of the warps, and tiles of one
+  constexpr int ACROSS = DWARPS / DOWN, NT = (UNIT_TILES + ACROSS - 1) / ACROSS;
+  Cell *ps = (Cell*)SHARED, *ws = ps + TI * ES;
+  const int slice = blockIdx.x, first = slice * SLICE;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, k = lane % 4;
+  const int m0 = warp % DOWN * MT, n0 = warp / DOWN * NT;
+  Staged<DT, SLICE, UNIT_TILES * 16, JS> weights;
+  Staged<DT, TI, SLICE, ES> features;
+  weights.load(dense + (size_t)first * HID, HID, FEATURES - first, HID);
   for (int from = 0; from < n; from += TI) {
-    stage<BT, TI, SLICE, PS>(ps, pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
+    features.load(pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
+    const Scale by(__uint_as_float(peaks[1]));
+    if (from == 0) weights.store(ws, LARGER);
+    features.store(ps, by.by);
     __syncthreads();
-    float sums[DMT][DNT][4] = {};
-#pragma unroll 2
-    for (int f = 0; f < SLICE; f += 8)
-      multiply_add(
-          sums,
-          [&](int m, float(&a)[4]) {
-            const float* row = ps + ((m0 + m) * 16 + g) * PS + f + k;
-            a[0] = row[0], a[1] = row[8 * PS], a[2] = row[4], a[3] = row[8 * PS + 4];
-          },
-          [&](int j, float(&b)[2]) {
-            const float* column = ws + (f + k) * WS + min((n0 + j) * 8, HID - 8) + g;
-            b[0] = column[0], b[1] = column[4 * WS];
-          });
+    float sums[MT][2 * NT][4] = {};
 #pragma unroll
-    for (int m = 0; m < DMT; m++)
+    for (int f = 0; f < SLICE; f += 16) {
+      Pair a[MT][4], b[NT][4];
 #pragma unroll
-      for (int j = 0; j < DNT; j++)
+      for (int m = 0; m < MT; m++) fetch<false>(a[m], ps + (m0 + m) * 16 * ES + f + sixteen_rows<ES>());
+#pragma unroll
+      for (int j = 0; j < NT; j++)
+        fetch<true>(b[j], ws + f * JS + min(n0 + j, UNIT_TILES - 1) * 16 + sixteen_rows<JS>());
+      multiply(sums, a, b);
+    }
+    const float back = by.back / LARGER;
+#pragma unroll
+    for (int m = 0; m < MT; m++)
+#pragma unroll
+      for (int j = 0; j < 2 * NT; j++)
 #pragma unroll
         for (int r = 0; r < 4; r += 2) {
-          int i = from + (m0 + m) * 16 + r / 2 * 8 + g, unit = (n0 + j) * 8 + 2 * k;
+          int i = from + (m0 + m) * 16 + r / 2 * 8 + g, unit = n0 * 16 + j * 8 + 2 * k;
           if (i < n && unit < HID)
-            *(float2*)(parts + ((size_t)i * SLICES + slice) * HID + unit) = make_float2(sums[m][j][r], sums[m][j][r + 1]);
+            *(float2*)(parts + ((size_t)i * SLICES + slice) * HID + unit) =
+                make_float2(sums[m][j][r] * back, sums[m][j][r + 1] * back);
         }
     __syncthreads();
   }
 }
 
-// The dense layer's way back: the gradient by the features, and Adam's step of SLICE features' weights.
-constexpr int ES = SLICE + 8, JS = HID + 8, VS = HID + 4;  // strides of features, of gradients, of weights
-constexpr int GMT = SLICE / 32, GNT = (HID / 8 + 3) / 4;   // of the weights' gradient, by 2×4 warps
-constexpr int PNT = SLICE / 8 / DWNS;                      // of the features' gradient, by DWM×DWNS warps
+// The dense layer's way back: the gradient by the features, with its largest size, and Adam's step of SLICE features'
+// weights. Weights and averages are on their way from the start, and wait in shared memory as they are.
+constexpr int VS = HID + 4;
 
-extern "C" __global__ void __launch_bounds__(BT, 2)
+// A bound on the gradient by the dense layer's sums, from what it is made of: dz2, and the output layer's weights. In
+// two parts, with a barrier between.
+__device__ inline void note_bound(float* red, int n, const float* dz2, const float* W2) {
+  float top = 0.f, weight = 0.f;
+  for (int e = threadIdx.x; e < n * CLS; e += DT) top = fmaxf(top, fabsf(dz2[e]));
+  for (int e = threadIdx.x; e < HID * CLS; e += DT) weight = fmaxf(weight, fabsf(W2[e]));
+  top = warp_max(top), weight = warp_max(weight);
+  if (threadIdx.x % 32 == 0) red[threadIdx.x / 32] = top, red[DWARPS + threadIdx.x / 32] = weight;
+}
+__device__ inline float bound_of(const float* red) {
+  return CLS * warp_max(red[threadIdx.x % DWARPS]) * warp_max(red[DWARPS + threadIdx.x % DWARPS]);
+}
+
+extern "C" __global__ void __launch_bounds__(DT)
 deep_dense_back(const int* step, int offset, int n, const float* table, const float* pooled, const float* dz1,
-                float* gradient, u32* peak, float* dense, float* md, float* vd) {
-  float *ds = (float*)SHARED, *ps = ds + TI * JS, *ws = ps + TI * ES;
-  const int t = threadIdx.x, first = blockIdx.x * SLICE;
-  const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
-  stage<BT, SLICE, HID, VS>(ws, dense + (size_t)first * HID, HID, FEATURES - first);
-  float dw[GMT][GNT][4] = {}, top = 0.f;
-  const int gm = warp % 2 * GMT, gn = warp / 2 * GNT, pm = warp % DWM * DMT, pn = warp / DWM * PNT;
+                const float* dz2, const float* W2, float scale, float* gradient, u32* peaks, float* dense, float* md,
+                float* vd) {
+  constexpr int GROUPS = larger(1, DWARPS / UNIT_TILES), GMT = (FEATURE_TILES + GROUPS - 1) / GROUPS;
+  constexpr int PGROUPS = DWARPS / IMAGE_TILES, PNT = (FEATURE_TILES + PGROUPS - 1) / PGROUPS;
+  float *wf = (float*)SHARED, *mf = wf + SLICE * VS, *vf = mf + SLICE * VS, *red = vf + SLICE * VS;
+  Cell *ds = (Cell*)(red + 2 * DWARPS), *ps = ds + TI * JS, *ws = ps + TI * ES;
+  const int first = blockIdx.x * SLICE, there = min(SLICE, FEATURES - first);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, k = lane % 4;
+  const size_t begin = (size_t)first * HID;
+  fetch_rows<DT, HID, VS>(wf, dense + begin, there);
+  fetch_done();
+  fetch_rows<DT, HID, VS>(mf, md + begin, there);
+  fetch_rows<DT, HID, VS>(vf, vd + begin, there);
+  fetch_done();
+  Staged<DT, TI, UNIT_TILES * 16, JS> errors;
+  Staged<DT, TI, SLICE, ES> features;
+  errors.load(dz1, HID, n, HID);
+  features.load(pooled + first, FEATURES, n, FEATURES - first);
+  note_bound(red, n, dz2, W2);
+  const Scale by_p(__uint_as_float(peaks[1]));
+  features.store(ps, by_p.by);
+  if (there < SLICE || HID % 16) clear<DT>(ws, SLICE * JS);
+  __syncthreads();
+  const Scale by_d(bound_of(red) * scale);
+  errors.store(ds, by_d.by);
+  fetched<1>();
+  for (int e = threadIdx.x; e < there * (HID / 4); e += DT) {  // those that this thread has fetched
+    const int row = e / (HID / 4), column = e % (HID / 4) * 4;
+    put_four(ws + row * JS + column, *(const float4*)(wf + row * VS + column), LARGER);
+  }
+
+  float dw[GMT][2][4] = {}, top = 0.f;
+  const int unit_tile = warp % UNIT_TILES, gm = warp / UNIT_TILES * GMT, pm = warp % IMAGE_TILES;
+  const int pn = warp / IMAGE_TILES * PNT;
   for (int from = 0; from < n; from += TI) {
-    stage<BT, TI, HID, JS>(ds, dz1 + (size_t)from * HID, HID, n - from);
-    stage<BT, TI, SLICE, ES>(ps, pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
+    if (from) {
+      errors.load(dz1 + (size_t)from * HID, HID, n - from, HID);
+      errors.store(ds, by_d.by);
+      features.load(pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
+      features.store(ps, by_p.by);
+    }
     __syncthreads();
 #pragma unroll 2
-    for (int i = 0; i < TI; i += 8)
-      multiply_add(
-          dw,
-          [&](int m, float(&a)[4]) {
-            const float* row = ps + (i + k) * ES + (gm + m) * 16 + g;
-            a[0] = row[0], a[1] = row[8], a[2] = row[4 * ES], a[3] = row[4 * ES + 8];
-          },
-          [&](int j, float(&b)[2]) {
-            const float* column = ds + (i + k) * JS + min((gn + j) * 8, HID - 8) + g;
-            b[0] = column[0], b[1] = column[4 * JS];
-          });
-    float dp[DMT][PNT][4] = {};
+    for (int i = 0; i < TI; i += 16) {
+      Pair a[GMT][4], b[1][4];
+#pragma unroll
+      for (int m = 0; m < GMT; m++)
+        fetch<true>(a[m], ps + i * ES + min(gm + m, FEATURE_TILES - 1) * 16 + eight_rows<ES>());
+      fetch<true>(b[0], ds + i * JS + unit_tile * 16 + sixteen_rows<JS>());
+      multiply(dw, a, b);
+    }
+    float dp[1][2 * PNT][4] = {};
 #pragma unroll 2
-    for (int j = 0; j < HID; j += 8)
-      multiply_add(
-          dp,
-          [&](int m, float(&a)[4]) {
-            const float* row = ds + ((pm + m) * 16 + g) * JS + j + k;
-            a[0] = row[0], a[1] = row[8 * JS], a[2] = row[4], a[3] = row[8 * JS + 4];
-          },
-          [&](int f, float(&b)[2]) {
-            const float* column = ws + ((pn + f) * 8 + g) * VS + j + k;
-            b[0] = column[0], b[1] = column[4];
-          });
+    for (int j = 0; j < UNIT_TILES * 16; j += 16) {
+      Pair a[1][4], b[PNT][4];
+      fetch<false>(a[0], ds + pm * 16 * JS + j + sixteen_rows<JS>());
 #pragma unroll
-    for (int m = 0; m < DMT; m++)
+      for (int f = 0; f < PNT; f++)
+        fetch<false>(b[f], ws + min(pn + f, FEATURE_TILES - 1) * 16 * JS + j + eight_rows<JS>());
+      multiply(dp, a, b);
+    }
+    const float back = by_d.back / LARGER;
 #pragma unroll
-      for (int q = 0; q < PNT; q++)
+    for (int q = 0; q < 2 * PNT; q++)
 #pragma unroll
-        for (int r = 0; r < 4; r++) {
-          int i = from + (pm + m) * 16 + r / 2 * 8 + g, f = first + (pn + q) * 8 + 2 * k + r % 2;
-          if (i < n && f < FEATURES) gradient[(size_t)i * FEATURES + f] = dp[m][q][r], top = fmaxf(top, fabsf(dp[m][q][r]));
-        }
+      for (int r = 0; r < 4; r += 2) {
+        const int i = from + pm * 16 + r / 2 * 8 + g, f = pn * 16 + q * 8 + 2 * k;
+        const float2 both = make_float2(dp[0][q][r] * back, dp[0][q][r + 1] * back);
+        if (i < n && f < there)
+          *(float2*)(gradient + (size_t)i * FEATURES + first + f) = both, top = fmaxf(top, fmaxf(fabsf(both.x), fabsf(both.y)));
+      }
     __syncthreads();
   }
   top = warp_max(top);
-  if (lane == 0) atomicMax(peak, __float_as_uint(top));  // the order of positive floats is that of their bits
+  if (lane == 0) atomicMax(peaks, __float_as_uint(top));  // the order of positive floats is that of their bits
+  fetched<0>();
+  __syncthreads();
   const Adam adam(table + ((size_t)(*step + offset) * LAYERS + LAYERS - 2) * NUMBERS);
+  const float back = by_p.back * by_d.back;
 #pragma unroll
   for (int m = 0; m < GMT; m++)
 #pragma unroll
-    for (int r = 0; r < 4; r += 2) {  // all is fetched before anything is stored: stores hold back later loads
-      const int f = first + (gm + m) * 16 + r / 2 * 8 + g;
-      const size_t row = (size_t)f * HID + gn * 8 + 2 * k;
-      float2 w[GNT], mean[GNT], square[GNT];
+    for (int j = 0; j < 2; j++)
 #pragma unroll
-      for (int j = 0; j < GNT; j++)
-        if (f < FEATURES && (gn + j) * 8 < HID) {
-          w[j] = *(float2*)(dense + row + j * 8);
-          mean[j] = *(float2*)(md + row + j * 8), square[j] = *(float2*)(vd + row + j * 8);
-        }
-#pragma unroll
-      for (int j = 0; j < GNT; j++)
-        if (f < FEATURES && (gn + j) * 8 < HID) {
-          adam.step(dw[m][j][r], w[j].x, mean[j].x, square[j].x);
-          adam.step(dw[m][j][r + 1], w[j].y, mean[j].y, square[j].y);
-          *(float2*)(dense + row + j * 8) = w[j];
-          *(float2*)(md + row + j * 8) = mean[j], *(float2*)(vd + row + j * 8) = square[j];
-        }
-    }
+      for (int r = 0; r < 4; r += 2) {
+        const int f = (gm + m) * 16 + r / 2 * 8 + g, unit = unit_tile * 16 + j * 8 + 2 * k, at = f * VS + unit;
+        if (gm + m >= FEATURE_TILES || f >= there || unit >= HID) continue;
+        float2 w = *(float2*)(wf + at), mean = *(float2*)(mf + at), square = *(float2*)(vf + at);
+        adam.step(dw[m][j][r] * back, w.x, mean.x, square.x);
+        adam.step(dw[m][j][r + 1] * back, w.y, mean.y, square.y);
+        const size_t to = begin + f * HID + unit;
+        *(float2*)(dense + to) = w, *(float2*)(md + to) = mean, *(float2*)(vd + to) = square;
+      }
 }

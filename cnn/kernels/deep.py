@@ -13,8 +13,8 @@ from cnn.kernels.pattern import named_parts
 from cnn.kernels.shallow import advance, learned, moves
 from cnn.xp import Array
 
-THREADS, HEAD, SLICE = 256, 1024, 64
-TEXTS = ("images", "head", "tiles", "halves", "deep", "deepback")
+THREADS, HEAD, DENSE = 256, 1024, 512
+TEXTS = ("images", "head", "halves", "deep", "deepback")
 
 
 def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool, precise: bool) -> dict[str, int]:
@@ -28,13 +28,12 @@ def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool,
     sizes |= {"M2": M2, "K2H": K2H, "K2W": K2W, "H2": H2, "W2": W2, "P": pool.F_shape[0], "QH": QH, "QW": QW}
     for i, conv in enumerate((first, second), 1):
         sizes |= {f"PAD{i}Y": conv.pad_state[0][0], f"PAD{i}X": conv.pad_state[1][0]}
-    sizes |= {"HID": dense.n, "CLS": output.n, "SLICES": -(-M2 * QH * QW // SLICE), "LAYERS": 4, "SLICE": SLICE}
+    sizes |= {"HID": dense.n, "CLS": output.n, "LAYERS": 4}
     sizes |= {
         "THREADS": THREADS,
         "HEAD": HEAD,
         "TENSOR": int(tensor),
         "PRECISE": int(tensor and precise),
-        "TI": 16 if n_batch <= 16 else 64,
     }
     return sizes | _cut(sizes, n_batch, device)
 
@@ -45,7 +44,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     hid, taps2, m1, cell = c["HID"], c["K2H"] * c["K2W"], _up(c["M1"], 16), 2 if c["TENSOR"] else 4
     xh, xw = c["Z1H"] + c["K1H"] - 1, c["Z1W"] + c["K1W"] - 1
     image, across = c["C"] * xh * _up(xw + 6, 4), c["W2"] + c["K2W"] - 1
-    narrow, wide = (_row(cells, cell) for cells in (m1, c["M2"]))
+    narrow, wide, features, units = (_row(cells, cell) for cells in (m1, c["M2"], c["SLICE"], _up(hid, 16)))
     filters, run = cell * taps2 * c["M2"] * narrow, c["M2"] * (c["R"] // c["P"]) * c["QW"]
     seen = cell * (c["R"] + c["K2H"] - 1) * across * narrow
     spread = cell * (c["RD"] + c["K2H"] - 1) * (c["W1"] + c["K2W"] - 1) * wide
@@ -55,12 +54,13 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     rows = cell * (pixels * (narrow + wide) + ((c["K2H"] - 1) * across + c["K2W"] - 1) * narrow)
     return {
         "deep_forward": 4 * (image + 4 * c["FWARPS"] + c["M2"] + 4) + seen + filters + 3 * run,
-        "deep_dense": 4 * (c["TI"] * (SLICE + 4) + SLICE * (hid + 8)),
+        "deep_dense": cell * (c["TI"] * features + c["SLICE"] * units),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
-        "deep_dense_back": 4 * (c["TI"] * (hid + 8 + SLICE + 8) + SLICE * (hid + 4)),
+        "deep_dense_back": 4 * (3 * c["SLICE"] * (hid + 4) + DENSE // 16)
+        + cell * (c["TI"] * (features + units) + c["SLICE"] * units),
         "deep_pixels": 4 * image + max(spread + filters, back),
         "deep_filters": 4 * (image + _up(6 * taps2, 4)) + rows,
-        "deep_learn": 4 * THREADS,
+        "deep_learn": 16 * THREADS,
     }
 
 
@@ -68,11 +68,13 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     """How blocks are cut: as large as leaves enough of them for the device, and as there is shared memory for."""
     enough, limit, P = 0.7 * device.multiprocessors / n_batch, device.shared_limit, sizes["P"]
 
+    others = {"R": P, "RD": 1, "RW": 1, "FWARPS": 16, "PWARPS": 16, "SLICE": 16, "TI": 16}
+
     def largest(name: str, kernel: str, whole: int, unit: int, room: int) -> int:
         best = unit
         for count in range(-(-whole // unit), 0, -1):  # tiles an image
             size = -(-whole // (unit * count)) * unit
-            cut = sizes | {"R": P, "RD": 1, "RW": 1, "FWARPS": 16, "PWARPS": 16, name: size}
+            cut = sizes | others | {name: size}
             if shared_bytes(cut)[kernel] <= room and (count >= enough or size == unit):
                 best = size
         return best
@@ -80,6 +82,9 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     cut = {"R": largest("R", "deep_forward", sizes["QH"] * P, P, limit)}
     cut["RD"] = largest("RD", "deep_pixels", sizes["H1"], 1, limit)
     cut["RW"] = largest("RW", "deep_filters", sizes["H2"], 1, limit)
+    features = sizes["M2"] * sizes["QH"] * sizes["QW"]
+    cut["SLICE"], cut["TI"] = _dense(sizes | others, n_batch, -(-features // device.multiprocessors), limit)
+    cut["SLICES"] = -(-features // cut["SLICE"])
     windows, tiles = -(-cut["R"] // P * sizes["QW"] // 16), -(-cut["RD"] * sizes["W1"] // 16)
     across = 4 if P <= 2 else 2  # products side by side of a warp in deep_forward
     cut["FWN"] = sizes["M2"] // 8 // across
@@ -88,6 +93,16 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     cut["DWN"] = wide if tiles <= 8 or wide > 2 else 1
     cut["PWARPS"] = 16 // cut["DWN"] * cut["DWN"]
     return cut
+
+
+def _dense(sizes: dict[str, int], n_batch: int, wanted: int, limit: int) -> tuple[int, int]:
+    """Features of a block in the dense kernels, one block a multiprocessor if there is room, and images at a time."""
+    images = [each for each in (128, 64, 32, 16) if each < 2 * n_batch or each == 16]
+    for SLICE in range(min(_up(wanted, 16), 128), 16, -16):
+        for TI in images:
+            if shared_bytes(sizes | {"SLICE": SLICE, "TI": TI})["deep_dense_back"] <= limit:
+                return SLICE, TI
+    return 16, 16
 
 
 class Deep:
@@ -134,7 +149,7 @@ class Deep:
         )}  # fmt: skip
         features, hidden = n_batch * c["M2"] * c["QH"] * c["QW"], n_batch * dense.n
         self.pooled, self.gradient = xp.empty(features, "float32"), xp.empty(features, "float32")
-        self.places, self.peak = xp.empty(features, "uint8"), xp.zeros(1, "uint32")
+        self.places, self.peaks = xp.empty(features, "uint8"), xp.zeros(2, "uint32")
         padded = second.W.size // c["M1"] * _up(c["M1"], 16)
         self.packed = xp.empty(padded, "uint16" if tensor else "float32")
         self.parts = xp.empty(hidden * c["SLICES"], "float32")
@@ -170,23 +185,25 @@ class Deep:
         when = (images, *now, size)
         before, behind = _dropout(self.named.before), _dropout(self.named.behind)
         forward = (x, *when, first.W, first.b, second.W, second.b, self.packed, *before)
-        forward = (*forward, self.pooled, self.places, self.peak)
+        forward = (*forward, self.pooled, self.places, self.peaks)
         yield self._launch("deep_forward", n * self.tiles["forward"], 32 * c["FWARPS"], forward)
-        yield self._launch("deep_dense", c["SLICES"], THREADS, (np.int32(n), self.pooled, dense.W, self.parts))
+        parts = (np.int32(n), self.pooled, self.peaks, dense.W, self.parts)
+        yield self._launch("deep_dense", c["SLICES"], DENSE, parts)
         head = (self.parts, dense.b, output.W, output.b, t, images, orders, *now, size, following, np.int32(n))
         behind = (np.float32(output.loss.smoothing), *behind)
         yield self._launch("net_head", n, HEAD, (*head, *behind, self.hidden, self.dz2, self.dz1, self.loss))
         weights = self.learned[dense.name]
-        back = (*now, np.int32(n), table, self.pooled, self.dz1, self.gradient, self.peak, *weights[:3])
-        yield self._launch("deep_dense_back", c["SLICES"], THREADS, back)
-        shared = (before[2], self.gradient, self.places, self.peak)
+        errors = (self.dz1, self.dz2, output.W, behind[-1])
+        back = (*now, np.int32(n), table, self.pooled, *errors, self.gradient, self.peaks, *weights[:3])
+        yield self._launch("deep_dense_back", c["SLICES"], DENSE, back)
+        shared = (before[2], self.gradient, self.places, self.peaks)
         blocks = n * self.tiles["pixels"]
         pixels = (x, *when, first.W, first.b, self.packed, *shared, self.sums1)
         yield self._launch("deep_pixels", blocks, 32 * c["PWARPS"], pixels)
         filters = (x, *when, np.int32(n), first.W, first.b, *shared, self.sums2, self.sumsb)
         yield self._launch("deep_filters", self._blocks(n), 64 * c["K2H"] * c["K2W"], filters)
         numbers = (*now, np.int32(n), table, np.int32(blocks), np.int32(self._blocks(n)))
-        sums = (self.sums1, self.sums2, self.sumsb, self.hidden, self.dz2, self.dz1, self.packed)
+        sums = (self.sums1, self.sums2, self.sumsb, self.hidden, self.dz2, self.dz1, self.peaks, self.packed)
         rest = (*self.learned[first.name], *self.learned[second.name], *weights[3:], *self.learned[output.name])
         grid = _over(first.n_parameters + second.n_parameters) + _over(output.n_parameters + dense.n)
         yield self._launch("deep_learn", grid, THREADS, (*numbers, *sums, *rest))

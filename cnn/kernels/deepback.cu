@@ -1,7 +1,9 @@
 // The convolutions' way back in deep.cu's nets, and Adam's step of all that is not dense weights.
 
 // What the gradient by the second convolution's sums is multiplied by before it is rounded to halves.
-__device__ inline Scale gradient_scale(const u32* peak, float scale) { return Scale(__uint_as_float(*peak) * scale); }
+__device__ inline Scale gradient_scale(const u32* peaks, float scale) {
+  return Scale(__uint_as_float(peaks[0]) * scale);
+}
 
 // The gradient by the first layer's outputs, RD rows of an image a block, and what it says to the first filters.
 constexpr int PT = 32 * PWARPS, PW = W1 + K2W - 1, PR = RD + K2H - 1;  // the gradient with a margin of zeros
@@ -12,21 +14,22 @@ constexpr int PIXEL_TILES = (H1 + RD - 1) / RD;
 extern "C" __global__ void __launch_bounds__(PT)
 deep_pixels(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
             const float* biases1, const Cell* packed, float scale, const float* gradient, const u8* places,
-            const u32* peak, float* sums1) {
+            const u32* peaks, float* sums1) {
   float *xs = (float*)SHARED, *out = xs + IMAGE;
   Cell *ds = (Cell*)out, *ws = ds + PSEEN;
   const int t = threadIdx.x, tile = blockIdx.x % PIXEL_TILES, i = blockIdx.x / PIXEL_TILES, first = tile * RD;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const int image = images[i];
-  fetch_rows<PT, TAPS2 * M2, M1P, PWS>(ws, packed);
+  fetch_rows<PT, M1P, PWS>(ws, packed, TAPS2 * M2);
+  fetch_done();
   fetch_image<PT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
   clear<PT>(ds, PSEEN);
-  const Scale by = gradient_scale(peak, scale);
+  const Scale by = gradient_scale(peaks, scale);
   __syncthreads();
   // Row r of `ds` is row first + PAD2Y - (K2H - 1) + r of the second convolution, column c its c + PAD2X - (K2W - 1).
   spread<PT, PW, PDS, K2W - 1 - PAD2X>(ds, gradient + (size_t)i * FEATURES, places + (size_t)i * FEATURES,
                                        scale * by.by, first + PAD2Y - (K2H - 1), PR);
-  fetched();
+  fetched<0>();
   __syncthreads();
 
   const int m0 = warp % PWM * PMT, n0 = warp / PWM * PNT1;
@@ -105,7 +108,7 @@ constexpr int FILTER_TILES = (H2 + RW - 1) / RW;
 
 extern "C" __global__ void __launch_bounds__(WT)
 deep_filters(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* filters1,
-             const float* biases1, float scale, const float* gradient, const u8* places, const u32* peak, float* sums2,
+             const float* biases1, float scale, const float* gradient, const u8* places, const u32* peaks, float* sums2,
              float* sumsb) {
   float *xs = (float*)SHARED, *red = xs + IMAGE;
   Cell *as = (Cell*)(red + round_up(3 * WT / 32, 4)), *ds = as + WSEEN;
@@ -116,7 +119,7 @@ deep_filters(const float* x, const int* images, const int* step, int offset, int
   set_ones(ones[0]);
   clear<WT>(ds, WPIXELS * WDS);
   clear<WT>(as, WSEEN);
-  const Scale of_gradient = gradient_scale(peak, scale);
+  const Scale of_gradient = gradient_scale(peaks, scale);
   const Two<WT> two(filters1, biases1);
   for (int item = blockIdx.x; item < n * FILTER_TILES; item += gridDim.x) {
     const int i = item / FILTER_TILES, first = item % FILTER_TILES * RW;
@@ -167,39 +170,47 @@ deep_filters(const float* x, const int* images, const int* step, int offset, int
         sumsb[blockIdx.x * M2 + (m0 + m) * 16 + r / 2 * 8 + g] = biases[m][0][r] * of_gradient.back;
 }
 
-// Adam's step of all that is not dense weights, from the parts of their gradients.
-constexpr int ALONE = BT / 4, OF2 = M2 * M1 * TAPS2, OF1 = M1 * (TAPS1 + 1), FILTERS = OF2 + M2 + OF1;
-constexpr int FILTER_BLOCKS = (FILTERS + ALONE - 1) / ALONE;
+// Adam's step of all that is not dense weights, from the parts of their gradients: ALONE numbers a block, four of them
+// a thread, LEARNERS threads for the same four, so that all parts are on their way at once.
+constexpr int ALONE = 64, LEARNERS = THREADS * 4 / ALONE, OF2 = M2 * M1 * TAPS2, OF1 = M1 * (TAPS1 + 1);
+constexpr int FILTERS = OF2 + M2 + OF1, FILTER_BLOCKS = (FILTERS + ALONE - 1) / ALONE;
 
-extern "C" __global__ void __launch_bounds__(BT)
+extern "C" __global__ void __launch_bounds__(THREADS)
 deep_learn(const int* step, int offset, int n, const float* table, int blocks1, int blocks2, const float* sums1,
-           const float* sums2, const float* sumsb, const float* hidden, const float* dz2, const float* dz1,
+           const float* sums2, const float* sumsb, const float* hidden, const float* dz2, const float* dz1, u32* peaks,
            Cell* packed, float* filters1, float* mf1, float* vf1, float* biases1, float* mb1, float* vb1, float* filters2,
-           float* mf2, float* vf2, float* biases2, float* mb2, float* vb2, float* b1, float* mh, float* vh, float* W2o, float* mW2,
-           float* vW2, float* b2, float* mo, float* vo) {
+           float* mf2, float* vf2, float* biases2, float* mb2, float* vb2, float* b1, float* mh, float* vh, float* W2o,
+           float* mW2, float* vW2, float* b2, float* mo, float* vo) {
   const float* rates = table + (size_t)(*step + offset) * LAYERS * NUMBERS;
+  if (blockIdx.x == 0 && threadIdx.x == 0) peaks[1] = 0;  // for the next step's
   if (blockIdx.x >= FILTER_BLOCKS) {
     learn_rest(blockIdx.x - FILTER_BLOCKS, n, hidden, dz2, dz1, rates, W2o, mW2, vW2, b2, mo, vo, b1, mh, vh);
     return;
   }
   float* red = (float*)SHARED;
-  const int t = threadIdx.x, e = blockIdx.x * ALONE + t % ALONE, part = t / ALONE;
-  const bool of2 = e < OF2, ofb = !of2 && e < OF2 + M2;
-  const float* from = of2 ? sums2 + e : ofb ? sumsb + e - OF2 : sums1 + e - OF2 - M2;
-  const int stride = of2 ? OF2 : ofb ? M2 : OF1, count = of2 || ofb ? blocks2 : blocks1;
-  float sum = 0.f;
-  if (e < FILTERS)
-#pragma unroll 16
-    for (int b = part; b < count; b += 4) sum += from[(size_t)b * stride];
-  red[t] = sum;
+  const int t = threadIdx.x, part = t / (ALONE / 4), four = blockIdx.x * ALONE + t % (ALONE / 4) * 4;
+  const bool fours2 = four < OF2, foursb = !fours2 && four < OF2 + M2;
+  const float* from = fours2 ? sums2 + four : foursb ? sumsb + four - OF2 : sums1 + four - OF2 - M2;
+  const int stride = fours2 ? OF2 : foursb ? M2 : OF1, count = fours2 || foursb ? blocks2 : blocks1;
+  float4 sums = make_float4(0.f, 0.f, 0.f, 0.f);
+  if (four < FILTERS)
+#pragma unroll 8
+    for (int b = part; b < count; b += LEARNERS) {
+      const float4 more = *(const float4*)(from + (size_t)b * stride);
+      sums.x += more.x, sums.y += more.y, sums.z += more.z, sums.w += more.w;
+    }
+  *(float4*)(red + 4 * t) = sums;
   __syncthreads();
-  if (part || e >= FILTERS) return;
-  for (int q = 1; q < 4; q++) sum += red[q * ALONE + t];
-  if (of2) {
+  const int e = blockIdx.x * ALONE + t;
+  if (t >= ALONE || e >= FILTERS) return;
+  float sum = 0.f;
+#pragma unroll
+  for (int q = 0; q < LEARNERS; q++) sum += red[q * ALONE + t];
+  if (e < OF2) {
     const int channel = e % M1, filter = e / M1 % M2, tap = e / (M1 * M2), at = (filter * M1 + channel) * TAPS2 + tap;
     Adam(rates + NUMBERS).step(sum, filters2[at], mf2[at], vf2[at]);
     pack(packed, tap, filter, channel, filters2[at]);
-  } else if (ofb) {
+  } else if (e < OF2 + M2) {
     Adam(rates + NUMBERS).step(sum, biases2[e - OF2], mb2[e - OF2], vb2[e - OF2]);
   } else {
     int c = (e - OF2 - M2) / (TAPS1 + 1), q = (e - OF2 - M2) % (TAPS1 + 1), at = c * TAPS1 + q;

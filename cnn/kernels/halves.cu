@@ -54,6 +54,12 @@ __device__ inline void put(float* at, float v) { *at = v; }
 __device__ inline void put_two(unsigned short* at, float a, float b) { *(u32*)at = halves(a, b); }
 __device__ inline void put_two(float* at, float a, float b) { *(float2*)at = make_float2(a, b); }
 
+__device__ inline void put_four(unsigned short* at, float4 v, float by) {
+  *(uint2*)at = make_uint2(halves(v.x * by, v.y * by), halves(v.z * by, v.w * by));
+}
+__device__ inline void put_four(float* at, float4 v, float by) {
+  *(float4*)at = make_float4(v.x * by, v.y * by, v.z * by, v.w * by);
+}
 __device__ inline void put_eight(unsigned short* at, const float (&v)[8]) {
   *(uint4*)at = make_uint4(halves(v[0], v[1]), halves(v[2], v[3]), halves(v[4], v[5]), halves(v[6], v[7]));
 }
@@ -181,7 +187,8 @@ __device__ inline void multiply(float (&sums)[MT][NT][4], const Pair (&a)[MT][4]
     for (int n = 0; n < NT; n++) multiply(sums[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
 }
 
-// Sixteen bytes from memory to shared memory without waiting, on GPUs that can; `fetched` waits for them.
+// Sixteen bytes from memory to shared memory without waiting, on GPUs that can. `fetch_done` ends a set of such calls;
+// `fetched` waits until all sets of this thread but the last LEFT have come.
 __device__ inline void fetch_async(void* out, const void* in) {
 #if !defined(EMULATED) && __CUDA_ARCH__ >= 800
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(u32(__cvta_generic_to_shared(out))), "l"(in)
@@ -190,16 +197,45 @@ __device__ inline void fetch_async(void* out, const void* in) {
   *(float4*)out = *(const float4*)in;
 #endif
 }
+__device__ inline void fetch_done() {
+#if !defined(EMULATED) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+template <int LEFT>
 __device__ inline void fetched() {
 #if !defined(EMULATED) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_all;" ::: "memory");
+  asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
 #endif
 }
 
-// ROWS×CELLS cells that lie in one stretch, into rows of STRIDE.
-template <int T, int ROWS, int CELLS, int STRIDE>
-__device__ inline void fetch_rows(Cell* out, const Cell* in) {
-  constexpr int EACH = 16 / sizeof(Cell), ACROSS = CELLS / EACH;
-  for (int e = threadIdx.x; e < ROWS * ACROSS; e += T)
+// Rows of LENGTH numbers that lie in one stretch, into rows of STRIDE, without waiting.
+template <int T, int LENGTH, int STRIDE, class Number>
+__device__ inline void fetch_rows(Number* out, const Number* in, int rows) {
+  constexpr int EACH = 16 / sizeof(Number), ACROSS = LENGTH / EACH;
+  for (int e = threadIdx.x; e < rows * ACROSS; e += T)
     fetch_async(out + e / ACROSS * STRIDE + e % ACROSS * EACH, in + e * EACH);
 }
+
+// ROWS×COLUMNS floats on their way from memory to shared memory, where they are cells times a factor.
+template <int T, int ROWS, int COLUMNS, int STRIDE>
+struct Staged {
+  static constexpr int ACROSS = COLUMNS / 4, FOURS = ROWS * ACROSS, EACH = (FOURS + T - 1) / T;
+  float4 held[EACH];
+  // `pitch` from row to row; from row `rows` and column `columns` on there are zeros.
+  __device__ void load(const float* in, size_t pitch, int rows, int columns) {
+#pragma unroll
+    for (int k = 0; k < EACH; k++) {
+      const int e = threadIdx.x + k * T, row = e / ACROSS, column = e % ACROSS * 4;
+      const bool there = e < FOURS && row < rows && column < columns;
+      held[k] = there ? *(const float4*)(in + row * pitch + column) : make_float4(0.f, 0.f, 0.f, 0.f);
+    }
+  }
+  __device__ void store(Cell* out, float by) const {
+#pragma unroll
+    for (int k = 0; k < EACH; k++) {
+      const int e = threadIdx.x + k * T;
+      if (e < FOURS) put_four(out + e / ACROSS * STRIDE + e % ACROSS * 4, held[k], by);
+    }
+  }
+};
