@@ -186,8 +186,8 @@ __device__ void clear(Cell* out, int cells) {
 // more in float32. A product of two rounded factors is off by 0.57 · 2^-11 of itself (standard deviation), a sum by no
 // more than 0.57 · 2^-11 · top · ‖filter‖ with `top` the largest activation; sums that are further apart than TOLERANCE
 // · 2^-11 · top · ‖filter‖ keep their order: two and a half standard deviations of the difference if all activations
-// were as large as `top`, five or more where their mean square is half of it or less. Sums that are equal to the last
-// bit come from equal patches, as in an image's background: the first of them wins either way.
+// were as large as `top`, five or more where their mean square is half of it or less. Patches of one colour, as in an
+// image's background, have equal sums in either arithmetic: the first of them wins.
 constexpr int FT = 32 * FWARPS, FRP = R / P, RUN = FRP * QW, FGROUPS = (RUN + 15) / 16, FNT = M2 / 8 / FWN;
 constexpr int FAS = row_of(M1P), FSEEN = (R + K2H - 1) * AW * FAS, FWS = TAPS2 * M2 * FAS;
 constexpr int FORWARD_TILES = (QH + FRP - 1) / FRP;
@@ -213,6 +213,20 @@ struct Place {
 
 __device__ inline void keep_largest(float z, int q, float& best, int& place) {
   if (q == 0 || z > best || (z != z && best == best)) best = z, place = q;
+}
+
+// The colour of all that a sum in row y and column x of the second convolution is made of, NaN if there are several.
+__device__ inline float colour(const float* xs, int y, int x) {
+  constexpr int DOWN = (K2H - 1) * P1 + P1 + K1H - 1, ACROSS = (K2W - 1) * P1 + P1 + K1W - 1;
+  const float several = __uint_as_float(0x7fffffffu);
+  const int top = y - PAD2Y, left = x - PAD2X;
+  if (top < 0 || left < 0 || top + K2H > H1 || left + K2W > W1) return several;
+  const float* corner = xs + top * P1 * XS + left * P1;
+  bool one = true;
+#pragma unroll (C * DOWN * ACROSS <= 64 ? C * DOWN * ACROSS : 1)
+  for (int e = 0; e < C * DOWN * ACROSS; e++)
+    one &= corner[(e / (DOWN * ACROSS) * XH + e / ACROSS % DOWN) * XS + e % ACROSS] == corner[0];
+  return one ? corner[0] : several;
 }
 
 // The first largest sum of a window of filter c in float32, and its place, by a warp: a channel a lane.
@@ -249,7 +263,8 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
              const float* biases1, const float* filters2, const float* biases2, const Cell* packed, u32 seed, u32 below,
              float scale, float* pooled, u8* places, u32* peaks) {
   float *xs = (float*)SHARED, *red = xs + IMAGE, *tolerances = red + 4 * FWARPS;
-  Cell *as = (Cell*)(tolerances + M2), *ws = as + FSEEN;
+  float* colours = tolerances + M2;
+  Cell *as = (Cell*)(colours + round_up(R * W2, 4)), *ws = as + FSEEN;
   int* count = (int*)(ws + FWS);
   unsigned short* doubtful = (unsigned short*)(count + 4);
   u8* fallen = (u8*)(doubtful + M2 * RUN);
@@ -278,7 +293,9 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
   if (lane == 0) red[3 * FWARPS + warp] = most;
   if (M1P > M1)
     for (int e = t; e < (R + K2H - 1) * AW * (M1P - M1); e += FT) put(as + e / (M1P - M1) * FAS + M1 + e % (M1P - M1), 0.f);
-  if (PRECISE)  // eight lanes a filter
+  if (PRECISE) {
+    for (int e = t; e < R * W2; e += FT) colours[e] = colour(xs, tile * R + e / W2, e % W2);
+    // Eight lanes a filter.
     for (int c = warp * 4 + lane / 8; c < M2; c += FWARPS * 4) {
       float sum = 0.f;
       for (int e = lane % 8; e < TAPS2 * M1P / 8; e += 8) sum += squares(ws + (e / (M1P / 8) * M2 + c) * FAS + e % (M1P / 8) * 8);
@@ -286,6 +303,7 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
       for (int d = 4; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
       if (lane % 8 == 0) tolerances[c] = TOLERANCE * sqrtf(sum);
     }
+  }
   __syncthreads();
 
   const float back = by.back / LARGER, top = Two<FT>::top_of(red + 3 * FWARPS);
@@ -318,10 +336,13 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
 #pragma unroll
         for (int q = 0; q < P * P; q++) keep_largest(sums[q][n][r], q, best, place);
         const float value = best * back + biases2[c], near = PRECISE ? tolerances[c] * top : 0.f;
+        if (!here.there(w)) continue;
+        const float* seen = colours + w / QW * P * W2 + w % QW * P;
         bool close = value < near * back;
 #pragma unroll
-        for (int q = 0; q < P * P; q++) close |= best - sums[q][n][r] < near && best != sums[q][n][r];
-        if (!here.there(w)) continue;
+        for (int q = 0; q < P * P; q++)
+          if (PRECISE && q != place && best - sums[q][n][r] < near)
+            close |= best != sums[q][n][r] || seen[q / P * W2 + q % P] != seen[place / P * W2 + place % P];
         const bool gone = here.gone(c, w);
         if (PRECISE && close && value > -near * back && !gone)
           doubtful[atomicAdd(count, 1)] = (unsigned short)(c * RUN + w);

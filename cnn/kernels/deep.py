@@ -53,7 +53,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     pixels = _up(c["RW"] * across, 16)
     rows = cell * (pixels * (narrow + wide) + ((c["K2H"] - 1) * across + c["K2W"] - 1) * narrow)
     return {
-        "deep_forward": 4 * (image + 4 * c["FWARPS"] + c["M2"] + 4) + seen + filters + 3 * run,
+        "deep_forward": 4 * (image + 4 * c["FWARPS"] + c["M2"] + _up(c["R"] * c["W2"], 4) + 4) + seen + filters + 3 * run,
         "deep_dense": cell * (c["TI"] * features + c["SLICE"] * units),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
         "deep_dense_back": 4 * (3 * c["SLICE"] * (hid + 4) + DENSE // 16)

@@ -61,13 +61,37 @@ def test_a_step_of_the_deep_kernels_is_the_plain_step(case, dropout, folder):
         assert max(map(error, parameters(plain), parameters(lm))) < 1e-4  # Adam divides small gradients by small ones
 
 
-def test_with_tensor_cores_only_factors_are_rounded(folder):
+@pytest.mark.parametrize("size", [1, 1e5, 1e-5])
+def test_with_tensor_cores_only_factors_are_rounded_however_large_the_images(size, folder):
     plain, lm = deep_net(DEEP_CASES[0]), prepared(deep_net(DEEP_CASES[0]))
+    for each in (plain, lm):
+        each.x_train *= size
+        for layer in each.layers[:2]:
+            layer.b[...] = 0  # beside which all images would look alike
     counted(plain, 0)
     plain_step(plain, np.arange(5))
     fused_step(Deep(lm.layers, 5, Emulated(folder), tensor=True), lm, np.arange(5))
     distances = list(map(distance, averages(plain), averages(lm)))
     assert 1e-5 < max(distances) < 2e-3
+
+
+def test_windows_that_rounding_could_decide_otherwise_are_decided_in_float32(folder):
+    """Nearly even images: all pixels of a window are nearly as large as each other."""
+    plain = deep_net(DEEP_CASES[0], dropout=False)
+    plain.x_train[...] = 0.5 + plain.x_train / 500
+    plain.forward(plain.x_train[:5], train=True)
+    y = plain.layers[1].y.reshape(5, 32, 3, 2, 3, 2).transpose(0, 1, 2, 4, 3, 5).reshape(-1, 4)
+    expected = np.where(y.max(axis=1) > 0, y.argmax(axis=1), 255)
+    assert len(set(expected)) == 5
+    otherwise = []
+    for precise in (True, False):
+        lm = prepared(deep_net(DEEP_CASES[0], dropout=False))
+        lm.x_train[...] = plain.x_train
+        fused = Deep(lm.layers, 5, Emulated(folder), precise=precise)
+        fused_step(fused, lm, np.arange(5))
+        otherwise.append((fused.places != expected).mean())
+    assert otherwise[0] < 0.002
+    assert otherwise[1] > 0.02
 
 
 @pytest.mark.parametrize(("make", "of", "case"), [(net, Shallow, CASES[1]), (deep_net, Deep, DEEP_CASES[1])])
