@@ -271,14 +271,10 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
   const int t = threadIdx.x, tile = blockIdx.x % FORWARD_TILES, i = blockIdx.x / FORWARD_TILES;
   const int lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const int image = images[i];
-  fetch_rows<FT, M1P, FAS>(ws, packed, TAPS2 * M2);
-  fetch_done();
-  const Two<FT> two(filters1, biases1);
-  two.note(red, fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move()));
+  const float seen = fetch_image<FT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
   const Place here{{seed, u32(step[1] + step[0] + offset), below, scale}, fallen, i, tile,
                    u32(i * FEATURES + tile * RUN)};
   if (t == 0) *count = 0;
-  if (t == 0 && blockIdx.x == 0) peaks[0] = 0;  // the largest gradient, see deep_dense_back; [1] is of `pooled`
   if (Place::FOURS && below)
     for (int e = t; e < M2 * RUN / 4; e += FT) {
       int c = e / (RUN / 4), at = e % (RUN / 4) * 4;
@@ -286,6 +282,12 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
 #pragma unroll
       for (int q = 0; q < 4; q++) fallen[c * RUN + at + q] = drawn.number[q] < below;
     }
+  follow();
+  fetch_rows<FT, M1P, FAS>(ws, packed, TAPS2 * M2);
+  fetch_done();
+  const Two<FT> two(filters1, biases1);
+  two.note(red, seen);
+  if (t == 0 && blockIdx.x == 0) peaks[0] = 0;  // the largest gradient, see deep_dense_back; [1] is of `pooled`
   fetched<0>();
   __syncthreads();
   const Scale by(Two<FT>::bound(red));
@@ -386,10 +388,11 @@ deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, flo
   Staged<DT, SLICE, UNIT_TILES * 16, JS> weights;
   Staged<DT, TI, SLICE, ES> features;
   weights.load(dense + (size_t)first * HID, HID, FEATURES - first, HID);
+  weights.store(ws, LARGER);
+  follow();
   for (int from = 0; from < n; from += TI) {
     features.load(pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
     const Scale by(__uint_as_float(peaks[1]));
-    if (from == 0) weights.store(ws, LARGER);
     features.store(ps, by.by);
     __syncthreads();
     float sums[MT][2 * NT][4] = {};
@@ -454,11 +457,12 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
   fetch_done();
   Staged<DT, TI, UNIT_TILES * 16, JS> errors;
   Staged<DT, TI, SLICE, ES> features;
-  errors.load(dz1, HID, n, HID);
   features.load(pooled + first, FEATURES, n, FEATURES - first);
-  note_bound(red, n, dz2, W2);
   const Scale by_p(__uint_as_float(peaks[1]));
   features.store(ps, by_p.by);
+  follow();
+  errors.load(dz1, HID, n, HID);
+  note_bound(red, n, dz2, W2);
   if (there < SLICE || HID % 16) clear<DT>(ws, SLICE * JS);
   __syncthreads();
   const Scale by_d(bound_of(red) * scale);

@@ -186,7 +186,7 @@ class Deep:
         before, behind = _dropout(self.named.before), _dropout(self.named.behind)
         forward = (x, *when, first.W, first.b, second.W, second.b, self.packed, *before)
         forward = (*forward, self.pooled, self.places, self.peaks)
-        yield self._launch("deep_forward", n * self.tiles["forward"], 32 * c["FWARPS"], forward)
+        yield self._launch("deep_forward", n * self.tiles["forward"], 32 * c["FWARPS"], forward, offset > 0)
         parts = (np.int32(n), self.pooled, self.peaks, dense.W, self.parts)
         yield self._launch("deep_dense", c["SLICES"], DENSE, parts)
         head = (self.parts, dense.b, output.W, output.b, t, images, orders, *now, size, following, np.int32(n))
@@ -221,8 +221,8 @@ class Deep:
         """In how many parts the second filters' gradient is summed."""
         return min(n * self.tiles["filters"], self.multiprocessors)
 
-    def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...]) -> Launch:
-        return Launch(kernel, grid, block, self.shared[kernel], args)
+    def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...], early: bool = True) -> Launch:
+        return Launch(kernel, grid, block, self.shared[kernel], args, early)
 
 
 def _dropout(layer: Any) -> tuple[Any, ...]:

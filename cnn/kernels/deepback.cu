@@ -24,6 +24,7 @@ deep_pixels(const float* x, const int* images, const int* step, int offset, int 
   fetch_done();
   fetch_image<PT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move());
   clear<PT>(ds, PSEEN);
+  follow();
   const Scale by = gradient_scale(peaks, scale);
   __syncthreads();
   // Row r of `ds` is row first + PAD2Y - (K2H - 1) + r of the second convolution, column c its c + PAD2X - (K2W - 1).
@@ -151,6 +152,7 @@ deep_filters(const float* x, const int* images, const int* step, int offset, int
       if (tap == 0) multiply(biases, a, ones);
     }
   }
+  follow();  // until here nothing hangs on what deep_pixels does
   back *= of_gradient.back;
   float* mine = sums2 + (size_t)blockIdx.x * M2 * M1 * TAPS2;  // as (tap, filter, channel)
 #pragma unroll
@@ -182,6 +184,7 @@ deep_learn(const int* step, int offset, int n, const float* table, int blocks1, 
            float* mf2, float* vf2, float* biases2, float* mb2, float* vb2, float* b1, float* mh, float* vh, float* W2o,
            float* mW2, float* vW2, float* b2, float* mo, float* vo) {
   const float* rates = table + (size_t)(*step + offset) * LAYERS * NUMBERS;
+  follow();
   if (blockIdx.x == 0 && threadIdx.x == 0) peaks[1] = 0;  // for the next step's
   if (blockIdx.x >= FILTER_BLOCKS) {
     learn_rest(blockIdx.x - FILTER_BLOCKS, n, hidden, dz2, dz1, rates, W2o, mW2, vW2, b2, mo, vo, b1, mh, vh);
