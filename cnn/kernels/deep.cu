@@ -191,6 +191,7 @@ __device__ void clear(Cell* out, int cells) {
 constexpr int FT = 32 * FWARPS, FRP = R / P, RUN = FRP * QW, FGROUPS = (RUN + 15) / 16, FNT = M2 / 8 / FWN;
 constexpr int FAS = row_of(M1P), FSEEN = (R + K2H - 1) * AW * FAS, FWS = TAPS2 * M2 * FAS;
 constexpr int FORWARD_TILES = (QH + FRP - 1) / FRP;
+static_assert(M2 * RUN <= 65536, "windows are numbered in 16 bits");
 constexpr float TOLERANCE = 2.f / 2048;
 
 // What a block of deep_forward knows of its dropout and of where it is.

@@ -52,8 +52,9 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     back = 4 * max(c["RD"] * c["W1"] * (c["M1"] + 1), 32 * c["PWARPS"] * taps)
     pixels = _up(c["RW"] * across, 16)
     rows = cell * (pixels * (narrow + wide) + ((c["K2H"] - 1) * across + c["K2W"] - 1) * narrow)
+    windows = 4 * (4 * c["FWARPS"] + c["M2"] + _up(c["R"] * c["W2"], 4) + 4) + 3 * run
     return {
-        "deep_forward": 4 * (image + 4 * c["FWARPS"] + c["M2"] + _up(c["R"] * c["W2"], 4) + 4) + seen + filters + 3 * run,
+        "deep_forward": 4 * image + windows + seen + filters,
         "deep_dense": cell * (c["TI"] * features + c["SLICE"] * units),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
         "deep_dense_back": 4 * (3 * c["SLICE"] * (hid + 4) + DENSE // 16)
@@ -88,7 +89,7 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     windows, tiles = -(-cut["R"] // P * sizes["QW"] // 16), -(-cut["RD"] * sizes["W1"] // 16)
     across = 4 if P <= 2 else 2  # products side by side of a warp in deep_forward
     cut["FWN"] = sizes["M2"] // 8 // across
-    cut["FWARPS"] = min(max(windows * cut["FWN"], 8), 18)
+    cut["FWARPS"] = min(max(windows * cut["FWN"], 8), {3: 12, 4: 8}.get(P, 18))
     wide = _up(sizes["M1"], 16) // 16
     cut["DWN"] = wide if tiles <= 8 or wide > 2 else 1
     cut["PWARPS"] = 16 // cut["DWN"] * cut["DWN"]
@@ -98,20 +99,20 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
 def _dense(sizes: dict[str, int], n_batch: int, wanted: int, limit: int) -> tuple[int, int]:
     """Features of a block in the dense kernels, one block a multiprocessor if there is room, and images at a time."""
     images = [each for each in (128, 64, 32, 16) if each < 2 * n_batch or each == 16]
-    for SLICE in range(min(_up(wanted, 16), 128), 16, -16):
-        for TI in images:
-            if shared_bytes(sizes | {"SLICE": SLICE, "TI": TI})["deep_dense_back"] <= limit:
-                return SLICE, TI
+    for slices in range(min(_up(wanted, 16), 128), 16, -16):
+        for count in images:
+            if shared_bytes(sizes | {"SLICE": slices, "TI": count})["deep_dense_back"] <= limit:
+                return slices, count
     return 16, 16
 
 
 class Deep:
     """The kernels of a net that has no `misfit`, for batches of up to `n_batch`; they change its parameters in place.
 
-    Where `tensor` says so, factors are rounded to 11 significant bits: those of the second convolution to scaled
-    halves, those of the dense layer to TF32 (on GPUs of compute capability 8.0 and above). Sums are of float32. With
-    `precise` those sums of the second convolution that rounding could put in another order are computed once more in
-    float32: if another pixel of a window is the largest, a gradient goes elsewhere.
+    Where `tensor` says so, factors are rounded to halves, times powers of two that keep them in range: 11 significant
+    bits, as in TF32. Sums are of float32. With `precise` those sums of the second convolution that rounding could put
+    in another order are computed once more in float32: if another pixel of a window is the largest, a gradient goes
+    elsewhere.
 
     Attributes:
         kernels: how many a step takes.

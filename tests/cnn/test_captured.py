@@ -75,7 +75,7 @@ def test_augmented_training_sees_the_order_that_plain_training_sees(emulated):
     assert 1e-6 < max(map(error, parameters(plain), parameters(fast))) < 0.2
 
 
-def test_a_net_of_two_convolutions_is_captured_too_in_tf32(emulated):
+def test_a_net_of_two_convolutions_is_captured_too_with_rounded_factors(emulated):
     lms = [deep_net(DEEP_CASES[0], dropout=False) for _ in range(2)]
     for lm, graph in zip(lms, ("auto", False), strict=True):
         lm.training(1, n_batch=4, show_error=False, graph=graph)

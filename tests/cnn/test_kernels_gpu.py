@@ -60,7 +60,7 @@ def test_how_the_blocks_are_cut_changes_nothing_beyond_rounding(tile, split, thr
 @pytest.mark.parametrize("case", [*DEEP_CASES, (*KERAS, 8, 8), (*KERAS, 128, 128), (*KERAS, 128, 96)])
 @pytest.mark.parametrize("tensor", [False, True])
 def test_a_step_of_the_deep_kernels_is_the_plain_step(case, tensor, gpu):
-    """With TF32 a few windows have another largest pixel: what counts is the distance as a whole."""
+    """Where factors are rounded to 11 bits, what counts is the distance as a whole."""
     plain, lm = deep_net(case, "gpu"), prepared(deep_net(case, "gpu"))
     n_batch, n = case[-2:]
     counted(plain, 0)

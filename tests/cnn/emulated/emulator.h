@@ -222,7 +222,8 @@ inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) 
 inline unsigned __float_as_uint(float v) { unsigned u; std::memcpy(&u, &v, 4); return u; }
 inline float __uint_as_float(unsigned u) { float v; std::memcpy(&v, &u, 4); return v; }
 
-// What a warp's lanes hold of A and B goes to all of them; each adds up its own four sums (see tiles.cu).
+// What a warp's lanes hold of A and B goes to all of them; each adds up its own four sums: of
+// A a lane holds the rows g and g + 8 in columns t and t + 4, of B the column g in those rows, for lane 4 g + t.
 inline void emulated_multiply_add(float (&sum)[4], const float (&a)[4], const float (&b)[2]) {
   emulated::Fiber& me = *emulated::current;
   const unsigned lane = me.thread % 32, g = lane / 4, t = lane % 4;
