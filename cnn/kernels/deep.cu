@@ -212,10 +212,6 @@ struct Place {
   }
 };
 
-__device__ inline void keep_largest(float z, int q, float& best, int& place) {
-  if (q == 0 || z > best || (z != z && best == best)) best = z, place = q;
-}
-
 // The colour of all that a sum in row y and column x of the second convolution is made of, NaN if there are several.
 __device__ inline float colour(const float* xs, int y, int x) {
   constexpr int DOWN = (K2H - 1) * P1 + P1 + K1H - 1, ACROSS = (K2W - 1) * P1 + P1 + K1W - 1;
@@ -230,41 +226,80 @@ __device__ inline float colour(const float* xs, int y, int x) {
   return one ? corner[0] : several;
 }
 
-// The first largest sum of a window of filter c in float32, and its place, by a warp: a channel a lane.
-__device__ inline float exact(const float* xs, const float* filters1, const float* biases1, const float* filters2, int c,
-                              int y, int x, int& place) {
-  constexpr int ROWS = P + K2H - 1, COLUMNS = P + K2W - 1;
-  constexpr bool SMALL = ROWS * COLUMNS * TAPS1 * P1 * P1 <= 256;
-  float sums[P * P] = {};
-  for (int channel = threadIdx.x % 32; channel < M1; channel += 32) {
-    const float* w = filters2 + (c * M1 + channel) * TAPS2;
-    float w1[TAPS1];
+// Of the places in window w those, as bits, whose patches have one colour, the same for all of them.
+__device__ inline u32 of_one_colour(const float* colours, int w) {
+  const float* corner = colours + w / QW * P * W2 + w % QW * P;
+  float first = corner[0];
+  u32 found = 0;
 #pragma unroll
-    for (int k = 0; k < TAPS1; k++) w1[k] = filters1[channel * TAPS1 + k];
-    const float bias = biases1[channel];
-#pragma unroll (SMALL ? ROWS * COLUMNS : 1)
-    for (int e = 0; e < ROWS * COLUMNS; e++) {
-      const int row = e / COLUMNS, col = e % COLUMNS;
-      const float seen = first_value(xs, w1, bias, y + row - PAD2Y, x + col - PAD2X);
+  for (int q = 0; q < P * P; q++) {
+    const float own = corner[q / P * W2 + q % P];
+    if (first != first) first = own;
+    found |= (own == first ? 1u : 0u) << q;
+  }
+  return found;
+}
+
+// The second filters' lengths, a filter a warp: for the tolerance of the next step, which is then that of weights a step
+// ago.
+__device__ inline void note_length(const float* filters2, int c, float* lengths) {
+  const int lane = threadIdx.x % 32;
+  float sum = 0.f;
+  for (int e = lane; e < M1 * TAPS2; e += 32) sum += filters2[c * M1 * TAPS2 + e] * filters2[c * M1 * TAPS2 + e];
+  sum = warp_sum(sum);
+  if (lane == 0) lengths[c] = sqrtf(sum);
+}
+
+// Computes windows once more in float32, a window a warp and a channel a lane.
+struct Exact {
+  static constexpr int ROWS = P + K2H - 1, COLUMNS = P + K2W - 1, EACH = (M1 + 31) / 32;
+  static constexpr bool SMALL = ROWS * COLUMNS * TAPS1 * P1 * P1 <= 256;
+  float first[EACH][TAPS1], bias[EACH];
+  __device__ Exact(const float* filters1, const float* biases1) {
 #pragma unroll
-      for (int q = 0; q < P * P; q++) {
-        const int ky = row - q / P, kx = col - q % P;
-        if (ky >= 0 && ky < K2H && kx >= 0 && kx < K2W) sums[q] += seen * w[ky * K2W + kx];
-      }
+    for (int k = 0; k < EACH; k++) {
+      const int channel = min(k * 32 + int(threadIdx.x % 32), M1 - 1);
+      bias[k] = biases1[channel];
+#pragma unroll
+      for (int tap = 0; tap < TAPS1; tap++) first[k][tap] = filters1[channel * TAPS1 + tap];
     }
   }
-  float best = 0.f;
+  // The first largest sum of filter c in the window whose first pixel is (y, x), and its place.
+  __device__ float largest(const float* xs, const float* filters2, int c, int y, int x, int& place) const {
+    float sums[P * P] = {};
 #pragma unroll
-  for (int q = 0; q < P * P; q++) keep_largest(warp_sum(sums[q]), q, best, place);
-  return best;
-}
+    for (int k = 0; k < EACH; k++) {
+      const int channel = k * 32 + threadIdx.x % 32;
+      float w[TAPS2];
+#pragma unroll
+      for (int tap = 0; tap < TAPS2; tap++) w[tap] = channel < M1 ? filters2[(c * M1 + channel) * TAPS2 + tap] : 0.f;
+#pragma unroll (SMALL ? ROWS * COLUMNS : 1)
+      for (int e = 0; e < ROWS * COLUMNS; e++) {
+        const int row = e / COLUMNS, col = e % COLUMNS;
+        const float seen = first_value(xs, first[k], bias[k], y + row - PAD2Y, x + col - PAD2X);
+#pragma unroll
+        for (int q = 0; q < P * P; q++) {
+          const int ky = row - q / P, kx = col - q % P;
+          if (ky >= 0 && ky < K2H && kx >= 0 && kx < K2W) sums[q] += seen * w[ky * K2W + kx];
+        }
+      }
+    }
+    float best = 0.f;
+#pragma unroll
+    for (int q = 0; q < P * P; q++) {
+      const float z = warp_sum(sums[q]);
+      if (q == 0 || z > best || (z != z && best == best)) best = z, place = q;
+    }
+    return best;
+  }
+};
 
 extern "C" __global__ void __launch_bounds__(FT)
 deep_forward(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
-             const float* biases1, const float* filters2, const float* biases2, const Cell* packed, u32 seed, u32 below,
-             float scale, float* pooled, u8* places, u32* peaks) {
+             const float* biases1, const float* filters2, const float* biases2, const Cell* packed, const float* lengths,
+             u32 seed, u32 below, float scale, float* pooled, u8* places, u32* peaks) {
   float *xs = (float*)SHARED, *red = xs + IMAGE, *tolerances = red + 4 * FWARPS;
-  float* colours = tolerances + M2;
+  float *offsets = tolerances + M2, *colours = offsets + M2;
   Cell *as = (Cell*)(colours + round_up(R * W2, 4)), *ws = as + FSEEN;
   int* count = (int*)(ws + FWS);
   unsigned short* doubtful = (unsigned short*)(count + 4);
@@ -280,14 +315,17 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
     for (int e = t; e < M2 * RUN / 4; e += FT) {
       int c = e / (RUN / 4), at = e % (RUN / 4) * 4;
       Drawn drawn = philox((here.first + c * PLANE + at) / 4, here.dropout.step, seed);
+      u32 four = 0;
 #pragma unroll
-      for (int q = 0; q < 4; q++) fallen[c * RUN + at + q] = drawn.number[q] < below;
+      for (int q = 0; q < 4; q++) four |= (drawn.number[q] < below ? 1u : 0u) << 8 * q;
+      *(u32*)(fallen + c * RUN + at) = four;
     }
   follow();
   fetch_rows<FT, M1P, FAS>(ws, packed, TAPS2 * M2);
   fetch_done();
   const Two<FT> two(filters1, biases1);
   two.note(red, seen);
+  for (int c = t; c < M2; c += FT) tolerances[c] = TOLERANCE * LARGER * lengths[c], offsets[c] = biases2[c];
   if (t == 0 && blockIdx.x == 0) peaks[0] = 0;  // the largest gradient, see deep_dense_back; [1] is of `pooled`
   fetched<0>();
   __syncthreads();
@@ -296,17 +334,8 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
   if (lane == 0) red[3 * FWARPS + warp] = most;
   if (M1P > M1)
     for (int e = t; e < (R + K2H - 1) * AW * (M1P - M1); e += FT) put(as + e / (M1P - M1) * FAS + M1 + e % (M1P - M1), 0.f);
-  if (PRECISE) {
+  if (PRECISE)
     for (int e = t; e < R * W2; e += FT) colours[e] = colour(xs, tile * R + e / W2, e % W2);
-    // Eight lanes a filter.
-    for (int c = warp * 4 + lane / 8; c < M2; c += FWARPS * 4) {
-      float sum = 0.f;
-      for (int e = lane % 8; e < TAPS2 * M1P / 8; e += 8) sum += squares(ws + (e / (M1P / 8) * M2 + c) * FAS + e % (M1P / 8) * 8);
-#pragma unroll
-      for (int d = 4; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
-      if (lane % 8 == 0) tolerances[c] = TOLERANCE * sqrtf(sum);
-    }
-  }
   __syncthreads();
 
   const float back = by.back / LARGER, top = Two<FT>::top_of(red + 3 * FWARPS);
@@ -329,36 +358,47 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
         multiply(sums, a, b);
       }
     }
+    u32 alike[2];
 #pragma unroll
-    for (int n = 0; n < FNT; n++)
+    for (int h = 0; h < 2; h++) alike[h] = PRECISE ? of_one_colour(colours, min(first + h * 8 + g, RUN - 1)) : 0;
 #pragma unroll
-      for (int r = 0; r < 4; r++) {
-        const int w = first + r / 2 * 8 + g, c = (n0 + n) * 8 + 2 * k + r % 2;
-        float best = 0.f;
-        int place = 0;
+    for (int e = 0; e < 2 * FNT; e++) {
+      const int c = (n0 + e / 2) * 8 + 2 * k + e % 2;
+      const float near = tolerances[c] * top, cut = near * back, offset = offsets[c];
 #pragma unroll
-        for (int q = 0; q < P * P; q++) keep_largest(sums[q][n][r], q, best, place);
-        const float value = best * back + biases2[c], near = PRECISE ? tolerances[c] * top : 0.f;
-        if (!here.there(w)) continue;
-        const float* seen = colours + w / QW * P * W2 + w % QW * P;
-        bool close = value < near * back;
+      for (int h = 0; h < 2; h++) {
+        const int w = first + h * 8 + g;
+        float z[P * P], best, all;
+#pragma unroll
+        for (int q = 0; q < P * P; q++) {
+          z[q] = sums[q][e / 2][2 * h + e % 2];
+          best = q ? fmaxf(best, z[q]) : z[q], all = q ? all + z[q] : z[q];
+        }
+        if (all != all) best = all;  // NaN is the largest
+        u32 equal = 0, close = 0;
 #pragma unroll
         for (int q = 0; q < P * P; q++)
-          if (PRECISE && q != place && best - sums[q][n][r] < near)
-            close |= best != sums[q][n][r] || seen[q / P * W2 + q % P] != seen[place / P * W2 + place % P];
+          equal |= (z[q] == best ? 1u : 0u) << q, close |= (z[q] >= best - near ? 1u : 0u) << q;
+        const float value = best * back + offset;
+        const bool unsure = close != equal || ((equal & (equal - 1)) && (equal & ~alike[h])) || value < cut;
+        if (!here.there(w)) continue;
         const bool gone = here.gone(c, w);
-        if (PRECISE && close && value > -near * back && !gone)
+        if (PRECISE && unsure && value > -cut && !gone)
           doubtful[atomicAdd(count, 1)] = (unsigned short)(c * RUN + w);
         else
-          largest = fmaxf(largest, here.put(pooled, places, c, w, value, place, gone));
+          largest = fmaxf(largest, here.put(pooled, places, c, w, value, max(__ffs(equal) - 1, 0), gone));
       }
+    }
   }
-  if (PRECISE) __syncthreads();
-  for (int e = warp; PRECISE && e < *count; e += FWARPS) {
-    const int c = doubtful[e] / RUN, w = doubtful[e] % RUN;
-    int place = 0;
-    const float best = exact(xs, filters1, biases1, filters2, c, tile * R + w / QW * P, w % QW * P, place) + biases2[c];
-    if (lane == 0) largest = fmaxf(largest, here.put(pooled, places, c, w, best, place, false));
+  if (PRECISE) {
+    const Exact exact(filters1, biases1);
+    __syncthreads();
+    for (int e = warp; e < *count; e += FWARPS) {
+      const int c = doubtful[e] / RUN, w = doubtful[e] % RUN;
+      int place = 0;
+      const float z = exact.largest(xs, filters2, c, tile * R + w / QW * P, w % QW * P, place);
+      if (lane == 0) largest = fmaxf(largest, here.put(pooled, places, c, w, z + offsets[c], place, false));
+    }
   }
   largest = warp_max(largest);
   if (lane == 0) atomicMax(peaks + 1, __float_as_uint(largest));  // the order of positive floats is that of their bits
@@ -368,9 +408,10 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
 __device__ inline void pack(Cell* packed, int tap, int filter, int channel, float w) {
   put(packed + (tap * M2 + filter) * M1P + channel, w * LARGER);
 }
-extern "C" __global__ void __launch_bounds__(256) deep_pack(const float* filters2, Cell* packed) {
+extern "C" __global__ void __launch_bounds__(256) deep_pack(const float* filters2, Cell* packed, float* lengths) {
   const int e = blockIdx.x * 256 + threadIdx.x, channel = e % M1P, filter = e / M1P % M2, tap = e / (M1P * M2);
   if (tap < TAPS2) pack(packed, tap, filter, channel, channel < M1 ? filters2[(filter * M1 + channel) * TAPS2 + tap] : 0.f);
+  if (e / 32 < M2) note_length(filters2, e / 32, lengths);
 }
 
 // The dense layer's sums in parts: SLICE features of all images a block, TI images at a time.
@@ -379,12 +420,19 @@ constexpr int FEATURE_TILES = SLICE / 16, UNIT_TILES = round_up(HID, 16) / 16, I
 constexpr int ES = row_of(SLICE), JS = row_of(UNIT_TILES * 16);  // from row to row of features and of units
 
 extern "C" __global__ void __launch_bounds__(DT)
-deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, float* parts) {
+deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, float* parts, const float* filters2,
+           float* lengths) {
   constexpr int DOWN = IMAGE_TILES < 4 ? IMAGE_TILES : 4, MT = IMAGE_TILES / DOWN;  // of the warps, and tiles of one
   constexpr int ACROSS = DWARPS / DOWN, NT = (UNIT_TILES + ACROSS - 1) / ACROSS;
   Cell *ps = (Cell*)SHARED, *ws = ps + TI * ES;
   const int slice = blockIdx.x, first = slice * SLICE;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, k = lane % 4;
+  if (slice >= SLICES) {  // blocks that have time for something else
+    const int c = (slice - SLICES) * DWARPS + warp;
+    follow();
+    if (c < M2) note_length(filters2, c, lengths);
+    return;
+  }
   const int m0 = warp % DOWN * MT, n0 = warp / DOWN * NT;
   Staged<DT, SLICE, UNIT_TILES * 16, JS> weights;
   Staged<DT, TI, SLICE, ES> features;
@@ -533,7 +581,13 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
         float2 w = *(float2*)(wf + at), mean = *(float2*)(mf + at), square = *(float2*)(vf + at);
         adam.step(dw[m][j][r] * back, w.x, mean.x, square.x);
         adam.step(dw[m][j][r + 1] * back, w.y, mean.y, square.y);
-        const size_t to = begin + f * HID + unit;
-        *(float2*)(dense + to) = w, *(float2*)(md + to) = mean, *(float2*)(vd + to) = square;
+        *(float2*)(wf + at) = w, *(float2*)(mf + at) = mean, *(float2*)(vf + at) = square;
       }
+  __syncthreads();
+  for (int e = threadIdx.x; e < there * (HID / 4); e += DT) {  // rows to memory in one stretch
+    const int at = e / (HID / 4) * VS + e % (HID / 4) * 4;
+    const size_t to = begin + 4 * e;
+    *(float4*)(dense + to) = *(float4*)(wf + at);
+    *(float4*)(md + to) = *(float4*)(mf + at), *(float4*)(vd + to) = *(float4*)(vf + at);
+  }
 }

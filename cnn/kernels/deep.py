@@ -31,6 +31,7 @@ def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool,
     sizes |= {"HID": dense.n, "CLS": output.n, "LAYERS": 4}
     sizes |= {
         "THREADS": THREADS,
+        "REST_PARTS": 4 if n_batch <= 16 else 16,
         "HEAD": HEAD,
         "TENSOR": int(tensor),
         "PRECISE": int(tensor and precise),
@@ -52,7 +53,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     back = 4 * max(c["RD"] * c["W1"] * (c["M1"] + 1), 32 * c["PWARPS"] * taps)
     pixels = _up(c["RW"] * across, 16)
     rows = cell * (pixels * (narrow + wide) + ((c["K2H"] - 1) * across + c["K2W"] - 1) * narrow)
-    windows = 4 * (4 * c["FWARPS"] + c["M2"] + _up(c["R"] * c["W2"], 4) + 4) + 3 * run
+    windows = 4 * (4 * c["FWARPS"] + 2 * c["M2"] + _up(c["R"] * c["W2"], 4) + 4) + 3 * run
     return {
         "deep_forward": 4 * image + windows + seen + filters,
         "deep_dense": cell * (c["TI"] * features + c["SLICE"] * units),
@@ -87,7 +88,7 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     cut["SLICE"], cut["TI"] = _dense(sizes | others, n_batch, -(-features // device.multiprocessors), limit)
     cut["SLICES"] = -(-features // cut["SLICE"])
     windows, tiles = -(-cut["R"] // P * sizes["QW"] // 16), -(-cut["RD"] * sizes["W1"] // 16)
-    across = 4 if P <= 2 else 2  # products side by side of a warp in deep_forward
+    across = 4 if P <= 2 and windows > 2 else 2  # products side by side of a warp in deep_forward
     cut["FWN"] = sizes["M2"] // 8 // across
     cut["FWARPS"] = min(max(windows * cut["FWN"], 8), {3: 12, 4: 8}.get(P, 18))
     wide = _up(sizes["M1"], 16) // 16
@@ -151,6 +152,7 @@ class Deep:
         features, hidden = n_batch * c["M2"] * c["QH"] * c["QW"], n_batch * dense.n
         self.pooled, self.gradient = xp.empty(features, "float32"), xp.empty(features, "float32")
         self.places, self.peaks = xp.empty(features, "uint8"), xp.zeros(2, "uint32")
+        self.lengths = xp.empty(len(second.W), "float32")  # of the second filters
         padded = second.W.size // c["M1"] * _up(c["M1"], 16)
         self.packed = xp.empty(padded, "uint16" if tensor else "float32")
         self.parts = xp.empty(hidden * c["SLICES"], "float32")
@@ -185,11 +187,11 @@ class Deep:
         images, following = self.queue[offset % 2], self.queue[(offset + 1) % 2]
         when = (images, *now, size)
         before, behind = _dropout(self.named.before), _dropout(self.named.behind)
-        forward = (x, *when, first.W, first.b, second.W, second.b, self.packed, *before)
+        forward = (x, *when, first.W, first.b, second.W, second.b, self.packed, self.lengths, *before)
         forward = (*forward, self.pooled, self.places, self.peaks)
         yield self._launch("deep_forward", n * self.tiles["forward"], 32 * c["FWARPS"], forward, offset > 0)
-        parts = (np.int32(n), self.pooled, self.peaks, dense.W, self.parts)
-        yield self._launch("deep_dense", c["SLICES"], DENSE, parts)
+        parts = (np.int32(n), self.pooled, self.peaks, dense.W, self.parts, second.W, self.lengths)
+        yield self._launch("deep_dense", c["SLICES"] + -(-c["M2"] // (DENSE // 32)), DENSE, parts)
         head = (self.parts, dense.b, output.W, output.b, t, images, orders, *now, size, following, np.int32(n))
         behind = (np.float32(output.loss.smoothing), *behind)
         yield self._launch("net_head", n, HEAD, (*head, *behind, self.hidden, self.dz2, self.dz1, self.loss))
@@ -206,13 +208,15 @@ class Deep:
         numbers = (*now, np.int32(n), table, np.int32(blocks), np.int32(self._blocks(n)))
         sums = (self.sums1, self.sums2, self.sumsb, self.hidden, self.dz2, self.dz1, self.peaks, self.packed)
         rest = (*self.learned[first.name], *self.learned[second.name], *weights[3:], *self.learned[output.name])
-        grid = _over(first.n_parameters + second.n_parameters) + _over(output.n_parameters + dense.n)
+        filters, others = first.n_parameters + second.n_parameters, output.n_parameters + dense.n
+        grid = -(-filters // 64) + -(-others * c["REST_PARTS"] // THREADS)
         yield self._launch("deep_learn", grid, THREADS, (*numbers, *sums, *rest))
 
     def begin(self, orders: Array) -> None:
         """Before the first step of `orders`."""
         self.queue[0] = orders[: self.n_batch]
-        self.run(Launch("deep_pack", -(-self.packed.size // 256), 256, 0, (self.named.second.W, self.packed)))
+        given = (self.named.second.W, self.packed, self.lengths)
+        self.run(Launch("deep_pack", -(-max(self.packed.size, 32 * self.lengths.size) // 256), 256, 0, given))
 
     def end(self, orders: Array, table: Array, step: Array, steps: int) -> Iterator[Launch]:  # noqa: ARG002  # Shallow's
         """Behind so many steps: `step` is counted on, the next batch is looked up."""
@@ -231,11 +235,6 @@ def _dropout(layer: Any) -> tuple[Any, ...]:
     if layer is None or not layer.ratio:
         return np.uint32(0), np.uint32(0), np.float32(1)
     return np.uint32(layer.seed), np.uint32(round(layer.ratio * 2**32)), np.float32(1 / (1 - layer.ratio))
-
-
-def _over(parameters: int) -> int:
-    """Blocks that learn so many parameters."""
-    return -(-parameters // (THREADS // 4))
 
 
 def _row(cells: int, size: int) -> int:

@@ -187,7 +187,7 @@ deep_learn(const int* step, int offset, int n, const float* table, int blocks1, 
   follow();
   if (blockIdx.x == 0 && threadIdx.x == 0) peaks[1] = 0;  // for the next step's
   if (blockIdx.x >= FILTER_BLOCKS) {
-    learn_rest(blockIdx.x - FILTER_BLOCKS, n, hidden, dz2, dz1, rates, W2o, mW2, vW2, b2, mo, vo, b1, mh, vh);
+    learn_rest<REST_PARTS>(blockIdx.x - FILTER_BLOCKS, n, hidden, dz2, dz1, rates, W2o, mW2, vW2, b2, mo, vo, b1, mh, vh);
     return;
   }
   float* red = (float*)SHARED;

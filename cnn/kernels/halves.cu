@@ -74,24 +74,6 @@ __device__ inline void set_ones(float2 (&pairs)[4]) {
   for (int k = 0; k < 4; k++) pairs[k] = make_float2(1.f, 1.f);
 }
 
-// The sum of the squares of eight cells.
-__device__ inline float squares(const unsigned short* at) {
-  const uint4 all = *(const uint4*)at;
-  const u32 pairs[4] = {all.x, all.y, all.z, all.w};
-  float sum = 0.f;
-#pragma unroll
-  for (int k = 0; k < 8; k++) {
-    const float v = whole((unsigned short)(pairs[k / 2] >> k % 2 * 16));
-    sum += v * v;
-  }
-  return sum;
-}
-__device__ inline float squares(const float* at) {
-  float sum = 0.f;
-  for (int k = 0; k < 8; k++) sum += at[k] * at[k];
-  return sum;
-}
-
 // A power of two that brings numbers of up to `top` near the largest half, and the one that takes them back.
 struct Scale {
   float by, back;

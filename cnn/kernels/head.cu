@@ -80,13 +80,16 @@ net_head(const float* parts, const float* b1, const float* W2, const float* b2, 
 
 // What is learned besides the dense weights and the filters: (hidden, class) weights, class biases, hidden biases.
 constexpr int REST = HID * CLS + CLS + HID;
-constexpr int REST_A_BLOCK = THREADS / 4, PARTS = 4;
+constexpr int REST_A_BLOCK = THREADS / 4;
 
+// PARTS threads share the images for one of them, THREADS / PARTS are learned by a block.
+template <int PARTS = 4>
 __device__ void learn_rest(int block, int n, const float* hidden, const float* dz2, const float* dz1,
                            const float* rates, float* W2, float* mW2, float* vW2, float* b2, float* mb2, float* vb2,
                            float* b1, float* mb1, float* vb1) {
   float* red = (float*)SHARED;
-  const int t = threadIdx.x, e = block * REST_A_BLOCK + t % REST_A_BLOCK, part = t / REST_A_BLOCK;
+  constexpr int ALONE = THREADS / PARTS;
+  const int t = threadIdx.x, e = block * ALONE + t % ALONE, part = t / ALONE;
   const int j = e / CLS, c = e % CLS, o = e - HID * CLS;
   float sum = 0.f;
   if (e < REST)
@@ -96,7 +99,7 @@ __device__ void learn_rest(int block, int n, const float* hidden, const float* d
   red[t] = sum;
   __syncthreads();
   if (part == 0 && e < REST) {
-    for (int k = 1; k < PARTS; k++) sum += red[k * REST_A_BLOCK + t];
+    for (int k = 1; k < PARTS; k++) sum += red[k * ALONE + t];
     if (o < 0)
       Adam(rates + (LAYERS - 1) * NUMBERS).step(sum, W2[e], mW2[e], vW2[e]);
     else if (o < CLS)

@@ -218,6 +218,7 @@ template <class T> void __stcg(T* p, T v) { *p = v; }
 template <class T> T __ldg(const T* p) { return *p; }
 template <class T> T atomicAdd(T* p, T v) { T old = *p; *p = old + v; return old; }
 template <class T> T atomicMax(T* p, T v) { T old = *p; *p = std::max(old, v); return old; }
+inline int __ffs(unsigned v) { return __builtin_ffs(int(v)); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) * b) >> 32); }
 inline unsigned __float_as_uint(float v) { unsigned u; std::memcpy(&u, &v, 4); return u; }
 inline float __uint_as_float(unsigned u) { float v; std::memcpy(&v, &u, 4); return v; }
