@@ -115,8 +115,8 @@ def replay_figures(calls: Calls, account: Account, kernels: Kernels, replays: Re
     samples = each[chosen] if len(free) or not len(traced) else traced
     step = median_interval(samples)
     return ReplayFigures(
-        launches=len(at),
-        steps=int(steps.sum()),
+        launches=len(replays),
+        steps=int(replays.steps.sum()),
         in_a_graph=int(steps[graph].max(initial=1)),
         step=step,
         samples=len(samples),

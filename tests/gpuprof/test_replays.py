@@ -407,3 +407,15 @@ def test_graphs_of_which_nothing_was_recorded_are_told() -> None:
         note.startswith("not measured: the kernels of captured steps (CUPTI gave no records of them)")
         for note in profiled(clock=Blind(device=True)).notes
     )
+
+
+def test_graphs_that_a_long_run_leaves_out_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuprof.record.longrun.MOST", 60)
+    monkeypatch.setattr("gpuprof.record.longrun.UNIT", 16)
+    profile = profiled(graphs=400, clock=FakeClock(device=True, queue=60))
+    figures = profile.replays
+    assert figures
+    assert profile.log.left_out.steps > 0
+    assert (figures.launches, figures.steps, figures.verified) == (400, 4000, 2)
+    assert figures.step.median == pytest.approx(15.1 * US)
+    assert profile.table["total_ms"].sum() == pytest.approx((profile.log.window[1] - profile.log.window[0]) * 1e-6)
