@@ -142,13 +142,9 @@ def _tried(name: str, data: Images, mode: str) -> tuple[str, dict[str, Any]]:
     """PyTorch's fastest way, and what all took: the first training with all that is compiled, then some alone."""
     from benchmarks.race.peer import WAYS
 
-    tried: dict[str, Any] = {"torch": {}}
-    for way in WAYS:
-        side = makers(name, data, mode, TRIED, way)["torch"]()
-        tried["torch"][way] = _trials(side)
-    tried["cnn"] = _trials(makers(name, data, mode, TRIED, way)["cnn"]())
-    chosen = min(tried["torch"], key=lambda way: statistics.median(tried["torch"][way]["training_s"]))
-    return chosen, tried
+    peers = {way: _trials(makers(name, data, mode, TRIED, way)["torch"]()) for way in WAYS}
+    chosen = min(peers, key=lambda way: statistics.median(peers[way]["training_s"]))
+    return chosen, {"torch": peers, "cnn": _trials(makers(name, data, mode, TRIED, chosen)["cnn"]())}
 
 
 def _trials(side: Side) -> dict[str, Any]:
