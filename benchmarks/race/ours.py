@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.accuracy.recipes import Images, Recipe
 from benchmarks.accuracy.runs import accuracy
+from benchmarks.epoch.ours import drain
 from cnn import batches
 from cnn.captured import captured
 from cnn.schedules import Span
@@ -25,6 +26,7 @@ class Ours:
         self.first = [p.copy() for layer in model.layers for p in layer.parameters()]
         self.random = model.rng.bit_generator.state
         self.fast: Any = None
+        drain(model)
 
     def record(self) -> None:
         """Compile what is not compiled yet; graphs are recorded by the first training that needs them."""
@@ -45,7 +47,7 @@ class Ours:
             step(model, x, t)
 
     def reset(self) -> None:
-        """First weights, averages of nothing, the first order."""
+        """First weights, averages of nothing, the first order; waits until they are there."""
         model = self.model
         for p, first in zip((p for layer in model.layers for p in layer.parameters()), self.first, strict=True):
             p[...] = first
@@ -57,6 +59,7 @@ class Ours:
                         slot[...] = 0
         model.steps = model.epochs = 0
         model.rng.bit_generator.state = self.random
+        drain(model)
 
     def accuracy(self) -> float:
         """The share of the test images whose class is found."""

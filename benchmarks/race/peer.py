@@ -84,6 +84,7 @@ class Peer:
         self.counter = torch.zeros(1, dtype=torch.int64, device=self.device)
         self.first = [p.detach().clone() for p in self.net.parameters()]
         self.replays: dict[str, Any] = {}
+        self._drain()
 
     def _data(self, model: LayerManager, augment: Augment | None) -> None:
         """The images, with a frame as wide as they may be moved, and their classes."""
@@ -152,8 +153,7 @@ class Peer:
         for name, n, times in (("many", self.n_batch, many), ("one", self.n_batch, left), ("last", rest, bool(rest))):
             for _ in range(times):
                 self._launch(name, n)
-        if self.device == "cuda":
-            torch.cuda.synchronize()
+        self._drain()
 
     def _launch(self, name: str, n: int) -> None:
         if self.device == "cuda":
@@ -163,7 +163,7 @@ class Peer:
             self.step(n)
 
     def reset(self) -> None:
-        """First weights, averages of nothing, the seed's order and moves."""
+        """First weights, averages of nothing, the seed's order and moves; waits until they are there."""
         with torch.no_grad():
             for p, first in zip(self.net.parameters(), self.first, strict=True):
                 p.copy_(first)
@@ -171,6 +171,9 @@ class Peer:
                 for slot in state.values():
                     slot.zero_()
         torch.manual_seed(self.seed)
+        self._drain()
+
+    def _drain(self) -> None:
         if self.device == "cuda":
             torch.cuda.synchronize()
 
