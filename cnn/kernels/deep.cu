@@ -8,11 +8,12 @@
 // and is spread out in shared memory only.
 //
 // Constants: C H W, M1 K1H K1W PAD1Y PAD1X Z1H Z1W (first convolution), P1 H1 W1 (its pooling, 1 for none), M2 K2H K2W
-// PAD2Y PAD2X H2 W2 (second), P QH QW (pooling), SLICE (features of a part of the dense layer), those of head.cu, TENSOR,
-// PRECISE (whether sums of the second convolution that rounding could put in another order are computed once more); and
-// how blocks are cut: R, RD, RW (rows of a block in deep_forward, deep_pixels, deep_filters), TI (images at a time in the
-// dense kernels), FWARPS, PWARPS (warps of a block in deep_forward and deep_pixels), FWN, DWN (how many of them share the
-// filters or channels).
+// PAD2Y PAD2X H2 W2 (second), P QH QW (pooling), those of head.cu, REST_PARTS (threads that share the images in
+// deep_learn), TENSOR, PRECISE (whether sums of the second convolution that rounding could put in another order are
+// computed once more); and how blocks are cut: R, RD, RW (rows of a block in deep_forward, deep_pixels, deep_filters),
+// SLICE, TI, SPLIT (features of a block in deep_dense, images at a time, blocks that share the images), BSLICE, BTI (those
+// of deep_dense_back), FWARPS, PWARPS (warps of a block in deep_forward and deep_pixels), FWN, DWN (how many of them share
+// the filters or channels).
 
 constexpr int FEATURES = M2 * QH * QW, PLANE = QH * QW;
 constexpr int TAPS1 = C * K1H * K1W, TAPS2 = K2H * K2W, M1P = round_up(M1, 16);
@@ -414,21 +415,21 @@ extern "C" __global__ void __launch_bounds__(256) deep_pack(const float* filters
   if (e / 32 < M2) note_length(filters2, e / 32, lengths);
 }
 
-// The dense layer's sums in parts: SLICE features of all images a block, TI images at a time.
+// The dense layer's sums in parts: SLICE features of every SPLITth TI images a block.
 constexpr int DT = 512, DWARPS = DT / 32;  // threads of a block in this kernel and the next
-constexpr int FEATURE_TILES = SLICE / 16, UNIT_TILES = round_up(HID, 16) / 16, IMAGE_TILES = TI / 16;
+constexpr int UNIT_TILES = round_up(HID, 16) / 16;
 constexpr int ES = row_of(SLICE), JS = row_of(UNIT_TILES * 16);  // from row to row of features and of units
 
 extern "C" __global__ void __launch_bounds__(DT)
 deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, float* parts, const float* filters2,
            float* lengths) {
-  constexpr int DOWN = IMAGE_TILES < 4 ? IMAGE_TILES : 4, MT = IMAGE_TILES / DOWN;  // of the warps, and tiles of one
+  constexpr int DOWN = TI / 16 < 4 ? TI / 16 : 4, MT = TI / 16 / DOWN;  // of the warps, and tiles of one
   constexpr int ACROSS = DWARPS / DOWN, NT = (UNIT_TILES + ACROSS - 1) / ACROSS;
   Cell *ps = (Cell*)SHARED, *ws = ps + TI * ES;
-  const int slice = blockIdx.x, first = slice * SLICE;
+  const int slice = blockIdx.x % SLICES, share = blockIdx.x / SLICES, first = slice * SLICE;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, k = lane % 4;
-  if (slice >= SLICES) {  // blocks that have time for something else
-    const int c = (slice - SLICES) * DWARPS + warp;
+  if (share >= SPLIT) {  // blocks that have time for something else
+    const int c = (blockIdx.x - SLICES * SPLIT) * DWARPS + warp;
     follow();
     if (c < M2) note_length(filters2, c, lengths);
     return;
@@ -439,7 +440,7 @@ deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, flo
   weights.load(dense + (size_t)first * HID, HID, FEATURES - first, HID);
   weights.store(ws, LARGER);
   follow();
-  for (int from = 0; from < n; from += TI) {
+  for (int from = share * TI; from < n; from += SPLIT * TI) {
     features.load(pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
     const Scale by(__uint_as_float(peaks[1]));
     features.store(ps, by.by);
@@ -471,9 +472,9 @@ deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, flo
   }
 }
 
-// The dense layer's way back: the gradient by the features, with its largest size, and Adam's step of SLICE features'
+// The dense layer's way back: the gradient by the features, with its largest size, and Adam's step of BSLICE features'
 // weights. Weights and averages are on their way from the start, and wait in shared memory as they are.
-constexpr int VS = HID + 4;
+constexpr int VS = HID + 4, BES = row_of(BSLICE), FEATURE_TILES = BSLICE / 16, IMAGE_TILES = BTI / 16;
 
 // A bound on the gradient by the dense layer's sums, from what it is made of: dz2, and the output layer's weights. In
 // two parts, with a barrier between.
@@ -494,9 +495,9 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
                 float* vd) {
   constexpr int GROUPS = larger(1, DWARPS / UNIT_TILES), GMT = (FEATURE_TILES + GROUPS - 1) / GROUPS;
   constexpr int PGROUPS = DWARPS / IMAGE_TILES, PNT = (FEATURE_TILES + PGROUPS - 1) / PGROUPS;
-  float *wf = (float*)SHARED, *mf = wf + SLICE * VS, *vf = mf + SLICE * VS, *red = vf + SLICE * VS;
-  Cell *ds = (Cell*)(red + 2 * DWARPS), *ps = ds + TI * JS, *ws = ps + TI * ES;
-  const int first = blockIdx.x * SLICE, there = min(SLICE, FEATURES - first);
+  float *wf = (float*)SHARED, *mf = wf + BSLICE * VS, *vf = mf + BSLICE * VS, *red = vf + BSLICE * VS;
+  Cell *ds = (Cell*)(red + 2 * DWARPS), *ps = ds + BTI * JS, *ws = ps + BTI * BES;
+  const int first = blockIdx.x * BSLICE, there = min(BSLICE, FEATURES - first);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, k = lane % 4;
   const size_t begin = (size_t)first * HID;
   fetch_rows<DT, HID, VS>(wf, dense + begin, there);
@@ -504,15 +505,15 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
   fetch_rows<DT, HID, VS>(mf, md + begin, there);
   fetch_rows<DT, HID, VS>(vf, vd + begin, there);
   fetch_done();
-  Staged<DT, TI, UNIT_TILES * 16, JS> errors;
-  Staged<DT, TI, SLICE, ES> features;
+  Staged<DT, BTI, UNIT_TILES * 16, JS> errors;
+  Staged<DT, BTI, BSLICE, BES> features;
   features.load(pooled + first, FEATURES, n, FEATURES - first);
   const Scale by_p(__uint_as_float(peaks[1]));
   features.store(ps, by_p.by);
   follow();
   errors.load(dz1, HID, n, HID);
   note_bound(red, n, dz2, W2);
-  if (there < SLICE || HID % 16) clear<DT>(ws, SLICE * JS);
+  if (there < BSLICE || HID % 16) clear<DT>(ws, BSLICE * JS);
   __syncthreads();
   const Scale by_d(bound_of(red) * scale);
   errors.store(ds, by_d.by);
@@ -525,7 +526,7 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
   float dw[GMT][2][4] = {}, top = 0.f;
   const int unit_tile = warp % UNIT_TILES, gm = warp / UNIT_TILES * GMT, pm = warp % IMAGE_TILES;
   const int pn = warp / IMAGE_TILES * PNT;
-  for (int from = 0; from < n; from += TI) {
+  for (int from = 0; from < n; from += BTI) {
     if (from) {
       errors.load(dz1 + (size_t)from * HID, HID, n - from, HID);
       errors.store(ds, by_d.by);
@@ -534,11 +535,11 @@ deep_dense_back(const int* step, int offset, int n, const float* table, const fl
     }
     __syncthreads();
 #pragma unroll 2
-    for (int i = 0; i < TI; i += 16) {
+    for (int i = 0; i < BTI; i += 16) {
       Pair a[GMT][4], b[1][4];
 #pragma unroll
       for (int m = 0; m < GMT; m++)
-        fetch<true>(a[m], ps + i * ES + min(gm + m, FEATURE_TILES - 1) * 16 + eight_rows<ES>());
+        fetch<true>(a[m], ps + i * BES + min(gm + m, FEATURE_TILES - 1) * 16 + eight_rows<BES>());
       fetch<true>(b[0], ds + i * JS + unit_tile * 16 + sixteen_rows<JS>());
       multiply(dw, a, b);
     }

@@ -45,7 +45,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     hid, taps2, m1, cell = c["HID"], c["K2H"] * c["K2W"], _up(c["M1"], 16), 2 if c["TENSOR"] else 4
     xh, xw = c["Z1H"] + c["K1H"] - 1, c["Z1W"] + c["K1W"] - 1
     image, across = c["C"] * xh * _up(xw + 6, 4), c["W2"] + c["K2W"] - 1
-    narrow, wide, features, units = (_row(cells, cell) for cells in (m1, c["M2"], c["SLICE"], _up(hid, 16)))
+    narrow, wide, units = (_row(cells, cell) for cells in (m1, c["M2"], _up(hid, 16)))
     filters, run = cell * taps2 * c["M2"] * narrow, c["M2"] * (c["R"] // c["P"]) * c["QW"]
     seen = cell * (c["R"] + c["K2H"] - 1) * across * narrow
     spread = cell * (c["RD"] + c["K2H"] - 1) * (c["W1"] + c["K2W"] - 1) * wide
@@ -56,10 +56,10 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     windows = 4 * (4 * c["FWARPS"] + 2 * c["M2"] + _up(c["R"] * c["W2"], 4) + 4) + 3 * run
     return {
         "deep_forward": 4 * image + windows + seen + filters,
-        "deep_dense": cell * (c["TI"] * features + c["SLICE"] * units),
+        "deep_dense": cell * (c["TI"] * _row(c["SLICE"], cell) + c["SLICE"] * units),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
-        "deep_dense_back": 4 * (3 * c["SLICE"] * (hid + 4) + DENSE // 16)
-        + cell * (c["TI"] * (features + units) + c["SLICE"] * units),
+        "deep_dense_back": 4 * (3 * c["BSLICE"] * (hid + 4) + DENSE // 16)
+        + cell * (c["BTI"] * (_row(c["BSLICE"], cell) + units) + c["BSLICE"] * units),
         "deep_pixels": 4 * image + max(spread + filters, back),
         "deep_filters": 4 * (image + _up(6 * taps2, 4)) + rows,
         "deep_learn": 16 * THREADS,
@@ -70,7 +70,7 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     """How blocks are cut: as large as leaves enough of them for the device, and as there is shared memory for."""
     enough, limit, P = 0.7 * device.multiprocessors / n_batch, device.shared_limit, sizes["P"]
 
-    others = {"R": P, "RD": 1, "RW": 1, "FWARPS": 16, "PWARPS": 16, "SLICE": 16, "TI": 16}
+    others = {"R": P, "RD": 1, "RW": 1, "FWARPS": 16, "PWARPS": 16, "SLICE": 16, "TI": 16, "BSLICE": 16, "BTI": 16}
 
     def largest(name: str, kernel: str, whole: int, unit: int, room: int) -> int:
         best = unit
@@ -85,7 +85,9 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     cut["RD"] = largest("RD", "deep_pixels", sizes["H1"], 1, limit)
     cut["RW"] = largest("RW", "deep_filters", sizes["H2"], 1, limit)
     features = sizes["M2"] * sizes["QH"] * sizes["QW"]
-    cut["SLICE"], cut["TI"] = _dense(sizes | others, n_batch, -(-features // device.multiprocessors), limit)
+    cut["BSLICE"], cut["BTI"] = _dense(sizes | others, n_batch, -(-features // device.multiprocessors), limit)
+    cut["SPLIT"] = 2 if n_batch > 64 else 1  # fewer parts for net_head to add up
+    cut["SLICE"], cut["TI"] = cut["SPLIT"] * cut["BSLICE"], min(cut["BTI"], 64)
     cut["SLICES"] = -(-features // cut["SLICE"])
     windows, tiles = -(-cut["R"] // P * sizes["QW"] // 16), -(-cut["RD"] * sizes["W1"] // 16)
     across = 4 if P <= 2 and windows > 2 else 2  # products side by side of a warp in deep_forward
@@ -98,11 +100,11 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
 
 
 def _dense(sizes: dict[str, int], n_batch: int, wanted: int, limit: int) -> tuple[int, int]:
-    """Features of a block in the dense kernels, one block a multiprocessor if there is room, and images at a time."""
+    """Features of a block in deep_dense_back, one block a multiprocessor if there is room, and images at a time."""
     images = [each for each in (128, 64, 32, 16) if each < 2 * n_batch or each == 16]
     for slices in range(min(_up(wanted, 16), 128), 16, -16):
         for count in images:
-            if shared_bytes(sizes | {"SLICE": slices, "TI": count})["deep_dense_back"] <= limit:
+            if shared_bytes(sizes | {"BSLICE": slices, "BTI": count})["deep_dense_back"] <= limit:
                 return slices, count
     return 16, 16
 
@@ -191,14 +193,15 @@ class Deep:
         forward = (*forward, self.pooled, self.places, self.peaks)
         yield self._launch("deep_forward", n * self.tiles["forward"], 32 * c["FWARPS"], forward, offset > 0)
         parts = (np.int32(n), self.pooled, self.peaks, dense.W, self.parts, second.W, self.lengths)
-        yield self._launch("deep_dense", c["SLICES"] + -(-c["M2"] // (DENSE // 32)), DENSE, parts)
+        blocks = c["SLICES"] * c["SPLIT"] + -(-c["M2"] // (DENSE // 32))
+        yield self._launch("deep_dense", blocks, DENSE, parts)
         head = (self.parts, dense.b, output.W, output.b, t, images, orders, *now, size, following, np.int32(n))
         behind = (np.float32(output.loss.smoothing), *behind)
         yield self._launch("net_head", n, HEAD, (*head, *behind, self.hidden, self.dz2, self.dz1, self.loss))
         weights = self.learned[dense.name]
         errors = (self.dz1, self.dz2, output.W, behind[-1])
         back = (*now, np.int32(n), table, self.pooled, *errors, self.gradient, self.peaks, *weights[:3])
-        yield self._launch("deep_dense_back", c["SLICES"], DENSE, back)
+        yield self._launch("deep_dense_back", -(-dense.W.size // (dense.n * c["BSLICE"])), DENSE, back)
         shared = (before[2], self.gradient, self.places, self.peaks)
         blocks = n * self.tiles["pixels"]
         pixels = (x, *when, first.W, first.b, self.packed, *shared, self.sums1)
