@@ -113,9 +113,10 @@ struct Two {
     return warp_max(int(threadIdx.x % 32) < WARPS ? red[threadIdx.x % 32] : 0.f);
   }
   // `rows` rows of the second convolution's input from row `first` on, times `by`, as (row, column, channel), with its
-  // padding. Gives the largest that this thread put down.
+  // padding. Gives the largest that this thread put down; `kept`, if any, gets the places in the first pooling's windows
+  // that gradients go to, as (row, column, channel) without padding.
   template <int STRIDE>
-  __device__ float apply(Cell* out, const float* xs, int first, int rows, float by) const {
+  __device__ float apply(Cell* out, const float* xs, int first, int rows, float by, u8* kept = nullptr) const {
     constexpr int STRIPS = (AW + STEP - 1) / STEP;
     float top = 0.f;
     for (int s = unit; unit < UNITS && s < rows * STRIPS; s += UNITS) {
@@ -124,15 +125,17 @@ struct Two {
 #pragma unroll
       for (int q = 0; q < STEP; q++)
         if (j + q < AW) {
-          int place;
+          int left, right;
           const bool inside = y >= 0 && y < H1 && x + q >= 0 && x + q < W1;
-          const float left = inside ? relu(a.largest(q, place)) * by : 0.f;
-          const float right = inside ? relu(b.largest(q, place)) * by : 0.f;
-          put_two(out + (i * AW + j + q) * STRIDE + c, left, right);
-          top = fmaxf(top, fmaxf(left, right));
+          const float p = inside ? relu(a.largest(q, left)) : 0.f, r = inside ? relu(b.largest(q, right)) : 0.f;
+          put_two(out + (i * AW + j + q) * STRIDE + c, p * by, r * by);
+          top = fmaxf(top, fmaxf(p, r));
+          if (kept && inside)
+            *(unsigned short*)(kept + (y * W1 + x + q) * M1 + c) =
+                (unsigned short)((p > 0.f ? left : NOWHERE) | (r > 0.f ? right : NOWHERE) << 8);
         }
     }
-    return top;
+    return top * by;
   }
 };
 
@@ -298,7 +301,7 @@ struct Exact {
 extern "C" __global__ void __launch_bounds__(FT)
 deep_forward(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
              const float* biases1, const float* filters2, const float* biases2, const Cell* packed, const float* lengths,
-             u32 seed, u32 below, float scale, float* pooled, u8* places, u32* peaks) {
+             u32 seed, u32 below, float scale, float* pooled, u8* places, u8* places1, u32* peaks) {
   float *xs = (float*)SHARED, *red = xs + IMAGE, *tolerances = red + 4 * FWARPS;
   float *offsets = tolerances + M2, *colours = offsets + M2;
   Cell *as = (Cell*)(colours + round_up(R * W2, 4)), *ws = as + FSEEN;
@@ -331,7 +334,8 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
   fetched<0>();
   __syncthreads();
   const Scale by(Two<FT>::bound(red));
-  const float most = warp_max(two.template apply<FAS>(as, xs, tile * R - PAD2Y, R + K2H - 1, by.by));
+  const float most = warp_max(two.template apply<FAS>(as, xs, tile * R - PAD2Y, R + K2H - 1, by.by,
+                                                      places1 + (size_t)i * H1 * W1 * M1));
   if (lane == 0) red[3 * FWARPS + warp] = most;
   if (M1P > M1)
     for (int e = t; e < (R + K2H - 1) * AW * (M1P - M1); e += FT) put(as + e / (M1P - M1) * FAS + M1 + e % (M1P - M1), 0.f);

@@ -154,6 +154,7 @@ class Deep:
         features, hidden = n_batch * c["M2"] * c["QH"] * c["QW"], n_batch * dense.n
         self.pooled, self.gradient = xp.empty(features, "float32"), xp.empty(features, "float32")
         self.places, self.peaks = xp.empty(features, "uint8"), xp.zeros(2, "uint32")
+        self.places1 = xp.zeros(n_batch * c["H1"] * c["W1"] * c["M1"], "uint8")  # of the first pooling, and of ReLU
         self.lengths = xp.empty(len(second.W), "float32")  # of the second filters
         padded = second.W.size // c["M1"] * _up(c["M1"], 16)
         self.packed = xp.empty(padded, "uint16" if tensor else "float32")
@@ -190,7 +191,7 @@ class Deep:
         when = (images, *now, size)
         before, behind = _dropout(self.named.before), _dropout(self.named.behind)
         forward = (x, *when, first.W, first.b, second.W, second.b, self.packed, self.lengths, *before)
-        forward = (*forward, self.pooled, self.places, self.peaks)
+        forward = (*forward, self.pooled, self.places, self.places1, self.peaks)
         yield self._launch("deep_forward", n * self.tiles["forward"], 32 * c["FWARPS"], forward, offset > 0)
         parts = (np.int32(n), self.pooled, self.peaks, dense.W, self.parts, second.W, self.lengths)
         blocks = c["SLICES"] * c["SPLIT"] + -(-c["M2"] // (DENSE // 32))
@@ -204,7 +205,7 @@ class Deep:
         yield self._launch("deep_dense_back", -(-dense.W.size // (dense.n * c["BSLICE"])), DENSE, back)
         shared = (before[2], self.gradient, self.places, self.peaks)
         blocks = n * self.tiles["pixels"]
-        pixels = (x, *when, first.W, first.b, self.packed, *shared, self.sums1)
+        pixels = (x, *when, self.packed, self.places1, *shared, self.sums1)
         yield self._launch("deep_pixels", blocks, 32 * c["PWARPS"], pixels)
         filters = (x, *when, np.int32(n), first.W, first.b, *shared, self.sums2, self.sumsb)
         yield self._launch("deep_filters", self._blocks(n), 64 * c["K2H"] * c["K2W"], filters)

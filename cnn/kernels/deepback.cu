@@ -12,9 +12,8 @@ constexpr int PWM = PWARPS / DWN, PMT = (round_up(RD * W1, 16) / 16 + PWM - 1) /
 constexpr int PIXEL_TILES = (H1 + RD - 1) / RD;
 
 extern "C" __global__ void __launch_bounds__(PT)
-deep_pixels(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
-            const float* biases1, const Cell* packed, float scale, const float* gradient, const u8* places,
-            const u32* peaks, float* sums1) {
+deep_pixels(const float* x, const int* images, const int* step, int offset, int batch, const Cell* packed,
+            const u8* places1, float scale, const float* gradient, const u8* places, const u32* peaks, float* sums1) {
   float *xs = (float*)SHARED, *out = xs + IMAGE;
   Cell *ds = (Cell*)out, *ws = ds + PSEEN;
   const int t = threadIdx.x, tile = blockIdx.x % PIXEL_TILES, i = blockIdx.x / PIXEL_TILES, first = tile * RD;
@@ -71,17 +70,16 @@ deep_pixels(const float* x, const int* images, const int* step, int offset, int 
   // The first filters' gradient, a channel and a part of the strips a thread; where ReLU cut off, nothing comes back.
   constexpr int STRIPS = (W1 + STEP - 1) / STEP, UNITS = PT / M1;
   const int c = t % M1, unit = t / M1, there = min(RD, H1 - first);
-  float w[TAPS1], taps[TAPS1 + 1] = {};
-#pragma unroll
-  for (int q = 0; q < TAPS1; q++) w[q] = filters1[c * TAPS1 + q];
+  const u8* kept = places1 + (size_t)(i * H1 + first) * W1 * M1 + c;
+  float taps[TAPS1 + 1] = {};
+#pragma unroll 2
   for (int s = unit; unit < UNITS && s < there * STRIPS; s += UNITS) {
     const int y = s / STRIPS, col = s % STRIPS * STEP;
-    const Strip strip(xs, w, biases1[c], first + y, col);
     float d[P1][4] = {};
 #pragma unroll
     for (int q = 0; q < STEP; q++) {
-      int place;
-      float g = strip.largest(q, place) > 0.f && col + q < W1 ? out[(y * W1 + col + q) * POS + c] : 0.f;
+      const int p = y * W1 + col + q, place = col + q < W1 ? kept[p * M1] : NOWHERE;
+      const float g = place == NOWHERE ? 0.f : out[p * POS + c];
 #pragma unroll
       for (int k = 0; k < P1 * P1; k++) d[k / P1][q * P1 + k % P1] = place == k ? g : 0.f;
       taps[TAPS1] += g;
