@@ -21,6 +21,7 @@ constexpr int XH = Z1H + K1H - 1, XW = Z1W + K1W - 1, XS = round_up(XW + 6, 4), 
 constexpr int AW = W2 + K2W - 1;  // columns of the second convolution's input, with padding
 constexpr int STEP = 4 / P1;      // pixels of it in a strip
 constexpr u8 NOWHERE = 255;       // the place of a window whose largest value ReLU cuts off, or that dropout drops
+constexpr int ROWS1 = QH * P + K2H - 1 - PAD2Y < H1 ? QH * P + K2H - 1 - PAD2Y : H1;  // of its input that are pooled
 constexpr float LARGER = 16.f;    // what the second filters are multiplied by before they are rounded to halves
 
 // One image, with the first convolution's padding. Gives the largest size of a pixel that this thread saw.
@@ -301,7 +302,8 @@ struct Exact {
 extern "C" __global__ void __launch_bounds__(FT)
 deep_forward(const float* x, const int* images, const int* step, int offset, int batch, const float* filters1,
              const float* biases1, const float* filters2, const float* biases2, const Cell* packed, const float* lengths,
-             u32 seed, u32 below, float scale, float* pooled, u8* places, u8* places1, u32* peaks) {
+             u32 seed, u32 below, float scale, float* pooled, u8* places, u8* places1, Cell* seen1,
+             float* scales1, u32* peaks) {
   float *xs = (float*)SHARED, *red = xs + IMAGE, *tolerances = red + 4 * FWARPS;
   float *offsets = tolerances + M2, *colours = offsets + M2;
   Cell *as = (Cell*)(colours + round_up(R * W2, 4)), *ws = as + FSEEN;
@@ -339,10 +341,18 @@ deep_forward(const float* x, const int* images, const int* step, int offset, int
   if (lane == 0) red[3 * FWARPS + warp] = most;
   if (M1P > M1)
     for (int e = t; e < (R + K2H - 1) * AW * (M1P - M1); e += FT) put(as + e / (M1P - M1) * FAS + M1 + e % (M1P - M1), 0.f);
+  if (t == 0 && tile == 0) scales1[2 * i] = by.by, scales1[2 * i + 1] = by.back;
   if (PRECISE)
     for (int e = t; e < R * W2; e += FT) colours[e] = colour(xs, tile * R + e / W2, e % W2);
   __syncthreads();
 
+  constexpr int EACH = 16 / sizeof(Cell), CHUNKS = M1P / EACH;
+  for (int e = t; e < (R + K2H - 1) * W1 * CHUNKS; e += FT) {  // the first layer's output to memory, for deep_filters
+    const int y = tile * R - PAD2Y + e / (W1 * CHUNKS), col = e / CHUNKS % W1, chunk = e % CHUNKS * EACH;
+    if (y >= 0 && y < ROWS1)
+      *(float4*)(seen1 + (size_t)((i * H1 + y) * W1 + col) * M1P + chunk) =
+          *(const float4*)(as + (e / (W1 * CHUNKS) * AW + col + PAD2X) * FAS + chunk);
+  }
   const float back = by.back / LARGER, top = Two<FT>::top_of(red + 3 * FWARPS);
   float largest = 0.f;
   for (int unit = warp; unit < FGROUPS * FWN; unit += FWARPS) {

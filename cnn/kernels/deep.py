@@ -61,7 +61,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
         "deep_dense_back": 4 * (3 * c["BSLICE"] * (hid + 4) + DENSE // 16)
         + cell * (c["BTI"] * (_row(c["BSLICE"], cell) + units) + c["BSLICE"] * units),
         "deep_pixels": 4 * image + max(spread + filters, back),
-        "deep_filters": 4 * (image + _up(6 * taps2, 4)) + rows,
+        "deep_filters": rows,
         "deep_learn": 16 * THREADS,
     }
 
@@ -158,6 +158,8 @@ class Deep:
         self.lengths = xp.empty(len(second.W), "float32")  # of the second filters
         padded = second.W.size // c["M1"] * _up(c["M1"], 16)
         self.packed = xp.empty(padded, "uint16" if tensor else "float32")
+        seen = n_batch * c["H1"] * c["W1"] * _up(c["M1"], 16)  # the first layer's output, and its scales
+        self.first = xp.zeros(seen, self.packed.dtype), xp.empty(2 * n_batch, "float32")
         self.parts = xp.empty(hidden * c["SLICES"], "float32")
         self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
         self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
@@ -191,7 +193,7 @@ class Deep:
         when = (images, *now, size)
         before, behind = _dropout(self.named.before), _dropout(self.named.behind)
         forward = (x, *when, first.W, first.b, second.W, second.b, self.packed, self.lengths, *before)
-        forward = (*forward, self.pooled, self.places, self.places1, self.peaks)
+        forward = (*forward, self.pooled, self.places, self.places1, *self.first, self.peaks)
         yield self._launch("deep_forward", n * self.tiles["forward"], 32 * c["FWARPS"], forward, offset > 0)
         parts = (np.int32(n), self.pooled, self.peaks, dense.W, self.parts, second.W, self.lengths)
         blocks = c["SLICES"] * c["SPLIT"] + -(-c["M2"] // (DENSE // 32))
@@ -207,7 +209,7 @@ class Deep:
         blocks = n * self.tiles["pixels"]
         pixels = (x, *when, self.packed, self.places1, *shared, self.sums1)
         yield self._launch("deep_pixels", blocks, 32 * c["PWARPS"], pixels)
-        filters = (x, *when, np.int32(n), first.W, first.b, *shared, self.sums2, self.sumsb)
+        filters = (np.int32(n), *self.first, *shared, self.sums2, self.sumsb)
         yield self._launch("deep_filters", self._blocks(n), 64 * c["K2H"] * c["K2W"], filters)
         numbers = (*now, np.int32(n), table, np.int32(blocks), np.int32(self._blocks(n)))
         sums = (self.sums1, self.sums2, self.sumsb, self.hidden, self.dz2, self.dz1, self.peaks, self.packed)

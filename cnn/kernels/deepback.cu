@@ -106,11 +106,9 @@ constexpr int WSEEN = (WPIXELS + (K2H - 1) * AW + K2W - 1) * WAS;
 constexpr int FILTER_TILES = (H2 + RW - 1) / RW;
 
 extern "C" __global__ void __launch_bounds__(WT)
-deep_filters(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* filters1,
-             const float* biases1, float scale, const float* gradient, const u8* places, const u32* peaks, float* sums2,
-             float* sumsb) {
-  float *xs = (float*)SHARED, *red = xs + IMAGE;
-  Cell *as = (Cell*)(red + round_up(3 * WT / 32, 4)), *ds = as + WSEEN;
+deep_filters(int n, const Cell* seen1, const float* scales1, float scale, const float* gradient, const u8* places,
+             const u32* peaks, float* sums2, float* sumsb) {
+  Cell *as = (Cell*)SHARED, *ds = as + WSEEN;
   const int t = threadIdx.x, lane = t % 32, warp = t / 32, g = lane / 4, k = lane % 4;
   const int tap = warp / 2, m0 = warp % 2 * WMT;
   float sums[WMT][WNT][4] = {}, biases[WMT][1][4] = {}, back = 1.f;
@@ -119,23 +117,29 @@ deep_filters(const float* x, const int* images, const int* step, int offset, int
   clear<WT>(ds, WPIXELS * WDS);
   clear<WT>(as, WSEEN);
   const Scale of_gradient = gradient_scale(peaks, scale);
-  const Two<WT> two(filters1, biases1);
   for (int item = blockIdx.x; item < n * FILTER_TILES; item += gridDim.x) {
     const int i = item / FILTER_TILES, first = item % FILTER_TILES * RW;
-    const int image = images[i];
     __syncthreads();
-    two.note(red, fetch_image<WT>(xs, x + (size_t)image * C * H * W, MOVED ? Move(i, step, offset) : Move()));
-    if (H2 % RW || RW % P) clear<WT>(ds, WPIXELS * WDS);
-    __syncthreads();
-    const Scale by(Two<WT>::bound(red));
-    two.template apply<WAS>(as, xs, first - PAD2Y, RW + K2H - 1, by.by);
+    if (H2 % RW || RW % P || PAD2Y) {
+      clear<WT>(ds, WPIXELS * WDS), clear<WT>(as, WSEEN);
+      __syncthreads();
+    }
+    constexpr int EACH = 16 / sizeof(Cell), CHUNKS = M1P / EACH;
+    for (int e = t; e < (RW + K2H - 1) * W1 * CHUNKS; e += WT) {
+      const int r = e / (W1 * CHUNKS), y = first - PAD2Y + r, col = e / CHUNKS % W1, chunk = e % CHUNKS * EACH;
+      if (y >= 0 && y < ROWS1)
+        fetch_async(as + (r * AW + col + PAD2X) * WAS + chunk, seen1 + (size_t)((i * H1 + y) * W1 + col) * M1P + chunk);
+    }
+    fetch_done();
     spread<WT, AW, WDS, 0>(ds, gradient + (size_t)i * FEATURES, places + (size_t)i * FEATURES, scale * of_gradient.by,
                            first, RW);
+    const float by = scales1[2 * i];
+    fetched<0>();
     __syncthreads();
-    if (by.back != back) {  // the sums so far are taken to this image's scale
+    if (by * back != 1.f) {  // the sums so far are taken to this image's scale
 #pragma unroll
-      for (int e = 0; e < WMT * WNT * 4; e++) sums[e / (WNT * 4)][e / 4 % WNT][e % 4] *= back * by.by;
-      back = by.back;
+      for (int e = 0; e < WMT * WNT * 4; e++) sums[e / (WNT * 4)][e / 4 % WNT][e % 4] *= back * by;
+      back = scales1[2 * i + 1];
     }
     const Cell* row = ds + eight_rows<WDS>() + m0 * 16;
     const Cell* column = as + (tap / K2W * AW + tap % K2W) * WAS + sixteen_rows<WAS>();
