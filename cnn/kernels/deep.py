@@ -14,7 +14,7 @@ from cnn.kernels.shallow import advance, learned, moves
 from cnn.xp import Array
 
 THREADS, HEAD, DENSE = 256, 1024, 512
-TEXTS = ("images", "head", "halves", "deep", "deepback")
+TEXTS = ("images", "head", "halves", "deep", "deepforward", "deepdense", "deepback")
 
 
 def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool, precise: bool) -> dict[str, int]:

@@ -182,14 +182,15 @@ constexpr int FILTERS = OF2 + M2 + OF1, FILTER_BLOCKS = (FILTERS + ALONE - 1) / 
 extern "C" __global__ void __launch_bounds__(THREADS)
 deep_learn(const int* step, int offset, int n, const float* table, int blocks1, int blocks2, const float* sums1,
            const float* sums2, const float* sumsb, const float* hidden, const float* dz2, const float* dz1, u32* peaks,
-           Cell* packed, float* filters1, float* mf1, float* vf1, float* biases1, float* mb1, float* vb1, float* filters2,
-           float* mf2, float* vf2, float* biases2, float* mb2, float* vb2, float* b1, float* mh, float* vh, float* W2o,
-           float* mW2, float* vW2, float* b2, float* mo, float* vo) {
+           Cell* packed, float* filters1, float* mf1, float* vf1, float* biases1, float* mb1, float* vb1,
+           float* filters2, float* mf2, float* vf2, float* biases2, float* mb2, float* vb2, float* b1, float* mh,
+           float* vh, float* W2o, float* mW2, float* vW2, float* b2, float* mo, float* vo) {
   const float* rates = table + (size_t)(*step + offset) * LAYERS * NUMBERS;
   follow();
   if (blockIdx.x == 0 && threadIdx.x == 0) peaks[1] = 0;  // for the next step's
   if (blockIdx.x >= FILTER_BLOCKS) {
-    learn_rest<REST_PARTS>(blockIdx.x - FILTER_BLOCKS, n, hidden, dz2, dz1, rates, W2o, mW2, vW2, b2, mo, vo, b1, mh, vh);
+    learn_rest<REST_PARTS>(blockIdx.x - FILTER_BLOCKS, n, hidden, dz2, dz1, rates, W2o, mW2, vW2, b2, mo, vo, b1, mh,
+                           vh);
     return;
   }
   float* red = (float*)SHARED;

@@ -1,6 +1,6 @@
 // Products of small matrices by the threads of a warp, 16×8 += 16×16 · 16×8, on tensor cores if TENSOR. Factors are in
-// shared memory as cells: halves, which have 11 significant bits, as many as TF32, but a narrower range, so that what is
-// put into one is first multiplied by a power of two. Where TENSOR is 0, a cell is a float.
+// shared memory as cells: halves, which have 11 significant bits, as many as TF32, but a narrower range, so that what
+// is put into one is first multiplied by a power of two. Where TENSOR is 0, a cell is a float.
 //
 // Lane 4 g + t holds of A the rows g and g + 8 in columns 2 t, 2 t + 1 and 2 t + 8, 2 t + 9, of B the column g in those
 // rows, of the sums the rows g and g + 8 in columns 2 t and 2 t + 1 (PTX, "Matrix fragments for mma.m16n8k16").
@@ -83,8 +83,8 @@ struct Scale {
   }
 };
 
-// Four 8×8 matrices from shared memory: lane l says where row l % 8 of matrix l / 8 is, eight cells; of each a lane gets
-// what it holds in a product, if TURNED of the matrix with rows and columns exchanged.
+// Four 8×8 matrices from shared memory: lane l says where row l % 8 of matrix l / 8 is, eight cells; of each a lane
+// gets what it holds in a product, if TURNED of the matrix with rows and columns exchanged.
 template <bool TURNED>
 __device__ inline void fetch(u32 (&out)[4], const unsigned short* row) {
 #ifdef EMULATED
