@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cnn import Augment, LayerManager
-from cnn.kernels import shallow
+from cnn.kernels import deep, shallow
 from cnn.kernels.deep import Deep
 from cnn.kernels.shallow import Shallow
 from tests.cnn.emulated.device import COMPILER, Emulated
@@ -151,6 +152,16 @@ def test_moved_and_mirrored_images_are_seen_alike_by_all_kernels(make, of, case,
     keywords = {} if of is Shallow else {"tensor": False}
     fused_step(of(lm.layers, case[-2], Emulated(folder), augment, **keywords), lm, np.arange(n), step=5)
     assert max(map(error, averages(plain), averages(lm))) < 1e-5
+
+
+@pytest.mark.parametrize(("kibibytes", "multiprocessors"), [(64, 40), (99, 84), (163, 108), (227, 132)])
+@pytest.mark.parametrize("n_batch", [1, 8, 128, 1000])
+def test_blocks_of_the_deep_kernels_fit_the_shared_memory_there_is(kibibytes, multiprocessors, n_batch):
+    device = SimpleNamespace(shared_limit=kibibytes * 1024, multiprocessors=multiprocessors)
+    layers = deep_net((1, 28, "valid", 32, 64, 128, 10, 8, 8)).layers
+    sizes = deep.constants(layers, n_batch, device, tensor=True, precise=True)
+    assert max(deep.shared_bytes(sizes).values()) <= device.shared_limit
+    assert sizes["SLICE"] * sizes["SLICES"] >= sizes["M2"] * sizes["QH"] * sizes["QW"]
 
 
 def test_dropout_keeps_the_share_it_says(folder):
