@@ -5,7 +5,20 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("timing", "ab", "hostile", "coverage", "overhead", "pooling", "accuracy", "layers", "epoch", "ladder", "race")
+NAMES = (
+    "timing",
+    "ab",
+    "hostile",
+    "coverage",
+    "overhead",
+    "pooling",
+    "accuracy",
+    "layers",
+    "epoch",
+    "layerwise",
+    "ladder",
+    "race",
+)
 PARTED = ("layers", "epoch", "race")  # what follows them are their parts
 
 

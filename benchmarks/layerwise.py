@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
 from benchmarks.epoch.ours import drain, made
 from benchmarks.layers.turns import in_turns
-from benchmarks.results import keep
-from benchmarks.tables import table
+from benchmarks.results import HERE, keep, load
+from benchmarks.tables import about, table
 from cnn import batches
 from cnn.kernels import layerwise
 from cnn.training import step
@@ -118,8 +118,18 @@ def report(found: dict[str, Any]) -> str:
     return f"{table(head, rows)}\n\n{table(('µs a step', *found['steps'][0]['us_a_step']), steps)}"
 
 
-def _arrow(pair: Any) -> str:
-    return " → ".join("" if each is None else f"{each:.3g}" for each in pair)
+def gained() -> str:
+    """What docs/ladder.md shows of it, Markdown."""
+    if not (HERE / "layerwise.json").exists():
+        return "Not measured yet."
+    found = load("layerwise")
+    rounds = len(found["steps"][0]["us_a_step"]["with"])
+    return f"{report(found)}\n\nMedians of {rounds} rounds in turns; without → with the kernels. {about('layerwise')}"
+
+
+def _arrow(pair: Iterable[float | None]) -> str:
+    """Both, to three digits; what was not counted is empty."""
+    return " → ".join(f"{each:.3g}" for each in pair if each is not None)
 
 
 def _back(layer: Any, dy: Any, asked: bool) -> None:

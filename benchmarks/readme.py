@@ -20,6 +20,7 @@ from benchmarks.accuracy.recipes import RECIPES
 from benchmarks.epoch.page import goals, step_times
 from benchmarks.ladder.page import ladder, rung
 from benchmarks.ladder.rungs import RUNGS
+from benchmarks.layerwise import gained
 from benchmarks.race.page import raced
 from benchmarks.results import load
 from gpuprof.results.profile import Profile
@@ -163,6 +164,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         netpages.chosen,
         netpages.epoch,
         step_times,
+        gained,
         goals,
         raced,
         ladder,

@@ -143,7 +143,7 @@ CNN = [
     ["checks"],
     ["special", "windows", "kernels.launching", "kernels.rules"],
     ["kernels.early"],
-    ["kernels.gpu"],
+    ["kernels.gpu", "kernels.arrays"],
     ["kernels.layerwise"],
     ["im2col"],
     ["activations.base"],

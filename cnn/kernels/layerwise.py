@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from cnn.kernels.arrays import THREADS, Launching, blocks, flat, int32, is_flat
 from cnn.kernels.gpu import Gpu
 from cnn.kernels.launching import Device, Launch, Runner, source
 from cnn.kernels.rules import KERNEL
 from cnn.windows import Windows
 from cnn.xp import Array, Shape, get_array_module
 
-THREADS = 256  # of a block
+FEW = 32  # numbers of a filter that a thread can hold
 LIMIT = 2**31 - THREADS  # numbers that a kernel can count
 _ON = [True]
 
@@ -40,102 +41,114 @@ def off() -> Iterator[None]:
         _ON.pop()
 
 
-class Layerwise:
+class Layerwise(Launching):
     """The kernels of windows.cu and sums.cu on a device, for float32.
 
     Other arrays are copied first; what comes back is new and lies in one stretch.
     """
 
     def __init__(self, device: Device) -> None:
-        self.device, self.xp = device, device.xp
-        self.run = device.compiled(source(("windows", "sums"), {}))
+        super().__init__(device, source(("windows", "sums"), {}))
         self.placed: dict[Windows, Array] = {}
-        self.rules: dict[str, Runner] = {}
 
     def columns(self, x: Array, windows: Windows, value: float) -> Array:
         """(C·KH·KW, N·OH·OW), the windows of (N, C, H, W): `im2col.columns`."""
         N, C, *_ = x.shape
         (KH, KW), (OH, OW) = windows.window, windows.out
-        cols = self._empty((C * KH * KW, N * OH * OW))
-        given = (_flat(x), self._at(windows), np.int32(N), np.int32(C), np.float32(value))
-        self._each("windows_columns", cols.size // (KH * KW), (*given, cols))
+        cols = self.empty((C * KH * KW, N * OH * OW))
+        given = (flat(x), self._at(windows), int32(N), int32(C), np.float32(value))
+        self.each("windows_columns", cols.size // (KH * KW), (*given, cols))
         return cols
 
     def images(self, cols: Array, windows: Windows, N: int) -> Array:
         """(N, C, H, W), columns added back: `im2col.images`."""
         KH, KW = windows.window
         C = len(cols) // (KH * KW)
-        x = self._empty((N, C, *windows.size))
-        self._each("windows_images", x.size, (_flat(cols), self._at(windows), np.int32(N), np.int32(C), x))
+        x = self.empty((N, C, *windows.size))
+        self.each("windows_images", x.size, (flat(cols), self._at(windows), int32(N), int32(C), x))
         return x
 
     def pool(self, x: Array, windows: Windows) -> tuple[Array, Array]:
         """(N, C, OH, OW), the largest number of each window, and (C, N·OH·OW), its place in the window, int32."""
         N, C, *_ = x.shape
         OH, OW = windows.out
-        y, places = self._empty((N, C, OH, OW)), self.xp.empty((C, N * OH * OW), "int32")
-        self._each("windows_pool", y.size, (_flat(x), self._at(windows), np.int32(N), np.int32(C), y, places))
+        y, places = self.empty((N, C, OH, OW)), self.xp.empty((C, N * OH * OW), "int32")
+        self.each("windows_pool", y.size, (flat(x), self._at(windows), int32(N), int32(C), y, places))
         return y, places
 
     def unpool(self, dy: Array, places: Array, windows: Windows) -> Array:
         """(N, C, H, W), the gradients of windows at their `places`, zeros elsewhere."""
         N, C, *_ = dy.shape
-        dx = self._empty((N, C, *windows.size))
+        dx = self.empty((N, C, *windows.size))
         places = places.astype("int32", "C", copy=False)
-        given = (_flat(dy), places, self._at(windows), np.int32(N), np.int32(C))
-        self._each("windows_unpool", dx.size, (*given, dx))
+        given = (flat(dy), places, self._at(windows), int32(N), int32(C))
+        self.each("windows_unpool", dx.size, (*given, dx))
         return dx
 
     def filters_out(self, sums: Array, b: Array, bent: bool) -> Array:
         """(N, M, OH, OW), sums (M, N, OH, OW) and biases, through a ReLU if `bent`."""
         M, N, OH, OW = sums.shape
-        y = self._empty((N, M, OH, OW))
-        sizes = np.int32(N), np.int32(M), np.int32(OH * OW), np.int32(bent)
-        self._each("filters_out", y.size, (_flat(sums), _flat(b), *sizes, y))
+        y = self.empty((N, M, OH, OW))
+        sizes = int32(N), int32(M), int32(OH * OW), int32(bent)
+        self.each("filters_out", y.size, (flat(sums), flat(b), *sizes, y))
         return y
 
     def filters_back(self, dy: Array, y: Array | None) -> tuple[Array, Array]:
         """(M, N·OH·OW) and (M,): the gradients by sums and biases; `y` are the outputs of a ReLU, or None."""
-        N, M, OH, OW = dy.shape
-        dz, db = self._empty((M, N * OH * OW)), self._empty((M,))
-        sizes = np.int32(N), np.int32(M), np.int32(OH * OW), np.int32(y is not None)
-        dy = _flat(dy)
-        given = (dy, dy if y is None else _flat(y), *sizes)
-        self.run(Launch("filters_back", M, THREADS, 32, (*given, dz, db)))
-        return dz, db
+        (N, M, OH, OW), dy = dy.shape, flat(dy)
+        dz = self.empty((M, N * OH * OW))
+        given = (dy, dy if y is None else flat(y), int32(N), int32(M), int32(OH * OW), int32(y is not None), dz)
+        return dz, self.sliced(self.run, "filters_back", N * OH * OW, M, 1, given)
+
+    def convolution(self, x: Array, W: Array, b: Array, windows: Windows, bent: bool) -> Array:
+        """(N, M, OH, OW), the filters of `few` numbers over (N, C, H, W) and biases, through a ReLU if `bent`."""
+        N, M = len(x), len(W)
+        OH, OW = windows.out
+        y = self.empty((N, M, OH, OW))
+        given = (flat(x), self._at(windows), flat(W), flat(b), int32(N), int32(M), int32(bent))
+        self._direct(W)(Launch("direct_out", blocks(N * OH * OW), THREADS, 0, (*given, y)))
+        return y
+
+    def convolution_back(self, dy: Array, y: Array | None, x: Array, W: Array, windows: Windows) -> tuple[Array, Array]:
+        """The gradients by filters and biases, from those by outputs; `y` are the outputs of a ReLU, or None."""
+        (N, M, OH, OW), dy = dy.shape, flat(dy)
+        arrays = (dy, dy if y is None else flat(y), flat(x), self._at(windows))
+        given = (*arrays, int32(N), int32(M), int32(y is not None))
+        sums = self.sliced(self._direct(W), "direct_back", N * OH * OW, M, W[0].size + 1, given)
+        return sums[: W.size].reshape(W.shape), sums[W.size :]
 
     def units_out(self, sums: Array, b: Array, bent: bool) -> Array:
         """`sums` (N, M) and biases, through a ReLU if `bent`; in place."""
-        (N, M), sums = sums.shape, _flat(sums)
-        self._each("units_out", sums.size, (sums, _flat(b), np.int32(N), np.int32(M), np.int32(bent)))
+        (N, M), sums = sums.shape, flat(sums)
+        self.each("units_out", sums.size, (sums, flat(b), int32(N), int32(M), int32(bent)))
         return sums
 
     def units_back(self, dy: Array, y: Array | None) -> tuple[Array, Array]:
         """(N, M) and (M,): the gradients by sums and biases; `y` are the outputs of a ReLU, or None."""
         N, M = dy.shape
-        dy = _flat(dy)
-        given = (dy, dy if y is None else _flat(y), np.int32(N), np.int32(M), np.int32(y is not None))
+        dy = flat(dy)
+        given = (dy, dy if y is None else flat(y), int32(N), int32(M), int32(y is not None))
         return self._units("units_back", given, (N, M))
 
     def output_back(self, y: Array, t: Array, keep: float, even: float, over: float) -> tuple[Array, Array]:
         """(N, M) and (M,): (y - (keep t + even)) / over, and its sums over the rows."""
         N, M = y.shape
-        sizes = np.int32(N), np.int32(M), np.float32(keep), np.float32(even), np.float32(over)
-        return self._units("output_back", (_flat(y), _flat(t), *sizes), (N, M))
+        sizes = int32(N), int32(M), np.float32(keep), np.float32(even), np.float32(over)
+        return self._units("output_back", (flat(y), flat(t), *sizes), (N, M))
 
     def softmax_out(self, sums: Array, b: Array) -> tuple[Array, Array]:
         """(N, M) and (N, M): `sums` and biases, in place, and their softmax."""
-        (N, M), sums = sums.shape, _flat(sums)
-        y = self._empty((N, M))
-        self._each("softmax_out", 32 * N, (sums, _flat(b), np.int32(N), np.int32(M), y))
+        (N, M), sums = sums.shape, flat(sums)
+        y = self.empty((N, M))
+        self.each("softmax_out", 32 * N, (sums, flat(b), int32(N), int32(M), y))
         return sums, y
 
     def gather(self, x: Array, t: Array, places: Array) -> tuple[Array, Array]:
         """The rows of `x` and `t`, arrays in one stretch, at `places` (n,), int64."""
         n, wide, narrow = len(places), x.size // len(x), t.size // len(t)
-        to_x, to_t = self._empty((n, *x.shape[1:])), self._empty((n, *t.shape[1:]))
-        given = (x, t, places, np.int32(n), np.int32(wide), np.int32(narrow))
-        self._each("gather", n * (wide + narrow), (*given, to_x, to_t))
+        to_x, to_t = self.empty((n, *x.shape[1:])), self.empty((n, *t.shape[1:]))
+        given = (x, t, places, int32(n), int32(wide), int32(narrow))
+        self.each("gather", n * (wide + narrow), (*given, to_x, to_t))
         return to_x, to_t
 
     def update(self, text: str, jobs: Sequence[Sequence[Array]], numbers: Sequence[float]) -> bool:
@@ -143,28 +156,23 @@ class Layerwise:
 
         False, with nothing done, where what it would change is not of float32 in one stretch.
         """
-        if not all(_flat(each) is each for p, _, *beside in jobs for each in (p, *beside)):
+        if not all(is_flat(each) for p, _, *beside in jobs for each in (p, *beside)):
             return False
-        run = self.rules.get(text)
-        if run is None:
-            run = self.rules[text] = self.device.compiled(text)
         args: list[Any] = []
         for p, g, *beside in jobs:
-            args += (np.int32(p.size), p, _flat(g), *beside)
-        blocks = -(-sum(p.size for p, *_ in jobs) // THREADS)
-        run(Launch(KERNEL, blocks, THREADS, 0, (*args, *map(np.float32, numbers))))
+            args += (int32(p.size), p, flat(g), *beside)
+        args += map(np.float32, numbers)
+        self.compiled(text)(Launch(KERNEL, blocks(sum(p.size for p, *_ in jobs)), THREADS, 0, tuple(args)))
         return True
 
+    def _direct(self, W: Array) -> Runner:
+        """The kernels for filters of the size of `W`."""
+        return self.compiled(direct_text(*W.shape[1:]))
+
     def _units(self, kernel: str, given: tuple[Any, ...], shape: Shape) -> tuple[Array, Array]:
-        dz, db = self._empty(shape), self._empty(shape[1:])
+        dz, db = self.empty(shape), self.empty(shape[1:])
         self.run(Launch(kernel, -(-shape[1] // 32), THREADS, 4 * THREADS, (*given, dz, db)))
         return dz, db
-
-    def _empty(self, shape: Shape) -> Array:
-        return self.xp.empty(shape, "float32")
-
-    def _each(self, kernel: str, threads: int, args: tuple[Any, ...]) -> None:
-        self.run(Launch(kernel, -(-threads // THREADS), THREADS, 0, args))
 
     def _at(self, w: Windows) -> Array:
         """`w` as windows.cu takes it."""
@@ -176,11 +184,15 @@ class Layerwise:
         return found
 
 
-def _flat(x: Array) -> Array:
-    """`x` as float32 in one stretch; itself if it is that."""
-    if x.dtype.char == "f" and x.flags.c_contiguous:
-        return x
-    return get_array_module(x).ascontiguousarray(x, "float32")
+def few(W: Array) -> bool:
+    """Whether filters (M, C, KH, KW) have few numbers each, for which there are kernels without columns."""
+    return bool(W[0].size <= FEW)
+
+
+@functools.cache
+def direct_text(C: int, KH: int, KW: int) -> str:
+    """The text of the kernels for filters of this size."""
+    return source(("windows", "direct"), {"C": C, "KH": KH, "KW": KW})
 
 
 def _where(x: Array) -> Layerwise | None:

@@ -1,14 +1,23 @@
 // What layers do before and behind their products of matrices, a launch each; float32. `bent` is for a ReLU.
 
-// The numbers of a block's threads added up, in an order that is always the same; for thread 0. Blocks of 256.
+// The numbers of a block's threads added up, in an order that is always the same; for thread 0.
 __device__ inline float block_sum(float v, float* parts) {
   v = warp_sum(v);
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
   __syncthreads();
   float sum = 0.f;
   if (threadIdx.x == 0)
-    for (int k = 0; k < 8; k++) sum += parts[k];
+    for (int k = 0; k < blockDim.x / 32; k++) sum += parts[k];
   return sum;
+}
+
+// What slices of a sum came to, (slices, count), added up.
+extern "C" __global__ void slices_sum(const float* parts, int slices, int count, float* sums) {
+  const int e = blockIdx.x * blockDim.x + threadIdx.x;
+  if (e >= count) return;
+  float sum = 0.f;
+  for (int s = 0; s < slices; s++) sum += parts[s * count + e];
+  sums[e] = sum;
 }
 
 // Sums (M, N, P) of a convolution and biases (M,) to outputs (N, M, P).
@@ -20,20 +29,21 @@ extern "C" __global__ void filters_out(const float* sums, const float* b, int N,
   y[e] = bent ? relu(z) : z;
 }
 
-// Back: gradients by the outputs (N, M, P) to those by the sums (M, N, P) and by the biases. A block a filter.
-extern "C" __global__ void __launch_bounds__(256)
-filters_back(const float* dy, const float* y, int N, int M, int P, int bent, float* dz, float* db) {
-  const int m = blockIdx.x, all = N * P;
+// Back: gradients by the outputs (N, M, P) to those by the sums (M, N, P), and by the biases, (slices, M). A block a
+// filter and slice, of `slice` places.
+extern "C" __global__ void __launch_bounds__(512)
+filters_back(const float* dy, const float* y, int N, int M, int P, int bent, float* dz, int slice, float* db) {
+  const int m = blockIdx.x % M, s = blockIdx.x / M, all = N * P, end = min(all, (s + 1) * slice);
   float sum = 0.f;
 #pragma unroll 4
-  for (int k = threadIdx.x; k < all; k += 256) {
+  for (int k = s * slice + threadIdx.x; k < end; k += 512) {
     const int from = (k / P * M + m) * P + k % P;
     const float d = bent && !(y[from] > 0.f) ? 0.f : dy[from];
     dz[(size_t)m * all + k] = d;
     sum += d;
   }
   sum = block_sum(sum, (float*)SHARED);
-  if (threadIdx.x == 0) db[m] = sum;
+  if (threadIdx.x == 0) db[s * M + m] = sum;
 }
 
 // Sums (N, M) of a dense layer and biases (M,) to outputs, in place.

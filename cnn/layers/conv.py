@@ -9,7 +9,7 @@ from typing import Any
 from cnn.activations import Identity
 from cnn.checks import naming, whole, whole_shape
 from cnn.im2col import columns, images
-from cnn.kernels.layerwise import overrides
+from cnn.kernels.layerwise import Layerwise, few, overrides
 from cnn.layers.activated import Activated
 from cnn.layers.images import Images, fitted, image_shape
 from cnn.xp import Array, Seed, Shape
@@ -74,7 +74,15 @@ class Conv2d(Activated, Images):
             self.groups = _groups(groups, C, M)
         self.make_parameters((M, C // self.groups, KH, KW), M, wb_width, init, init_dic, opt, opt_dic, seed)
         self.make_activation(act, act_dic, seed)
-        self.cols: Array = None  # the columns of the last x
+        self.x: Array = None  # the last input, where there are no columns of it yet
+        self._cols: Array = None
+
+    @property
+    def cols(self) -> Array:
+        """The columns of the last x; where a kernel went without, they are made when they are asked for."""
+        if self._cols is None and self.x is not None:
+            self._cols = columns(self.x, self.windows)
+        return self._cols
 
     @property
     def multiply_adds(self) -> int:
@@ -85,26 +93,36 @@ class Conv2d(Activated, Images):
         """(N, M, OH, OW) from (N, C, H, W): the filters as rows times the windows as columns."""
         x = self.check_input(x)
         M, OH, OW = self.O_shape
-        self.cols = columns(x, self.windows)
+        self.x, self._cols, self.y_shape = x, None, (len(x), M, OH, OW)
+        kernels = self._direct(x)
+        if kernels is not None:
+            return self.activated(kernels.convolution(x, self.W, self.b, self.windows, self.bent), train)
         sums = (self._by_group(self.W.reshape(M, -1)) @ self._by_group(self.cols)).reshape(M, -1, OH, OW)
         kernels = overrides(sums)
         if kernels is not None:
-            y = self.activated(kernels.filters_out(sums, self.b, self.bent), train)
-        else:
-            sums += self.b[:, None, None, None]
-            y = self.activate(sums.transpose(1, 0, 2, 3), train)
-        self.y_shape = y.shape
-        return y
+            return self.activated(kernels.filters_out(sums, self.b, self.bent), train)
+        sums += self.b[:, None, None, None]
+        return self.activate(sums.transpose(1, 0, 2, 3), train)
 
     def backward(self, dy: Array) -> Array:
         """(N, C, H, W) from (N, M, OH, OW); sets dW and db."""
         dy = self.check_gradient(dy)
+        kernels = self._direct(dy)
+        if kernels is not None and not self.wants_dx:
+            self.gave_dx = False
+            y, dz = (self.y, dy) if self.bent else (None, self.activate_back(dy))
+            self.dW, self.db = kernels.convolution_back(dz, y, self.x, self.W, self.windows)
+            return None
         dz, self.db = self._sums_back(dy)
         dz, W = self._by_group(dz), self._by_group(self.W.reshape(len(self.W), -1))
         self.dW = (dz @ self._by_group(self.cols).swapaxes(-1, -2)).reshape(self.W.shape)
         if not self.asked_dx():
             return None
         return images((W.swapaxes(-1, -2) @ dz).reshape(self.cols.shape), self.windows, len(dy))
+
+    def _direct(self, x: Array) -> Layerwise | None:
+        """The kernels that go without columns, where filters have few numbers; for `x` (N, ...)."""
+        return overrides(x, len(x) * max(self.n, self.prev)) if self.groups == 1 and few(self.W) else None
 
     def _sums_back(self, dy: Array) -> tuple[Array, Array]:
         """The gradients by the sums, (M, N·OH·OW), and by the biases, (M,)."""

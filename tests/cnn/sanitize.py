@@ -27,6 +27,9 @@ def once() -> None:
         for case in cases:
             lm = prepared(make(case, "gpu"))
             fused_step(of(lm.layers, case[-2], device), lm, np.arange(case[-1]), device.xp)
+            lm.training(1, n_batch=case[-2], show_error=False, graph=False)  # those of single layers
+            lm.forward(lm.x_train, train=True)
+            lm.backward(lm.y_train)  # with the gradient by the images
     lm = prepared(net(CASES[2], "gpu"))
     cut = {"TILE": 4, "SPLIT": 2, "BACK_TILE": 4, "BACK_SPLIT": 2, "EIGHTS": 2}
     fused_step(Shallow(lm.layers, CASES[2][-2], device, **cut), lm, np.arange(CASES[2][-1]), device.xp)

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from cnn.augment import Augment
-from cnn.kernels import deep, shallow
+from cnn.kernels import deep, layerwise, shallow
 from cnn.kernels.launching import kernel_names, source
+from cnn.kernels.rules import rule_text
+from cnn.optimizers.adam import Adam
 from tests.cnn import nvrtc
 from tests.cnn.kernel_nets import deep_net, net
 
@@ -47,8 +49,12 @@ def test_the_deep_kernels_compile_and_spill_little(arch, n_batch):
 
 
 @pytest.mark.parametrize("arch", DEVICES)
-def test_the_kernels_of_single_layers_compile_and_spill_nothing(arch):
-    text = source(("windows", "sums"), {})
+@pytest.mark.parametrize("text", [
+    source(("windows", "sums"), {}),
+    *(layerwise.direct_text(*sizes) for sizes in ((1, 3, 3), (1, 5, 5), (3, 3, 3), (2, 4, 4))),
+    rule_text(Adam.rule, 2, Adam.kernel, 2),
+])  # fmt: skip
+def test_the_kernels_of_single_layers_compile_and_spill_nothing(arch, text):
     found = nvrtc.compiled(text, arch)
     show(arch, found)
     assert set(found) == set(kernel_names(text))

@@ -64,7 +64,7 @@ def one_hot(where: str, N: int, n: int) -> Any:
 def passed(layer: Any, x: Any, dy: Callable[[Any], Any]) -> dict[str, np.ndarray]:
     """All that a layer gives for `x` and for what `dy` makes of its output."""
     y = layer.forward(x, train=True)
-    found = {"y": y, "dx": layer.backward(dy(y))}
+    found = {"y": y, "dx": layer.backward(dy(y))}  # None, where nobody asks for it
     found |= {name: getattr(layer, name, None) for name in ("dW", "db", "max_index")}
     return {name: to_cpu(array).copy() for name, array in found.items() if array is not None}
 
@@ -126,11 +126,28 @@ def test_pooling_of_nan_and_infinities_is_the_same(where):
         ((1, 8, 8), {"F_shape": (3, 3, 3)}),
         ((4, 7, 6), {"F_shape": (6, 3, 2), "groups": 2, "stride": (2, 1), "pad": "valid"}),
         ((2, 9, 9), {"F_shape": (5, 2, 3), "dilation": 2}),
+        ((4, 6, 7), {"F_shape": (7, 3, 3)}),
     ],
 )
-def test_a_convolution_is_the_same(where, I_shape, keywords, act):
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_convolution_is_the_same(where, I_shape, keywords, act, asked):
     layer = Conv2d(I_shape, **keywords, act=act, wb_width=0.5, mode=where, seed=0)
+    layer.wants_dx = asked
     agree(*both(layer, normal(where, 5, *I_shape), lambda y: gradient(where, y)))
+    assert layer.gave_dx is asked
+
+
+@pytest.mark.parametrize(("C", "asked"), [(1, True), (1, False), (4, True)])
+def test_the_gradients_of_a_convolution_over_many_places_are_the_same(where, C, asked):
+    layer = Conv2d((C, 80, 72), (2, 3, 3), mode=where, seed=0)
+    layer.wants_dx = asked
+    agree(*both(layer, normal(where, 3, C, 80, 72), lambda y: gradient(where, y)), within=1e-5)
+
+
+def test_the_columns_of_a_convolution_without_are_there_when_asked_for(where):
+    layer, x = Conv2d((1, 6, 6), (2, 3, 3), mode=where, seed=0), normal(where, 2, 1, 6, 6)
+    layer.forward(x)
+    np.testing.assert_array_equal(to_cpu(layer.cols), to_cpu(im2col(x, (3, 3), 1, "same")[0]))
 
 
 @pytest.mark.parametrize("act", ["ReLU", "sigmoid", "PReLU"])
@@ -247,8 +264,8 @@ def test_a_step_of_the_article_s_net_launches_so_many_kernels(tiny, monkeypatch,
     x, t = next(batches(lm.x_train, lm.y_train, 8))
     step(lm, x, t)
     assert device.launched == [
-        "gather", "windows_columns", "filters_out", "windows_pool", "units_out", "softmax_out",
-        "output_back", "units_back", "windows_unpool", "filters_back", *["optimizer_step"] * 3,
+        "gather", "direct_out", "windows_pool", "units_out", "softmax_out",
+        "output_back", "units_back", "windows_unpool", "direct_back", *["optimizer_step"] * 3,
     ]  # fmt: skip
 
 
