@@ -24,18 +24,20 @@ from gpuprof import layertime
 
 WAYS: dict[str, Callable[[], AbstractContextManager[None]]] = {"without": layerwise.off, "with": nullcontext}
 STEPS = (("article", 8), ("article", 128), ("keras", 8), ("keras", 128))
+APART = (("article", 8), ("article", 128), ("keras", 128))
 
 
 def main(rounds: int = 9) -> None:
-    """Measure, print a table, keep everything."""
-    net = made("article")
-    found = {"layers": layers(net, 8, rounds), "steps": [whole(*each, rounds) for each in STEPS]}
+    """Measure, print tables, keep everything."""
+    steps = [whole(*each, rounds) for each in STEPS]  # recording kernels leaves traces on launches: it comes last
+    found = {"steps": steps, "layers": [layers(*each, rounds) for each in APART]}
     print(report(found))
     print(f"wrote {keep('layerwise', found)}")
 
 
-def layers(net: Any, n_batch: int, rounds: int, calls: int = 50) -> list[dict[str, Any]]:
+def layers(name: str, n_batch: int, rounds: int, calls: int = 50) -> dict[str, Any]:
     """Of each layer and phase, and of the gather: host µs a call (a sample a round), launches, the GPU's µs."""
+    net = made(name)
     x, t = net.x_train[:n_batch].copy(), net.y_train[:n_batch].copy()
     work = parts(net, x, t)
     turns = {
@@ -49,10 +51,10 @@ def layers(net: Any, n_batch: int, rounds: int, calls: int = 50) -> list[dict[st
     for layer, phase in work:
         row: dict[str, Any] = {"layer": layer, "phase": phase}
         row["host_us"] = {way: host[layer, phase, way] for way in WAYS}
-        for name in ("launches", "busy_us"):
-            row[name] = {way: gpu[way].get((layer, phase), {}).get(name) for way in WAYS}
+        for figure in ("launches", "busy_us"):
+            row[figure] = {way: gpu[way].get((layer, phase), {}).get(figure) for way in WAYS}
         rows.append(row)
-    return rows
+    return {"net": name, "n_batch": n_batch, "rows": rows}
 
 
 def parts(net: Any, x: Any, t: Any) -> dict[tuple[str, str], Callable[[], Any]]:
@@ -96,26 +98,24 @@ def whole(name: str, n_batch: int, rounds: int, steps: int = 100) -> dict[str, A
 
 
 def report(found: dict[str, Any]) -> str:
-    """Both tables."""
-    rows = [
-        (
-            row["layer"],
-            row["phase"],
-            _arrow(row["launches"][way] for way in WAYS),
-            _arrow(row["busy_us"][way] for way in WAYS),
-            _arrow(statistics.median(row["host_us"][way]) for way in WAYS),
-        )
-        for row in found["layers"]
-    ]
+    """A table of whole steps, and one of each net taken apart."""
     steps = [
-        (
-            f"{each['net']}, n_batch {each['n_batch']}",
-            *(f"{statistics.median(s):.0f}" for s in each["us_a_step"].values()),
-        )
-        for each in found["steps"]
+        (_title(each), *(f"{statistics.median(s):.0f}" for s in each["us_a_step"].values())) for each in found["steps"]
     ]
-    head = ("layer", "phase", "launches", "GPU, µs", "host, µs")
-    return f"{table(head, rows)}\n\n{table(('µs a step', *found['steps'][0]['us_a_step']), steps)}"
+    tables = [table(("µs a step", *WAYS), steps)]
+    for each in found["layers"]:
+        rows = [(row["layer"], row["phase"], *_figures(row)) for row in each["rows"]]
+        tables.append(table((_title(each), "", "launches", "GPU, µs", "host, µs"), rows))
+    return "\n\n".join(tables)
+
+
+def _title(each: dict[str, Any]) -> str:
+    return f"{each['net']}, n_batch {each['n_batch']}"
+
+
+def _figures(row: dict[str, Any]) -> list[str]:
+    host = {way: statistics.median(samples) for way, samples in row["host_us"].items()}
+    return [_arrow(figures[way] for way in WAYS) for figures in (row["launches"], row["busy_us"], host)]
 
 
 def gained() -> str:
