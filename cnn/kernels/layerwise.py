@@ -7,6 +7,7 @@ a layer asks `overrides` for the kernels, and takes that form where it gets None
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,13 +43,13 @@ def off() -> Iterator[None]:
 
 
 class Layerwise(Launching):
-    """The kernels of windows.cu and sums.cu on a device, for float32.
+    """The kernels of windows.cu, sums.cu, few.cu and direct.cu on a device, for float32.
 
     Other arrays are copied first; what comes back is new and lies in one stretch.
     """
 
     def __init__(self, device: Device) -> None:
-        super().__init__(device, source(("windows", "sums"), {}))
+        super().__init__(device, layers_text())
         self.placed: dict[Windows, Array] = {}
 
     def columns(self, x: Array, windows: Windows, value: float) -> Array:
@@ -90,7 +91,7 @@ class Layerwise(Launching):
         M, N, OH, OW = sums.shape
         y = self.empty((N, M, OH, OW))
         sizes = int32(N), int32(M), int32(OH * OW), int32(bent)
-        self.each("filters_out", y.size, (flat(sums), flat(b), *sizes, y))
+        self.each("filters_out", y.size, (flat(sums), self._biases(b, M), *sizes, y))
         return y
 
     def filters_back(self, dy: Array, y: Array | None) -> tuple[Array, Array]:
@@ -101,11 +102,11 @@ class Layerwise(Launching):
         return dz, self.sliced(self.run, "filters_back", N * OH * OW, M, 1, given)
 
     def convolution(self, x: Array, W: Array, b: Array, windows: Windows, bent: bool) -> Array:
-        """(N, M, OH, OW), the filters of `few` numbers over (N, C, H, W) and biases, through a ReLU if `bent`."""
+        """(N, M, OH, OW), filters of `few_taps` over (N, C, H, W) and biases, through a ReLU if `bent`."""
         N, M = len(x), len(W)
         OH, OW = windows.out
         y = self.empty((N, M, OH, OW))
-        given = (flat(x), self._at(windows), flat(W), flat(b), int32(N), int32(M), int32(bent))
+        given = (flat(x), self._at(windows), flat(W), self._biases(b, M), int32(N), int32(M), int32(bent))
         self._direct(W)(Launch("direct_out", blocks(N * OH * OW), THREADS, 0, (*given, y)))
         return y
 
@@ -120,7 +121,7 @@ class Layerwise(Launching):
     def units_out(self, sums: Array, b: Array, bent: bool) -> Array:
         """`sums` (N, M) and biases, through a ReLU if `bent`; in place."""
         (N, M), sums = sums.shape, flat(sums)
-        self.each("units_out", sums.size, (sums, flat(b), int32(N), int32(M), int32(bent)))
+        self.each("units_out", sums.size, (sums, self._biases(b, M), int32(N), int32(M), int32(bent)))
         return sums
 
     def units_back(self, dy: Array, y: Array | None) -> tuple[Array, Array]:
@@ -130,18 +131,36 @@ class Layerwise(Launching):
         given = (dy, dy if y is None else flat(y), int32(N), int32(M), int32(y is not None))
         return self._units("units_back", given, (N, M))
 
-    def output_back(self, y: Array, t: Array, keep: float, even: float, over: float) -> tuple[Array, Array]:
-        """(N, M) and (M,): (y - (keep t + even)) / over, and its sums over the rows."""
+    def output_back(self, y: Array, t: Array, shares: tuple[float, float], over: float) -> tuple[Array, Array]:
+        """(N, M) and (M,): (y - (keep t + even)) / over, and its sums over the rows; keep and even are `shares`."""
         N, M = y.shape
-        sizes = int32(N), int32(M), np.float32(keep), np.float32(even), np.float32(over)
+        sizes = int32(N), int32(M), *map(np.float32, (*shares, over))
         return self._units("output_back", (flat(y), flat(t), *sizes), (N, M))
 
     def softmax_out(self, sums: Array, b: Array) -> tuple[Array, Array]:
         """(N, M) and (N, M): `sums` and biases, in place, and their softmax."""
         (N, M), sums = sums.shape, flat(sums)
         y = self.empty((N, M))
-        self.each("softmax_out", 32 * N, (sums, flat(b), int32(N), int32(M), y))
+        self.each("softmax_out", 32 * N, (sums, self._biases(b, M), int32(N), int32(M), y))
         return sums, y
+
+    def few_out(self, x: Array, W: Array, b: Array) -> tuple[Array, Array]:
+        """(N, M) and (N, M): the sums x W + b and their softmax; for what is `few_outputs`."""
+        (N, K), M = x.shape, W.shape[1]
+        z, y = self.empty((N, M)), self.empty((N, M))
+        self.each("few_out", 32 * N, (flat(x), flat(W), self._biases(b, M), int32(N), int32(K), int32(M), z, y))
+        return z, y
+
+    def few_back(
+        self, y: Array, t: Array, x: Array, W: Array, shares: tuple[float, float], over: float, asked: bool
+    ) -> tuple[Array, Array, Array]:
+        """(K, M), (M,) and (N, K), None unless `asked` for: those of `output_back`, by weights, biases and inputs."""
+        (N, K), M = x.shape, W.shape[1]
+        dW, db, dx = self.empty((K, M)), self.empty((M,)), self.empty((N, K)) if asked else None
+        sizes = int32(N), int32(K), int32(M), *map(np.float32, (*shares, over)), int32(asked)
+        given = (flat(y), flat(t), flat(x), flat(W), *sizes, dW, db, dW if dx is None else dx)
+        self.each("few_back", K * M + M + N * K * asked, given)
+        return dW, db, dx
 
     def gather(self, x: Array, t: Array, places: Array) -> tuple[Array, Array]:
         """The rows of `x` and `t`, arrays in one stretch, at `places` (n,), int64."""
@@ -154,9 +173,9 @@ class Layerwise(Launching):
     def update(self, text: str, jobs: Sequence[Sequence[Array]], numbers: Sequence[float]) -> bool:
         """Launch the kernel of a `rule_text` for parameters, each with its gradient and what is kept beside it.
 
-        False, with nothing done, where what it would change is not of float32 in one stretch.
+        False, with nothing done, where what it would change is not of float32 in one stretch, or of another size.
         """
-        if not all(is_flat(each) for p, _, *beside in jobs for each in (p, *beside)):
+        if not all(is_flat(each) and each.size == g.size for p, g, *beside in jobs for each in (p, *beside)):
             return False
         args: list[Any] = []
         for p, g, *beside in jobs:
@@ -164,6 +183,10 @@ class Layerwise(Launching):
         args += map(np.float32, numbers)
         self.compiled(text)(Launch(KERNEL, blocks(sum(p.size for p, *_ in jobs)), THREADS, 0, tuple(args)))
         return True
+
+    def _biases(self, b: Array, M: int) -> Array:
+        """`b`, one number for each of `M`; ValueError where it is of another size."""
+        return flat(b if b.shape == (M,) else self.xp.broadcast_to(b, (M,)))
 
     def _direct(self, W: Array) -> Runner:
         """The kernels for filters of the size of `W`."""
@@ -184,9 +207,20 @@ class Layerwise(Launching):
         return found
 
 
-def few(W: Array) -> bool:
-    """Whether filters (M, C, KH, KW) have few numbers each, for which there are kernels without columns."""
-    return bool(W[0].size <= FEW)
+def few_outputs(x: Array, W: Array) -> bool:
+    """Whether x W has so few images (N, K) and classes (K, M) that a launch costs more than the product."""
+    (N, K), (rows, M) = x.shape, W.shape
+    return bool(K == rows <= 1024 and M <= 32 and N <= 256)
+
+
+def layers_text() -> str:
+    """The text of the kernels for layers of any size."""
+    return source(("windows", "sums", "few"), {})
+
+
+def few_taps(C: int, windows: Windows) -> bool:
+    """Whether filters of `windows` have few numbers each, for which there are kernels without columns."""
+    return C * math.prod(windows.window) <= FEW
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import Any
 from cnn.activations import Identity
 from cnn.checks import naming, whole, whole_shape
 from cnn.im2col import columns, images
-from cnn.kernels.layerwise import Layerwise, few, overrides
+from cnn.kernels.layerwise import Layerwise, few_taps, overrides
 from cnn.layers.activated import Activated
 from cnn.layers.images import Images, fitted, image_shape
 from cnn.xp import Array, Seed, Shape
@@ -122,7 +122,10 @@ class Conv2d(Activated, Images):
 
     def _direct(self, x: Array) -> Layerwise | None:
         """The kernels that go without columns, where filters have few numbers; for `x` (N, ...)."""
-        return overrides(x, len(x) * max(self.n, self.prev)) if self.groups == 1 and few(self.W) else None
+        C = self.I_shape[0]
+        if not few_taps(C, self.windows) or self.W.shape[1:] != (C, *self.windows.window):  # those of groups are others
+            return None
+        return overrides(x, len(x) * max(self.n, self.prev))
 
     def _sums_back(self, dy: Array) -> tuple[Array, Array]:
         """The gradients by the sums, (M, N·OH·OW), and by the biases, (M,)."""

@@ -56,7 +56,7 @@ class Dense(Activated):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """(N, n) from (N, ...)."""
-        return biased(self, product(self, x), train)
+        return biased(self, taken(self, x) @ self.W, train)
 
     def backward(self, dy: Array) -> Array:
         """The gradient in the shape of x, from (N, n); sets dW and db."""
@@ -67,8 +67,8 @@ class Dense(Activated):
         return affine_work(self, phase, N, bent=not isinstance(self.activation, Identity))
 
 
-def product(layer: Any, x: Array) -> Array:
-    """The sums x W, (N, n), with `x` flattened and remembered."""
+def taken(layer: Any, x: Array) -> Array:
+    """`x` as rows of the layer's dtype, (N, prev), checked and remembered."""
     layer.check_array("forward", "x", x)
     if x.ndim < 2 or math.prod(x.shape[1:]) != layer.prev:
         raise ValueError(
@@ -77,7 +77,7 @@ def product(layer: Any, x: Array) -> Array:
         )
     layer.x_shape, layer.y_shape = x.shape, (len(x), layer.n)
     layer.x = layer.own(x).reshape(len(x), layer.prev)
-    return layer.x @ layer.W
+    return layer.x
 
 
 def biased(layer: Any, sums: Array, train: bool) -> Array:

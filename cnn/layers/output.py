@@ -7,9 +7,9 @@ from typing import Any
 
 from cnn.activations import Activation, HardSigmoid, Identity, Sigmoid, Softmax, Softmin, Step
 from cnn.checks import LARGEST, naming, whole
-from cnn.kernels.layerwise import overrides
+from cnn.kernels.layerwise import few_outputs, overrides
 from cnn.layers.activated import Activated
-from cnn.layers.dense import affine_work, bent_back, biased, product, product_back
+from cnn.layers.dense import affine_work, bent_back, biased, product_back, taken
 from cnn.losses import Binary, Cross, Loss, Square, get_loss
 from cnn.xp import Array, Seed, Shape
 
@@ -77,11 +77,14 @@ class Output(Activated):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """(N, n) from (N, ...)."""
-        sums = product(self, x)
-        kernels = overrides(sums) if type(self.activation) is Softmax else None
+        x = taken(self, x)
+        kernels = overrides(x) if type(self.activation) is Softmax else None
         if kernels is None:
-            return biased(self, sums, train)
-        self.z, self.y = kernels.softmax_out(sums, self.b)
+            return biased(self, x @ self.W, train)
+        if few_outputs(x, self.W):
+            self.z, self.y = kernels.few_out(x, self.W, self.b)
+        else:
+            self.z, self.y = kernels.softmax_out(x @ self.W, self.b)
         return self.y
 
     def backward(self, t: Array) -> Array:
@@ -90,9 +93,12 @@ class Output(Activated):
         if not self.canonical:
             return bent_back(self, self.loss.gradient(self.y, t))
         over = -len(t) if self.turned else len(t)
-        kernels = overrides(self.y)
+        kernels, shares = overrides(self.y), self.loss.shares(self.n)
+        if kernels is not None and few_outputs(self.x, self.W):
+            self.dW, self.db, dx = kernels.few_back(self.y, t, self.x, self.W, shares, over, self.asked_dx())
+            return None if dx is None else dx.reshape(self.x_shape)
         if kernels is not None:
-            return product_back(self, *kernels.output_back(self.y, t, *self.loss.shares(t.shape[1]), over))
+            return product_back(self, *kernels.output_back(self.y, t, shares, over))
         dz = (self.y - self.loss.targets(t)) / over
         return product_back(self, dz, dz.sum(axis=0))
 

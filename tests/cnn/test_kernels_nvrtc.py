@@ -50,7 +50,7 @@ def test_the_deep_kernels_compile_and_spill_little(arch, n_batch):
 
 @pytest.mark.parametrize("arch", DEVICES)
 @pytest.mark.parametrize("text", [
-    source(("windows", "sums"), {}),
+    layerwise.layers_text(),
     *(layerwise.direct_text(*sizes) for sizes in ((1, 3, 3), (1, 5, 5), (3, 3, 3), (2, 4, 4))),
     rule_text(Adam.rule, 2, Adam.kernel, 2),
 ])  # fmt: skip

@@ -162,7 +162,7 @@ def test_a_dense_layer_is_the_same(where, N, prev, n, act):
     ("ReLU", "Square"),
 ])  # fmt: skip
 @pytest.mark.parametrize("smoothing", [0, 0.2])
-@pytest.mark.parametrize(("N", "n"), [(8, 10), (5, 70), (1, 2)])
+@pytest.mark.parametrize(("N", "n"), [(8, 10), (5, 70), (1, 2), (300, 3)])
 def test_an_output_layer_is_the_same(where, N, n, act, err_func, smoothing):
     err_dic = {"smoothing": smoothing} if smoothing and err_func != "Square" else {}
     layer = Output(12, n, act, err_func, err_dic=err_dic, wb_width=0.5, mode=where, seed=0)
@@ -173,11 +173,21 @@ def test_an_output_layer_is_the_same(where, N, n, act, err_func, smoothing):
     assert float(layer.get_error(t)) == pytest.approx(float(plain.get_error(t)), rel=1e-5)
 
 
-def test_a_softmax_of_large_sums_and_of_nan_is_the_same(where):
-    layer = Output(2, 40, mode=where, seed=0)
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("n", [5, 33])
+def test_an_output_layer_that_comes_first_may_leave_dx_out(where, n, asked):
+    layer = Output(7, n, mode=where, seed=0)
+    layer.wants_dx = asked
+    agree(*both(layer, normal(where, 4, 7), lambda y: one_hot(where, 4, n)))
+    assert layer.gave_dx is asked
+
+
+@pytest.mark.parametrize("n", [10, 40])
+def test_a_softmax_of_large_sums_and_of_nan_is_the_same(where, n):
+    layer = Output(2, n, mode=where, seed=0)
     layer.b[...] = 0
     x = array_module(where).asarray([[3e4, -1e4], [np.nan, 1], [0, 0]], dtype="float32")
-    fast, plain = both(layer, x, lambda y: one_hot(where, 3, 40))
+    fast, plain = both(layer, x, lambda y: one_hot(where, 3, n))
     np.testing.assert_allclose(fast["y"], plain["y"], rtol=1e-5, atol=1e-7)
     assert np.isnan(fast["y"][1]).all()
 
@@ -264,8 +274,8 @@ def test_a_step_of_the_article_s_net_launches_so_many_kernels(tiny, monkeypatch,
     x, t = next(batches(lm.x_train, lm.y_train, 8))
     step(lm, x, t)
     assert device.launched == [
-        "gather", "direct_out", "windows_pool", "units_out", "softmax_out",
-        "output_back", "units_back", "windows_unpool", "direct_back", *["optimizer_step"] * 3,
+        "gather", "direct_out", "windows_pool", "units_out", "few_out",
+        "few_back", "units_back", "windows_unpool", "direct_back", *["optimizer_step"] * 3,
     ]  # fmt: skip
 
 
