@@ -228,7 +228,7 @@ def trained(where: str, steps: int = 3) -> list[np.ndarray]:
     lm.append(name="c", F_shape=(4, 3, 3), act="tanh")
     lm.append(name="m", n=9)
     lm.append(name="o", n=3)
-    lm.training(1, n_batch=8, show_error=False)
+    lm.training(1, n_batch=8, show_error=False, graph=False)
     return [to_cpu(p) for layer in lm for p in layer.parameters()]
 
 
