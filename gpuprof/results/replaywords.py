@@ -50,7 +50,7 @@ def told(figures: ReplayFigures) -> str:
 
 def measured(figures: ReplayFigures, clock: str) -> list[str]:
     """The small print: how steps and their kernels were timed."""
-    way = "recorded, and so slower" if figures.recorded_only else "not recorded"
+    way = "recorded ones, for there are no others" if figures.recorded_only else "not recorded"
     of = f"{count(figures.samples)} of {several(figures.launches, 'graph')}"
     found = [f"{clock} around {of}, each of {several(figures.in_a_graph, 'step')} at most ({way})"]
     if figures.parts:

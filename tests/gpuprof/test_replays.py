@@ -393,7 +393,7 @@ def test_with_kernels_asked_for_the_first_graphs_are_recorded_and_a_cell_of_them
     assert run.profile.verdict.startswith("A step, run as part of a captured graph, takes 24.4 µs.")
     assert figures.recorded_only
     assert figures.step.median == pytest.approx(24.4 * US)
-    assert any("(recorded, and so slower)" in note for note in run.profile.notes)
+    assert any("(recorded ones, for there are no others)" in note for note in run.profile.notes)
 
 
 def test_graphs_of_which_nothing_was_recorded_are_told() -> None:
