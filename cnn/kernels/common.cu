@@ -57,6 +57,21 @@ __device__ inline void follow() {
 #endif
 }
 
+// Sixteen bytes from memory to shared memory, on their way until the thread says `arrived`.
+__device__ inline void fetch(float* to, const float* from) {
+#if !defined(EMULATED) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(u32(__cvta_generic_to_shared(to))), "l"(from) : "memory");
+#else
+  *(float4*)to = *(const float4*)from;
+#endif
+}
+
+__device__ inline void arrived() {
+#if !defined(EMULATED) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
 // The line of memory that this lies in comes to the second-level cache, and nobody waits for it.
 __device__ inline void prefetch(const float* from) {
 #ifndef EMULATED

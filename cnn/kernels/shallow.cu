@@ -11,10 +11,12 @@
 //
 // Constants: C H W (an image), M KH KW PADY PADX (the convolution), P (pool), QH QW (pooled image), HID CLS (dense and
 // output), SLICES (M · QH), TILE SPLIT (forward: images in a tile, and over how many blocks the tiles of a slice go),
-// BACK_TILE BACK_SPLIT EIGHTS (see shallowback.cu), THREADS, and those of images.cu, head.cu and tiles.cu.
+// BACK_TILE BACK_SPLIT EIGHTS (see shallowback.cu), THREADS (of a block)
+// and those of images.cu, head.cu and tiles.cu.
 
 constexpr int ROWS = P + KH - 1, COLS = P * QW + KW - 1;  // of an image, for a slice
-constexpr int LINE = round_up(COLS, 2);                   // a row in shared memory: 8-byte reads
+constexpr int LEAD = (4 - PADX % 4) % 4;                  // in front of it in shared memory: 16-byte writes behind PADX
+constexpr int LINE = round_up(LEAD + COLS, 4);
 constexpr int IMAGE = C * ROWS * LINE;
 constexpr int TAPS = C * KH * KW;
 constexpr int FILTER = round_up(TAPS + 1, 4);  // a filter and its bias in shared memory
@@ -32,79 +34,52 @@ struct Seen {
   }
 };
 
-// The rows of a tile's images that the slice in pooled row r sees, from memory to shared memory: on their way between
-// `load` and `store`, an image a warp. Around an image `clear` writes zeros, which stay.
-template <int IMAGES>
-struct Rows {
-  static constexpr bool BY_FOUR = !MOVED && W % 4 == 0;
-  static constexpr int ACROSS = W / 4 > 0 ? W / 4 : 1, FOURS = C * ROWS * ACROSS;
-  static constexpr int A_WARP = (IMAGES + WARPS - 1) / WARPS, A_LANE = (FOURS + 31) / 32;
-  float4 held[BY_FOUR ? A_WARP : 1][BY_FOUR ? A_LANE : 1];
-
-  static __device__ void clear(float* xs, int r) {
-    for (int e = threadIdx.x; e < IMAGES * C * ROWS; e += THREADS) {
-      float* line = xs + e * LINE;
-      const int y = P * r + e % ROWS - PADY;
-      const bool outside = y < 0 || y >= H;
-      for (int col = 0; col < (outside ? LINE : min(PADX, LINE)); col++) line[col] = 0.f;
-      for (int col = PADX + W; col < (outside ? 0 : LINE); col++) line[col] = 0.f;
-    }
-  }
-  __device__ void load(const float* x, const Seen* seen, int count, int r) {
-    if (!BY_FOUR) return;
-#pragma unroll
-    for (int b = 0; b < A_LANE; b++) {
-      const int f = threadIdx.x % 32 + b * 32, c = f / (ROWS * ACROSS), y = P * r + f / ACROSS % ROWS - PADY;
-      const bool inside = f < FOURS && y >= 0 && y < H;
-      const float* from = x + ((size_t)c * H + y) * W + f % ACROSS * 4;
-#pragma unroll
-      for (int a = 0; a < A_WARP; a++) {
-        const int i = threadIdx.x / 32 + a * WARPS;
-        if (inside && i < count) held[a][b] = *(const float4*)(from + (size_t)seen[i].image * (C * H * W));
-      }
-    }
-  }
-  __device__ void store(float* xs, const float* x, const Seen* seen, int count, int r) {
-    if (!BY_FOUR) {
+// To xs go the rows of a tile's images that the slice in pooled row r sees, an image a warp; on their way until `arrived`.
+__device__ inline void gather(float* xs, const float* x, const Seen* seen, int count, int r) {
+  if (MOVED || W % 4) {
 #pragma unroll 4
-      for (int e = threadIdx.x; e < count * IMAGE; e += THREADS) {
-        int i = e / IMAGE, c = e % IMAGE / (ROWS * LINE), y = P * r + e / LINE % ROWS - PADY, col = e % LINE - PADX;
-        if (y >= 0 && y < H && col >= 0 && col < W)
-          xs[e] = seen[i].move.see(x + ((size_t)seen[i].image * C + c) * H * W, y, col);
-      }
-      return;
+    for (int e = threadIdx.x; e < count * IMAGE; e += THREADS) {
+      int i = e / IMAGE, c = e % IMAGE / (ROWS * LINE), y = P * r + e / LINE % ROWS - PADY, col = e % LINE - LEAD - PADX;
+      if (y >= 0 && y < H && col >= 0 && col < W)
+        xs[e] = seen[i].move.see(x + ((size_t)seen[i].image * C + c) * H * W, y, col);
     }
-#pragma unroll
-    for (int b = 0; b < A_LANE; b++) {
-      const int f = threadIdx.x % 32 + b * 32, y = P * r + f / ACROSS % ROWS - PADY, col = f % ACROSS * 4 + PADX;
-      const bool inside = f < FOURS && y >= 0 && y < H;
-#pragma unroll
-      for (int a = 0; a < A_WARP; a++) {
-        const int i = threadIdx.x / 32 + a * WARPS;
-        float* out = xs + i * IMAGE + f / ACROSS * LINE + col;
-        if (!inside || i >= count) continue;
-        if (col < COLS) out[0] = held[a][b].x;
-        if (col + 1 < COLS) out[1] = held[a][b].y;
-        if (col + 2 < COLS) out[2] = held[a][b].z;
-        if (col + 3 < COLS) out[3] = held[a][b].w;
-      }
-    }
+    return;
   }
-};
+  constexpr int ACROSS = W / 4 > 0 ? W / 4 : 1, FOURS = C * ROWS * ACROSS;
+  for (int f = threadIdx.x % 32; f < FOURS; f += 32) {
+    const int c = f / (ROWS * ACROSS), y = P * r + f / ACROSS % ROWS - PADY, col = LEAD + PADX + f % ACROSS * 4;
+    const float* from = x + ((size_t)c * H + y) * W + f % ACROSS * 4;
+    float* to = xs + f / ACROSS * LINE + col;
+    if (y >= 0 && y < H && col < LINE)
+#pragma unroll 4
+      for (int i = threadIdx.x / 32; i < count; i += WARPS) fetch(to + i * IMAGE, from + (size_t)seen[i].image * (C * H * W));
+  }
+}
 
-// N numbers from `from` on; `from` and each row are even where P is.
+// Zeros around the images in xs; nothing else is written there.
+template <int IMAGES>
+__device__ inline void clear(float* xs, int r) {
+  for (int e = threadIdx.x; e < IMAGES * C * ROWS; e += THREADS) {
+    float* line = xs + e * LINE;
+    const int y = P * r + e % ROWS - PADY;
+    const bool outside = y < 0 || y >= H;
+    for (int col = 0; col < (outside ? LINE : min(LEAD + PADX, LINE)); col++) line[col] = 0.f;
+    for (int col = LEAD + PADX + W; col < (outside ? 0 : LINE); col++) line[col] = 0.f;
+  }
+}
+
+// N numbers of a row from pooled pixel q on, two a read where P allows it.
 template <int N>
-__device__ inline void read(float (&out)[N], const float* from) {
+__device__ inline void read(float (&out)[N], const float* line, int q) {
+  constexpr int STEP = P % 2 ? 1 : 2, FIRST = LEAD % STEP;
+  const float* from = line + LEAD - FIRST + P * q;
 #pragma unroll
-  for (int k = 0; k < N; k += 2) {
-    if (P % 2) {
-      out[k] = from[k];
-      if (k + 1 < N) out[k + 1] = from[k + 1];
-    } else {
-      float2 two = *(const float2*)(from + k);
-      out[k] = two.x;
-      if (k + 1 < N) out[k + 1] = two.y;
-    }
+  for (int k = -FIRST; k < N; k += STEP) {
+    float two[2] = {from[k + FIRST]};
+    if (STEP == 2) *(float2*)two = *(const float2*)(from + k + FIRST);
+#pragma unroll
+    for (int s = 0; s < STEP; s++)
+      if (k + s >= 0 && k + s < N) out[k + s] = two[s];
   }
 }
 
@@ -117,7 +92,7 @@ __device__ inline float window(const float* xs, const float (&filter)[FILTER], i
   for (int c = 0; c < C; c++) {
     float patch[ROWS][P + KW - 1];
 #pragma unroll
-    for (int y = 0; y < ROWS; y++) read(patch[y], xs + (c * ROWS + y) * LINE + P * q);
+    for (int y = 0; y < ROWS; y++) read(patch[y], xs + (c * ROWS + y) * LINE, q);
 #pragma unroll
     for (int ky = 0; ky < KH; ky++)
 #pragma unroll
@@ -223,7 +198,7 @@ __device__ inline void put_two(float* to, const float* two, int there) {
 // A warp has some eights of hidden units.
 constexpr int NT = ((HID + 7) / 8 + WARPS - 1) / WARPS;
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 768 / THREADS)
 shallow_forward(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* table,
                 const float* sums, float* kept, const float* filters, const float* mf, const float* vf,
                 const float* biases, const float* mb, const float* vb, const float* dense, float* pooled, u8* places,
@@ -238,34 +213,35 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
 
   // All that comes from memory is on its way before the first of it is used.
   const int begun = *step, number = t / Learned::LANES, e = slice / QH * (TAPS + 1) + min(number, TAPS);
-  Rows<TILE> rows;
   auto bring = [&]() {
     const int count = min(TILE, n - first);
     if (t < count) seen[t] = Seen(images, first + t, step, offset);
     __syncthreads();
-    rows.load(x, seen, count, r);
+    gather(xs, x, seen, count, r);
   };
   bring();
   follow();
   float w[QP / 8][NT][2];  // the dense weights of this slice's pixels to the warp's hidden units
+  const float* column = dense + (size_t)slice * QW * HID + u * HID + j + g;
 #pragma unroll
-  for (int k = 0; k < QP / 8 * NT * 2; k++) {
-    const int q = k / (2 * NT) * 8 + u + k % 2 * 4, unit = j + k / 2 % NT * 8 + g;
-    w[k / (2 * NT)][k / 2 % NT][k % 2] = q < QW && unit < HID ? dense[(size_t)(slice * QW + q) * HID + unit] : 0.f;
-  }
+  for (int k = 0; k < QP / 8; k++)
+#pragma unroll
+    for (int n = 0; n < NT; n++)
+#pragma unroll
+      for (int s = 0; s < 2; s++) {
+        const int q = k * 8 + s * 4;
+        w[k][n][s] = q + u < QW && j + g + n * 8 < HID ? column[q * HID + n * 8] : 0.f;
+      }
   if (t / 32 * 32 / Learned::LANES <= TAPS) {
     Learned learned(e, offset, sums, kept, filters, mf, vf, biases, mb, vb);
     if (offset > 0) learned.step(table, begun + offset - 1);
     if (number <= TAPS && t % Learned::LANES == 0) filter[number] = learned.now[0];
     if (number <= TAPS && offset > 0 && r == 0 && blockIdx.x < SLICES) learned.keep(kept, e, offset);
   }
-  Rows<TILE>::clear(xs, r);
-  Cut<2> columns[QP / 8][NT];
-#pragma unroll
-  for (int k = 0; k < QP / 8 * NT; k++) columns[k / NT][k % NT] = Cut<2>([&](int s) { return w[k / NT][k % NT][s]; });
+  clear<TILE>(xs, r);
   for (;;) {
     const int count = min(TILE, n - first);
-    rows.store(xs, x, seen, count, r);
+    arrived();
     __syncthreads();
     float own[FILTER];
 #pragma unroll
@@ -273,31 +249,34 @@ shallow_forward(const float* x, const int* images, const int* step, int offset, 
       float4 four = *(const float4*)(filter + k);
       own[k] = four.x, own[k + 1] = four.y, own[k + 2] = four.z, own[k + 3] = four.w;
     }
+    const size_t row = ((size_t)slice * batch + first) * QP;
     for (int e = t; e < count * QP; e += THREADS) {
       int i = e / QP, q = e % QP, place = NOWHERE;
       float best = q < QW ? window(xs + i * IMAGE, own, q, place) : 0.f;
       float value = relu(best);
-      size_t at = ((size_t)slice * batch + first) * QP + e;
-      ps[i * QS + q] = pooled[at] = value;
-      places[at] = best <= 0.f ? NOWHERE : place;
+      ps[i * QS + q] = pooled[row + e] = value;
+      places[row + e] = best <= 0.f ? NOWHERE : place;
     }
     __syncthreads();
-    for (int m = 0; m < count && j < HID; m += 16) {
+    Cut<2> columns[QP / 8][NT];
+#pragma unroll
+    for (int k = 0; k < QP / 8 * NT; k++) columns[k / NT][k % NT] = Cut<2>([&](int s) { return w[k / NT][k % NT][s]; });
+    const float* from = ps + g * QS + u;
+    float* to = parts + ((size_t)(first + g) * SLICES + slice) * HID + j + 2 * u;
+    for (int m = g; m - g < count && j < HID; m += 16, from += 16 * QS, to += 16 * SLICES * HID) {
       float sum[NT][4] = {};
 #pragma unroll
       for (int k = 0; k < QP / 8; k++) {
-        const float* from = ps + (m + g) * QS + k * 8 + u;
-        const Cut<4> row([&](int s) { return from[s % 2 * 8 * QS + s / 2 * 4]; });
+        const Cut<4> row([&](int s) { return from[k * 8 + s % 2 * 8 * QS + s / 2 * 4]; });
 #pragma unroll
         for (int n = 0; n < NT; n++) multiply_add(sum[n], row, columns[k][n]);
       }
 #pragma unroll
-      for (int n = 0; n < NT; n++)
+      for (int s = 0; s < 2; s++)
 #pragma unroll
-        for (int s = 0; s < 2; s++) {
-          const int i = m + g + s * 8, unit = j + n * 8 + 2 * u;
-          float* to = parts + ((size_t)(first + i) * SLICES + slice) * HID + unit;
-          if (i < count && unit < HID) put_two(to, sum[n] + 2 * s, HID - unit);
+        for (int n = 0; n < NT; n++) {
+          const int there = HID - (j + n * 8 + 2 * u);
+          if (m + s * 8 < count && there > 0) put_two(to + s * 8 * SLICES * HID + n * 8, sum[n] + 2 * s, there);
         }
     }
     first += SPLIT * TILE;

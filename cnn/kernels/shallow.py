@@ -15,7 +15,9 @@ from cnn.layers import Conv2d, Dense, MaxPool2d, Output
 from cnn.losses import Cross
 from cnn.xp import Array
 
-HEAD = 1024  # threads of a block
+THREADS, HEAD = 256, 1024  # threads of a block
+AT_ONCE = 3  # of them on a multiprocessor
+TILES = (8, 16, 32, 64)  # images that one works on at a time
 UNKNOWN = "the kernels know nets of one or two Conv2d with MaxPool2d, a Dense and an Output; this one is another"
 SOURCES = ("images", "head", "tiles", "shallow", "shallowback")
 SEEN = 4  # numbers that say which image is seen, and how it is moved
@@ -46,24 +48,27 @@ def misfit(layers: Sequence[Any]) -> str:
     return next((reason for fits, reason in wanted if not fits), "")
 
 
-def constants(layers: Sequence[Any], n_batch: int) -> dict[str, int]:
+def constants(layers: Sequence[Any], n_batch: int, device: Device) -> dict[str, int]:
     """What shallow.cu is compiled with."""
     conv, pool, dense, output = layers
     (C, H, W), (M, KH, KW) = conv.I_shape, conv.F_shape
     ((top, _), (left, _)), (_, QH, QW) = conv.pad_state, pool.O_shape
     sizes = {"C": C, "H": H, "W": W, "M": M, "KH": KH, "KW": KW, "PADY": top, "PADX": left}
     sizes |= {"P": pool.F_shape[0], "QH": QH, "QW": QW, "HID": dense.n, "CLS": output.n}
-    return sizes | {"HEAD": HEAD, "TENSOR": 1, "SLICES": M * QH, "LAYERS": 3} | _cut(n_batch)
+    sizes |= {"HEAD": HEAD, "TENSOR": 1, "SLICES": M * QH, "LAYERS": 3, "THREADS": THREADS, "EIGHTS": 1}
+    return sizes | _cut(sizes, n_batch, device)
 
 
 def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     """The shared memory of a block of each kernel, as shallow.cu and shallowback.cu lay it out."""
     c = sizes
     taps, hid, warps, tile, back = c["C"] * c["KH"] * c["KW"], c["HID"], c["THREADS"] // 32, c["TILE"], c["BACK_TILE"]
-    image = c["C"] * (c["P"] + c["KH"] - 1) * _up(c["P"] * c["QW"] + c["KW"] - 1, 2)
+    line = _up(-c["PADX"] % 4 + c["P"] * c["QW"] + c["KW"] - 1, 4)
+    image = c["C"] * (c["P"] + c["KH"] - 1) * line
     row = _up(c["QW"], 16) + 4
-    copies = min(max(warps // _over(back, 16), 1), _over(hid, 16))
-    pixels = _up(back * image, 4) + back * (copies * row + 2 * c["QW"] + SEEN)
+    copies = min(warps // _over(back, 16), _over(hid, 16))
+    units = 16 * (_over(hid, 16) | 1)
+    pixels = c["QW"] * units + back * (image + max(units, copies * row + c["QW"]) + c["QW"] + SEEN)
     return {
         "shallow_forward": 4 * (_up(tile * image, 4) + _up(tile, 16) * row + tile * SEEN + _up(taps + 1, 4)),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
@@ -92,8 +97,11 @@ class Shallow:
     ) -> None:
         xp, (conv, _, dense, output) = device.xp, layers
         self.layers, self.n_batch = layers, n_batch
-        self.sizes = c = constants(layers, n_batch) | moves(augment) | sizes
+        self.sizes = c = constants(layers, n_batch, device) | moves(augment) | sizes
         self.shared = shared_bytes(c)
+        kernel = max(self.shared, key=self.shared.__getitem__)
+        if self.shared[kernel] > device.shared_limit:
+            raise ValueError(f"{kernel} needs {self.shared[kernel]} bytes of shared memory; {device.shared_limit} are")
         self.run = device.compiled(source(SOURCES, c))
         pixels, hidden = n_batch * c["SLICES"] * _up(c["QW"], 16), n_batch * dense.n
         self.pooled, self.places = xp.empty(pixels, "float32"), xp.empty(pixels, "uint8")
@@ -180,11 +188,16 @@ def beside(pool: Any) -> bool:
     return high == wide and pool.stride == pool.F_shape and not any(map(any, pool.pad_state))
 
 
-def _cut(n_batch: int) -> dict[str, int]:
-    """How the work is cut into blocks."""
-    tile = 8 if n_batch <= 8 else 16 if n_batch <= 16 else 32
-    split = min(_over(n_batch, tile), 8)
-    return {"THREADS": 256, "TILE": tile, "SPLIT": split, "BACK_TILE": tile, "BACK_SPLIT": split, "EIGHTS": 1}
+def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
+    """How the batch is cut into tiles, and these over blocks: into so many that all are at work at once."""
+    at_once = max(AT_ONCE * device.multiprocessors // sizes["SLICES"], 1)
+
+    def cut(tile: int) -> dict[str, int]:
+        split, back = min(_over(n_batch, tile), at_once), min(tile, 32)
+        return {"TILE": tile, "SPLIT": split, "BACK_TILE": back, "BACK_SPLIT": split * tile // back}
+
+    room = [tile for tile in TILES if max(shared_bytes(sizes | cut(tile)).values()) <= device.shared_limit // 2]
+    return cut(next((tile for tile in room if _over(n_batch, tile) <= at_once), max(room, default=min(TILES))))
 
 
 def _up(n: int, to: int) -> int:

@@ -6,23 +6,33 @@
 // is where the gradient is made, so that no gradient of the dense weights lies in memory. The new weights go to `next`,
 // for the blocks of pixels still need the old ones.
 
-constexpr int TILES = (BACK_TILE + 15) / 16;          // sixteens of images, one a warp at a time
-constexpr int SIXTEENS = (HID + 15) / 16;             // of hidden units,
-constexpr int SHARED_BY = TILES < WARPS ? WARPS / TILES : 1;  // over so many warps
-constexpr int COPIES = SHARED_BY < SIXTEENS ? SHARED_BY : SIXTEENS;
+constexpr int TILES = (BACK_TILE + 15) / 16;  // sixteens of images,
+constexpr int SIXTEENS = (HID + 15) / 16;     // and of hidden units, over so many warps
+constexpr int COPIES = WARPS / TILES < SIXTEENS ? WARPS / TILES : SIXTEENS;
+static_assert(COPIES > 0, "a tile has more images than the warps of a block");
 constexpr int ACROSS_HID = ((HID + 7) / 8 + EIGHTS - 1) / EIGHTS;  // warps for a slice's weights
 
-// Four numbers from place j on of a row of HID; zeros behind its end.
-__device__ inline float4 four(const float* row, int j) {
-  if (HID % 4 == 0) return j < HID ? *(const float4*)(row + j) : make_float4(0.f, 0.f, 0.f, 0.f);
-  return make_float4(j < HID ? row[j] : 0.f, j + 1 < HID ? row[j + 1] : 0.f, j + 2 < HID ? row[j + 2] : 0.f,
-                     j + 3 < HID ? row[j + 3] : 0.f);
+constexpr int HS = (SIXTEENS | 1) * 16;  // a row of hidden units in shared memory: no bank conflicts
+
+// `count` rows of HID numbers to rows of HS with zeros behind them; on their way until `arrived`.
+__device__ inline void rows(float* out, const float* in, int count) {
+  constexpr int FOURS = HS / 4;
+  for (int e = threadIdx.x; e < count * FOURS; e += THREADS) {
+    const int j = e % FOURS * 4;
+    float* to = out + e * 4;
+    const float* from = in + e / FOURS * HID + j;
+    if (HID % 4 == 0 && j < HID)
+      fetch(to, from);
+    else
+      for (int s = 0; s < 4; s++) to[s] = j + s < HID ? from[s] : 0.f;
+  }
 }
 
 __device__ inline void pixels(int block, const float* x, const int* images, const int* step, int offset, int batch,
                               int n, const u8* places, const float* dz1, const float* dense, float* sums) {
-  float *xs = (float*)SHARED, *red = xs + round_up(BACK_TILE * IMAGE, 4), *gs = red + COPIES * BACK_TILE * QS;
-  int* spots = (int*)(gs + BACK_TILE * QW);
+  float *xs = (float*)SHARED, *ws = xs + BACK_TILE * IMAGE, *dzs = ws + QW * HS;
+  float *red = dzs, *gs = red + COPIES * BACK_TILE * QS;  // by turns
+  int* spots = (int*)(dzs + BACK_TILE * larger(HS, COPIES * QS + QW));
   Seen* seen = (Seen*)(spots + BACK_TILE * QW);
   const int slice = block % SLICES, r = slice % QH, piece = block / SLICES, t = threadIdx.x, lane = t % 32;
   const int g = lane / 4, u = lane % 4, copy = t / 32 / TILES;
@@ -31,7 +41,6 @@ __device__ inline void pixels(int block, const float* x, const int* images, cons
   constexpr int SHARE = (TAPS + WARPS) / WARPS, SPOTS = (BACK_TILE * QW + THREADS - 1) / THREADS;
   float taps[SHARE] = {};
   int place[SPOTS];
-  Rows<BACK_TILE> rows;
   int first = piece * BACK_TILE;
   auto bring = [&]() {
     const int count = min(BACK_TILE, n - first);
@@ -42,46 +51,52 @@ __device__ inline void pixels(int block, const float* x, const int* images, cons
       if (e < count * QW) place[k] = places[((size_t)slice * batch + first + e / QW) * QP + e % QW];
     }
     __syncthreads();
-    rows.load(x, seen, count, r);
+    gather(xs, x, seen, count, r);
   };
+  rows(ws, dense + (size_t)slice * QW * HID, QW);
   bring();
+  clear<BACK_TILE>(xs, r);
   follow();
-  Rows<BACK_TILE>::clear(xs, r);
   while (first < n) {
     const int count = min(BACK_TILE, n - first);
+    rows(dzs, dz1 + (size_t)first * HID, count);
 #pragma unroll
     for (int k = 0; k < SPOTS; k++) {
       int e = t + k * THREADS;
       if (e < count * QW)
-        spots[e] = place[k] == NOWHERE ? -1 : e / QW * IMAGE + place[k] / P * LINE + P * (e % QW) + place[k] % P;
+        spots[e] = place[k] == NOWHERE ? -1 : e / QW * IMAGE + place[k] / P * LINE + LEAD + P * (e % QW) + place[k] % P;
     }
+    arrived();
+    __syncthreads();
     // (image, unit) · (unit, pixel). The order of units is free in a sum: a lane reads four beside each other, the first
     // two for one product, the others for the next.
-    for (int m = t / 32 % TILES * 16; copy < COPIES && m < count; m += larger(WARPS, TILES) * 16) {
-      const float *low = dz1 + (size_t)(first + min(m + g, count - 1)) * HID;
-      const float *high = dz1 + (size_t)(first + min(m + g + 8, count - 1)) * HID;
-      float sum[QP / 8][4] = {};
+    const int m = t / 32 % TILES * 16;
+    const bool busy = copy < COPIES && m < count;
+    float sum[QP / 8][4] = {};
+    if (busy) {
+      const float *low = dzs + min(m + g, count - 1) * HS + 4 * u, *high = dzs + min(m + g + 8, count - 1) * HS + 4 * u;
 #pragma unroll 1
-      for (int j = copy * 16 + 4 * u; j < SIXTEENS * 16; j += COPIES * 16) {
-        const float4 a = four(low, j), b = four(high, j);
+      for (int j = copy * 16; j < SIXTEENS * 16; j += COPIES * 16) {
+        const float4 a = *(const float4*)(low + j), b = *(const float4*)(high + j);
         const Cut<4> front([&](int s) { return s == 0 ? a.x : s == 1 ? b.x : s == 2 ? a.y : b.y; });
         const Cut<4> back([&](int s) { return s == 0 ? a.z : s == 1 ? b.z : s == 2 ? a.w : b.w; });
 #pragma unroll
         for (int c = 0; c < QP / 8; c++) {
-          const float4 w = four(dense + (size_t)(slice * QW + min(c * 8 + g, QW - 1)) * HID, j);
+          const float4 w = *(const float4*)(ws + min(c * 8 + g, QW - 1) * HS + 4 * u + j);
           multiply_add(sum[c], front, Cut<2>([&](int s) { return s ? w.y : w.x; }));
           multiply_add(sum[c], back, Cut<2>([&](int s) { return s ? w.w : w.z; }));
         }
       }
-#pragma unroll
-      for (int c = 0; c < QP / 8 * 2; c++) {
-        const int i = m + g + c % 2 * 8, s = c % 2 * 2;
-        if (i < count)
-          *(float2*)(red + (copy * BACK_TILE + i) * QS + c / 2 * 8 + 2 * u) = make_float2(sum[c / 2][s], sum[c / 2][s + 1]);
-      }
     }
-    rows.store(xs, x, seen, count, r);
     __syncthreads();
+#pragma unroll
+    for (int c = 0; c < QP / 8 * 2; c++) {
+      const int i = m + g + c % 2 * 8, s = c % 2 * 2;
+      if (busy && i < count)
+        *(float2*)(red + (copy * BACK_TILE + i) * QS + c / 2 * 8 + 2 * u) = make_float2(sum[c / 2][s], sum[c / 2][s + 1]);
+    }
+    __syncthreads();
+#pragma unroll 1
     for (int e = t; e < count * QW; e += THREADS) {
       float g = 0.f;
 #pragma unroll
@@ -93,7 +108,7 @@ __device__ inline void pixels(int block, const float* x, const int* images, cons
     for (int s = 0; s < SHARE; s++) {
       const int k = t / 32 + s * WARPS, behind = (k / (KH * KW) * ROWS + k / KW % KH) * LINE + k % KW;
       if (k > TAPS) continue;
-#pragma unroll 4
+#pragma unroll 2
       for (int e = lane; e < count * QW; e += 32) taps[s] += k < TAPS ? gs[e] * xs[max(spots[e], 0) + behind] : gs[e];
     }
     first += BACK_SPLIT * BACK_TILE;
@@ -133,22 +148,24 @@ __device__ inline void weights(int block, int batch, int n, const float* rates, 
   });
   follow();
   float sum[HIGH * EIGHTS][4] = {};
-#pragma unroll 2
-  for (int i = u; i < round_up(n, 8); i += 8) {
-    const float* row = pooled + ((size_t)slice * batch + i) * QP + g;
+  const float *row = pooled + ((size_t)slice * batch + u) * QP + g, *back = dz1 + u * HID + from + g;
+  auto add = [&](int there) {  // the next eight images, of which so many are there
     Cut<2> delta[EIGHTS];
 #pragma unroll
-    for (int c = 0; c < EIGHTS; c++) {
-      const int j = from + c * 8 + g;
-      delta[c] = Cut<2>([&](int s) { return i + s * 4 < n && j < HID ? dz1[(i + s * 4) * HID + j] : 0.f; });
-    }
+    for (int c = 0; c < EIGHTS; c++)
+      delta[c] = Cut<2>([&](int s) { return u + s * 4 < there && from + c * 8 + g < HID ? back[s * 4 * HID + c * 8] : 0.f; });
 #pragma unroll
     for (int k = 0; k < HIGH; k++) {
-      const Cut<4> pixel([&](int s) { return i + s / 2 * 4 < n ? row[s / 2 * 4 * QP + k * 16 + s % 2 * 8] : 0.f; });
+      const Cut<4> pixel([&](int s) { return u + s / 2 * 4 < there ? row[s / 2 * 4 * QP + k * 16 + s % 2 * 8] : 0.f; });
 #pragma unroll
       for (int c = 0; c < EIGHTS; c++) multiply_add(sum[k * EIGHTS + c], pixel, delta[c]);
     }
-  }
+    row += 8 * QP, back += 8 * HID;
+  };
+  int i = 0;
+#pragma unroll 4
+  for (; i + 8 <= n; i += 8) add(8);
+  if (i < n) add(n - i);
   const Adam adam(rates + (LAYERS - 2) * NUMBERS);
   with([&](int k, int at, int there) {
 #pragma unroll
@@ -164,7 +181,7 @@ __device__ inline void bring_near(int block, const float* x, const int* followin
   if (e < n * LINES) prefetch(x + (size_t)following[e / LINES] * SIZE + e % LINES * 32);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 768 / THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS)
 shallow_backward(const float* x, const int* images, const int* step, int offset, int batch, int n, const float* table,
                  const int* following, const float* pooled, const u8* places, const float* hidden, const float* dz2,
                  const float* dz1, float* sums, const float* dense, float* next, float* md, float* vd, float* b1,

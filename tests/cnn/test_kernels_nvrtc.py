@@ -27,7 +27,10 @@ DEVICES = {"sm_75": (64, 40), "sm_80": (163, 108), "sm_90": (227, 132)}
 @pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90"])
 @pytest.mark.parametrize("n_batch", [8, 128])
 def test_the_shallow_kernels_compile_and_spill_nothing(arch, n_batch):
-    found = nvrtc.compiled(source(shallow.SOURCES, shallow.constants(net(ARTICLE).layers, n_batch) | STILL), arch)
+    kibibytes, multiprocessors = DEVICES[arch]
+    device = SimpleNamespace(shared_limit=kibibytes * 1024, multiprocessors=multiprocessors)
+    sizes = shallow.constants(net(ARTICLE).layers, n_batch, device)
+    found = nvrtc.compiled(source(shallow.SOURCES, sizes | STILL), arch)
     show(f"{arch}, batch {n_batch}", found)
     assert set(found) == {"shallow_forward", "net_head", "shallow_backward", "shallow_settle", "net_advance"}
     assert all(taken.spilled <= 128 for taken in found.values())
