@@ -60,8 +60,10 @@ def step_point(samples: Sequence[float], profile: Profile) -> StepPoint:
     if graphs := profile.replays:
         launches = sum(part.launches for part in graphs.parts) if graphs.parts else math.nan
         longest = graphs.longest if graphs.parts else None
-        name, gain = (label(longest.row), longest.seconds / graphs.step.median) if longest else ("", math.nan)
-        return StepPoint(tuple(samples), graphs.host, graphs.busy, launches, graphs.bound, name, gain)
+        step = Sample(tuple(samples)).median  # with what an epoch needs besides its graphs
+        bound = "host" if graphs.busy < step / 2 else graphs.bound
+        name, gain = (label(longest.row), longest.seconds / step) if longest else ("", math.nan)
+        return StepPoint(tuple(samples), graphs.host, graphs.busy, launches, bound, name, gain)
     figures = layer_steps(profile.account, profile.pace, profile.table).values()
     busy, launches = (
         sum(known) if (known := [each for each in column if each == each]) else math.nan

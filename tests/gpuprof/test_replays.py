@@ -337,6 +337,18 @@ def test_a_sweep_over_batches_knows_the_steps_in_graphs() -> None:
     assert found.points[1].step.median == pytest.approx(15.16 * US, rel=1e-3)
 
 
+def test_a_sweep_calls_graphs_with_long_waits_between_them_launch_bound() -> None:
+    clock = FakeClock(device=True)
+    model = Model(clock)
+    found = gpuprof.sweep(
+        lambda n: [model.launch(n, pause=1e-3) for _ in range(4)], {"n": [5, 10]}, model=model, clock=clock, number=6
+    )
+    step = found.points[1].step.median
+    assert found.points[1].gain == pytest.approx(8 * US / step)
+    assert step > 100 * US
+    assert found.verdict.startswith("Launch-bound up to n = 10: the host takes longer than the GPU all along.")
+
+
 def test_what_cannot_be_seen_in_a_graph_is_told() -> None:
     clock = FakeClock(device=True)
     model = Model(clock)
