@@ -22,7 +22,7 @@ from benchmarks.net import has_gpu
 from benchmarks.results import keep
 
 BATCHES = 8, 128
-ROUNDS = 9
+ROUNDS = 7
 
 
 def main(rounds: int | None = None, batches: tuple[int, ...] = BATCHES) -> None:
