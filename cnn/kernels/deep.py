@@ -56,7 +56,7 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     windows = 4 * (4 * c["FWARPS"] + 2 * c["M2"] + _up(c["R"] * c["W2"], 4) + 4) + 3 * run
     return {
         "deep_forward": 4 * image + windows + seen + filters,
-        "deep_dense": cell * (c["TI"] * _row(c["SLICE"], cell) + c["SLICE"] * units),
+        "deep_dense": (1 + c["PRECISE"]) * cell * (c["TI"] * _row(c["SLICE"], cell) + c["SLICE"] * units),
         "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
         "deep_dense_back": 4 * (3 * c["BSLICE"] * (hid + 4) + DENSE // 16)
         + cell * (c["BTI"] * (_row(c["BSLICE"], cell) + units) + c["BSLICE"] * units),
@@ -68,22 +68,22 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
 
 def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     """How blocks are cut: as large as leaves enough of them for the device, and as there is shared memory for."""
-    enough, limit, P = 0.7 * device.multiprocessors / n_batch, device.shared_limit, sizes["P"]
+    blocks, limit, P = device.multiprocessors / n_batch, device.shared_limit, sizes["P"]
 
     others = {"R": P, "RD": 1, "RW": 1, "FWARPS": 16, "PWARPS": 16, "SLICE": 16, "TI": 16, "BSLICE": 16, "BTI": 16}
 
-    def largest(name: str, kernel: str, whole: int, unit: int, room: int) -> int:
+    def largest(name: str, kernel: str, whole: int, unit: int, share: float) -> int:
         best = unit
         for count in range(-(-whole // unit), 0, -1):  # tiles an image
             size = -(-whole // (unit * count)) * unit
             cut = sizes | others | {name: size}
-            if shared_bytes(cut)[kernel] <= room and (count >= enough or size == unit):
+            if shared_bytes(cut)[kernel] <= limit and (count >= share * blocks or size == unit):
                 best = size
         return best
 
-    cut = {"R": largest("R", "deep_forward", sizes["QH"] * P, P, limit)}
-    cut["RD"] = largest("RD", "deep_pixels", sizes["H1"], 1, limit)
-    cut["RW"] = largest("RW", "deep_filters", sizes["H2"], 1, limit)
+    cut = {"R": largest("R", "deep_forward", sizes["QH"] * P, P, 0.7)}
+    cut["RD"] = largest("RD", "deep_pixels", sizes["H1"], 1, 0.45)
+    cut["RW"] = largest("RW", "deep_filters", sizes["H2"], 1, 0.36)
     features = sizes["M2"] * sizes["QH"] * sizes["QW"]
     cut["BSLICE"], cut["BTI"] = _dense(sizes | others, n_batch, -(-features // device.multiprocessors), limit)
     cut["SPLIT"] = 2 if n_batch > 64 else 1  # fewer parts for net_head to add up
@@ -92,7 +92,7 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     windows, tiles = -(-cut["R"] // P * sizes["QW"] // 16), -(-cut["RD"] * sizes["W1"] // 16)
     across = 4 if P <= 2 and windows > 2 else 2  # products side by side of a warp in deep_forward
     cut["FWN"] = sizes["M2"] // 8 // across
-    cut["FWARPS"] = min(max(windows * cut["FWN"], 8), {3: 12, 4: 8}.get(P, 18))
+    cut["FWARPS"] = min(max(windows * cut["FWN"], 16), {3: 12, 4: 8}.get(P, 18))
     wide = _up(sizes["M1"], 16) // 16
     cut["DWN"] = wide if tiles <= 8 or wide > 2 else 1
     cut["PWARPS"] = 16 // cut["DWN"] * cut["DWN"]

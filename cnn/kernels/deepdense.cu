@@ -1,4 +1,5 @@
-// The dense layer's sums in parts: SLICE features of every SPLITth TI images a block.
+// The dense layer's sums in parts: SLICE features of every SPLITth TI images a block. If PRECISE, each factor is cut in
+// two and three products are added, nearly those of float32: rounding could take a sum to the other side of ReLU's cut.
 constexpr int DT = 512, DWARPS = DT / 32;  // threads of a block in this kernel and the next
 constexpr int UNIT_TILES = round_up(HID, 16) / 16;
 constexpr int ES = row_of(SLICE), JS = row_of(UNIT_TILES * 16);  // from row to row of features and of units
@@ -8,7 +9,7 @@ deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, flo
            float* lengths) {
   constexpr int DOWN = TI / 16 < 4 ? TI / 16 : 4, MT = TI / 16 / DOWN;  // of the warps, and tiles of one
   constexpr int ACROSS = DWARPS / DOWN, NT = (UNIT_TILES + ACROSS - 1) / ACROSS;
-  Cell *ps = (Cell*)SHARED, *ws = ps + TI * ES;
+  Cell *ps = (Cell*)SHARED, *ws = ps + TI * ES, *ps_rest = ws + SLICE * JS, *ws_rest = ps_rest + TI * ES;
   const int slice = blockIdx.x % SLICES, share = blockIdx.x / SLICES, first = slice * SLICE;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, k = lane % 4;
   if (share >= SPLIT) {  // blocks that have time for something else
@@ -22,22 +23,34 @@ deep_dense(int n, const float* pooled, const u32* peaks, const float* dense, flo
   Staged<DT, TI, SLICE, ES> features;
   weights.load(dense + (size_t)first * HID, HID, FEATURES - first, HID);
   weights.store(ws, LARGER);
+  if (PRECISE) weights.store_rest(ws_rest, LARGER);
   follow();
   for (int from = share * TI; from < n; from += SPLIT * TI) {
     features.load(pooled + (size_t)from * FEATURES + first, FEATURES, n - from, FEATURES - first);
     const Scale by(__uint_as_float(peaks[1]));
     features.store(ps, by.by);
+    if (PRECISE) features.store_rest(ps_rest, by.by);
     __syncthreads();
     float sums[MT][2 * NT][4] = {};
-#pragma unroll
+#pragma unroll 2
     for (int f = 0; f < SLICE; f += 16) {
-      Pair a[MT][4], b[NT][4];
+      Pair a[MT][4], b[NT][4], rest[MT][4];
+      const int row = m0 * 16 * ES + f + sixteen_rows<ES>(), column = f * JS + sixteen_rows<JS>();
 #pragma unroll
-      for (int m = 0; m < MT; m++) fetch<false>(a[m], ps + (m0 + m) * 16 * ES + f + sixteen_rows<ES>());
+      for (int j = 0; j < NT; j++) fetch<true>(b[j], ws + column + min(n0 + j, UNIT_TILES - 1) * 16);
+      if (PRECISE) {
 #pragma unroll
-      for (int j = 0; j < NT; j++)
-        fetch<true>(b[j], ws + f * JS + min(n0 + j, UNIT_TILES - 1) * 16 + sixteen_rows<JS>());
+        for (int m = 0; m < MT; m++) fetch<false>(rest[m], ps_rest + row + m * 16 * ES);
+        multiply(sums, rest, b);
+      }
+#pragma unroll
+      for (int m = 0; m < MT; m++) fetch<false>(a[m], ps + row + m * 16 * ES);
       multiply(sums, a, b);
+      if (PRECISE) {
+#pragma unroll
+        for (int j = 0; j < NT; j++) fetch<true>(b[j], ws_rest + column + min(n0 + j, UNIT_TILES - 1) * 16);
+        multiply(sums, a, b);
+      }
     }
     const float back = by.back / LARGER;
 #pragma unroll

@@ -74,6 +74,10 @@ __device__ inline void set_ones(float2 (&pairs)[4]) {
   for (int k = 0; k < 4; k++) pairs[k] = make_float2(1.f, 1.f);
 }
 
+// What rounding to a cell takes off `v`.
+__device__ inline float rest_of(float v, const unsigned short*) { return v - whole((unsigned short)halves(v, 0.f)); }
+__device__ inline float rest_of(float, const float*) { return 0.f; }
+
 // A power of two that brings numbers of up to `top` near the largest half, and the one that takes them back.
 struct Scale {
   float by, back;
@@ -218,6 +222,19 @@ struct Staged {
     for (int k = 0; k < EACH; k++) {
       const int e = threadIdx.x + k * T;
       if (e < FOURS) put_four(out + e / ACROSS * STRIDE + e % ACROSS * 4, held[k], by);
+    }
+  }
+  // What rounding takes off them, for products that are nearly those of float32.
+  __device__ void store_rest(Cell* out, float by) const {
+#pragma unroll
+    for (int k = 0; k < EACH; k++) {
+      const int e = threadIdx.x + k * T;
+      const float4 v = held[k];
+      if (e < FOURS)
+        put_four(out + e / ACROSS * STRIDE + e % ACROSS * 4,
+                 make_float4(rest_of(v.x * by, out), rest_of(v.y * by, out), rest_of(v.z * by, out),
+                             rest_of(v.w * by, out)),
+                 1.f);
     }
   }
 };
