@@ -18,14 +18,14 @@ from cnn import LayerManager
 ROUTES = ("article", "first", "ties")
 
 
-def main(batches: tuple[int, ...] = (8, 16, 32), rounds: int = 21) -> None:
+def main(batches: tuple[int, ...] = (2, 8, 32), rounds: int = 21) -> None:
     """Measure, print a short table, keep everything."""
     mode = "gpu" if has_gpu() else "cpu"
     images = data()
     found = []
     for n_batch in batches:
         nets = {route: article_net(mode, route, images=images) for route in ROUTES}
-        steps = dict.fromkeys(ROUTES, {8: 60, 16: 30, 32: 10}.get(n_batch, 5))
+        steps = dict.fromkeys(ROUTES, {2: 120, 4: 120, 8: 40, 16: 30, 32: 10}.get(n_batch, 5))
         if mode == "cpu":
             rounds, steps = 5, {"article": 320 // n_batch**2 + 3, "first": 40, "ties": 40}
         plain = plain_steps(nets, n_batch, steps, rounds)
