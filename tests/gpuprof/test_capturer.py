@@ -335,7 +335,7 @@ def test_a_product_by_cublas_is_captured_and_right(gpu, shapes) -> None:
     def product() -> None:
         made[:] = [a @ b]
 
-    gpu.capturer.run(product)
+    gpu.capturer.seconds(product)  # which waits for it
     usual = made[0].get()
     graph = gpu.capturer.capture(product)
     assert gpu.capturer.let_through == 1

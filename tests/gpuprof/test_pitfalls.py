@@ -121,7 +121,7 @@ def test_work_on_other_streams_belongs_to_the_call_that_launched_it() -> None:
             "end": [40, 30, 60],  # A's second kernel runs beside its first one
             "stream": [7, 13, 13],
             "correlation": [2, 3, 6],
-            **{name: [0, 0, 0] for name in ("name", "device", "threads", "registers", "bytes")},
+            **{name: [0, 0, 0] for name in ("name", "device", "threads", "registers", "bytes", "node")},
         }.items()
     }
     records = joined([{**part, "known": ("add",)}], 0)
