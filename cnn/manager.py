@@ -68,8 +68,8 @@ class LayerManager(LayerList):
         self.check_layers()
         x = real_array("x", x)
         check_images(x, self.I_shape)
-        size = piece_size(self.layers, self.dtype.itemsize)
-        whole = train or len(x) <= size
+        size = len(x) if train else piece_size(self.layers, self.dtype.itemsize)
+        whole = len(x) <= size
         self.batch = (x if whole else None), None
         return self._through(x, train) if whole else in_pieces(self.layers, x, size, self._through)
 

@@ -33,9 +33,9 @@ class Launching:
             run = self.others[text] = self.device.compiled(text)
         return run
 
-    def each(self, kernel: str, threads: int, args: tuple[Any, ...]) -> None:
-        """Launch `kernel` with so many threads."""
-        self.run(Launch(kernel, blocks(threads), THREADS, 0, args))
+    def each(self, kernel: str, threads: int, args: tuple[Any, ...], shared: int = 0) -> None:
+        """Launch `kernel` with so many threads, and so many bytes of shared memory a block."""
+        self.run(Launch(kernel, blocks(threads), THREADS, shared, args))
 
     def sliced(self, run: Runner, kernel: str, places: int, M: int, sums: int, args: tuple[Any, ...]) -> Array:
         """(M · sums,): `sums` over so many places for each of `M` filters.

@@ -13,31 +13,26 @@ extern "C" __global__ void few_out(const float* x, const float* W, const float* 
   if (lane < M) z[n * M + lane] = sum, y[n * M + lane] = e / all;
 }
 
-// As output_back says it, the gradient by the sum (n, c).
-struct Outputs {
-  const float *y, *t;
-  int M;
-  float keep, even, over;
-  __device__ float back(int n, int c) const {
-    const int e = n * M + c;
-    return (y[e] - (keep * t[e] + even)) / over;
-  }
-};
-
-// Gradients by weights, biases and, if `asked`, inputs. A number has one thread.
+// Gradients by weights, biases and, if `asked`, inputs. A number has one thread; each block has the gradients by all sums,
+// as output_back says them.
 extern "C" __global__ void few_back(const float* y, const float* t, const float* x, const float* W, int N, int K, int M,
                                     float keep, float even, float over, int asked, float* dW, float* db, float* dx) {
-  const Outputs outputs{y, t, M, keep, even, over};
+  float* dz = (float*)SHARED;  // (N, M)
+  for (int k = threadIdx.x; k < N * M; k += blockDim.x) dz[k] = (y[k] - (keep * t[k] + even)) / over;
+  __syncthreads();
   int e = blockIdx.x * blockDim.x + threadIdx.x;
   float sum = 0.f;
   if (e < K * M) {
-    for (int n = 0; n < N; n++) sum += x[n * K + e / M] * outputs.back(n, e % M);
+    const int k = e / M, c = e % M;
+#pragma unroll 8
+    for (int n = 0; n < N; n++) sum += x[n * K + k] * dz[n * M + c];
     dW[e] = sum;
   } else if ((e -= K * M) < M) {
-    for (int n = 0; n < N; n++) sum += outputs.back(n, e);
+    for (int n = 0; n < N; n++) sum += dz[n * M + e];
     db[e] = sum;
   } else if ((e -= M) < N * K && asked) {
-    for (int c = 0; c < M; c++) sum += outputs.back(e / K, c) * W[e % K * M + c];
+    const int n = e / K, k = e % K;
+    for (int c = 0; c < M; c++) sum += dz[n * M + c] * W[k * M + c];
     dx[e] = sum;
   }
 }

@@ -81,7 +81,7 @@ class Layerwise(Launching):
         """(N, C, H, W), the gradients of windows at their `places`, zeros elsewhere."""
         N, C, *_ = dy.shape
         dx = self.empty((N, C, *windows.size))
-        places = places.astype("int32", "C", copy=False)
+        places = places if places.dtype == np.int32 else places.astype("int32")
         given = (flat(dy), places, self._at(windows), int32(N), int32(C))
         self.each("windows_unpool", dx.size, (*given, dx))
         return dx
@@ -159,7 +159,7 @@ class Layerwise(Launching):
         dW, db, dx = self.empty((K, M)), self.empty((M,)), self.empty((N, K)) if asked else None
         sizes = int32(N), int32(K), int32(M), *map(np.float32, (*shares, over)), int32(asked)
         given = (flat(y), flat(t), flat(x), flat(W), *sizes, dW, db, dW if dx is None else dx)
-        self.each("few_back", K * M + M + N * K * asked, given)
+        self.each("few_back", K * M + M + N * K * asked, given, 4 * N * M)
         return dW, db, dx
 
     def gather(self, x: Array, t: Array, places: Array) -> tuple[Array, Array]:
@@ -175,13 +175,18 @@ class Layerwise(Launching):
 
         False, with nothing done, where what it would change is not of float32 in one stretch, or of another size.
         """
-        if not all(is_flat(each) and each.size == g.size for p, g, *beside in jobs for each in (p, *beside)):
-            return False
-        args: list[Any] = []
+        args, threads = [], 0
         for p, g, *beside in jobs:
-            args += (int32(p.size), p, flat(g), *beside)
+            size = g.size
+            for each in (p, *beside):
+                if not is_flat(each) or each.size != size:
+                    return False
+            args += [int32(size), p, flat(g), *beside]
+            threads += size
+        if threads >= LIMIT:
+            return False
         args += map(np.float32, numbers)
-        self.compiled(text)(Launch(KERNEL, blocks(sum(p.size for p, *_ in jobs)), THREADS, 0, tuple(args)))
+        self.compiled(text)(Launch(KERNEL, blocks(threads), THREADS, 0, tuple(args)))
         return True
 
     def _biases(self, b: Array, M: int) -> Array:

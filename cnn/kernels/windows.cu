@@ -71,21 +71,22 @@ extern "C" __global__ void windows_pool(const float* x, const Windows* at, int N
   places[(c * N + n) * P + p] = best != best ? 0 : place;
 }
 
+// Back, for windows without dilation: each number looks at the windows that see it, the last one first, as their first
+// places do.
 extern "C" __global__ void windows_unpool(const float* dy, const int* places, const Windows* at, int N, int C,
                                           float* dx) {
   const Windows w = *at;
   const int e = number(), H = w.H, W = w.W, P = w.OH * w.OW;
   if (e >= N * C * H * W) return;
-  const int n = e / (C * H * W), c = e / (H * W) % C, y = e / W % H, z = e % W;
-  const float* from = dy + (n * C + c) * P;
+  const int row = e / W, plane = row / H, n = plane / C, c = plane - n * C;
+  const int y = row - plane * H + w.above, z = e - row * W + w.left;
+  const float* from = dy + plane * P;
   const int* place = places + (c * N + n) * P;
   float sum = 0.f;
-  for (int i = 0; i < w.KH; i++) {
-    const int oh = seer(y, i, w.above, w.dy, w.down, w.OH);
-    for (int j = 0; oh >= 0 && j < w.KW; j++) {
-      const int ow = seer(z, j, w.left, w.dx, w.across, w.OW), o = oh * w.OW + ow;
-      if (ow >= 0 && place[o] == i * w.KW + j) sum += from[o];
+  for (int oh = min(y / w.down, w.OH - 1); oh >= 0 && y - oh * w.down < w.KH; oh--)
+    for (int ow = min(z / w.across, w.OW - 1); ow >= 0 && z - ow * w.across < w.KW; ow--) {
+      const int o = oh * w.OW + ow;
+      if (place[o] == (y - oh * w.down) * w.KW + z - ow * w.across) sum += from[o];
     }
-  }
   dx[e] = sum;
 }

@@ -153,7 +153,7 @@ class Optimizer:
             both = enumerate(zip(params, grads, strict=True))
             grads = [g if i in spared else self._decay(p, g, factor) for i, (p, g) in both]
         jobs = list(zip(params, grads, *(self.state[slot] for slot in self.slots), strict=True))
-        kernels = overrides(params[0], sum(p.size for p in params)) if self.kernel and params else None
+        kernels = overrides(params[0]) if self.kernel and params else None
         if kernels is not None:
             text = rule_text(rule, len(self.slots), self.kernel, len(params))
             if kernels.update(text, jobs, numbers):
