@@ -464,9 +464,9 @@ def test_following_lines_changes_no_layers_figures() -> None:
     assert (row.busy_us, row.idle_us) == (pytest.approx(300), pytest.approx(100))
 
 
-@pytest.mark.parametrize("name", ["profile_article_8.json.gz", "profile_article_32.json.gz"])
+@pytest.mark.parametrize("name", ["profile_8.json.gz", "profile_32.json.gz"])
 def test_profiles_of_before_there_were_passes_are_still_read(name: str) -> None:
-    found = Profile.load(ROOT / "benchmarks" / "results" / name)
+    found = Profile.load(ROOT / "tests" / "gpuprof" / "old" / name)
     assert len(found.table) > 5
     assert found.closure < 0.02
     assert found.table["total_ms"].notna().all()
