@@ -174,7 +174,8 @@ ORDER = ("table", "bars", "bars_log", "timeline_8", "timeline_32", "lines", "bef
          "deep", "cards", "statement", "sizes")  # fmt: skip
 _INTRODUCTION = """# The pictures, and what to read from them
 
-Each is drawn from a result that was measured on an NVIDIA H200 (commit d480402) and is kept in
+Each is drawn from a result that was measured on an NVIDIA H200 (commit d480402, before `cnn`'s layers had fused
+kernels, so the slow network is bound by launches at 8 images a step; with them the GPU bounds it) and is kept in
 [benchmarks/results/gallery](../benchmarks/results/gallery): of the article's network with its slow pooling (8 or 32
 images a step), of the same network mended, of a small network of PyTorch's modules, and of a softmax in five calls.
 `python -m benchmarks.gallery` draws them anew. Figures take ink and paper from matplotlib's style, so

@@ -72,7 +72,7 @@ def pooling() -> str:
         "a profiler, beside what one profile of the slow network foretold (the gain of Pool1). "
         f"Five epochs of the whole of MNIST at n_batch 8: {100 * right:.2f} % of the test images right (median "
         f"of {len(article)} seeds, last epoch; commit {article[0]['commit']}). "
-        f"Profiling a step of {seconds_text(_median(overhead['plain_s']))} made it "
+        f"At commit {overhead['commit']}, profiling a step of {seconds_text(_median(overhead['plain_s']))} made it "
         f"{percent(max(0.0, overhead['ratio'] - 1))} longer, of which the profiler's own "
         f"code, the part that a profile can state, was {percent(_median(overhead['own_shares']))}.",
     ]
@@ -176,7 +176,7 @@ def updated(page: Path) -> str:
     names = {name for _, name in MARKED.findall(text)}
     if not names or not names <= BLOCKS.keys():
         raise ValueError(f"{page.name}: expected blocks of {', '.join(BLOCKS)}; got {', '.join(names) or 'none'}")
-    results = "../benchmarks/results" if page.parent.name == "docs" else "benchmarks/results"
+    results = "../benchmarks/results" if page.parent == ROOT / "docs" else "benchmarks/results"
     return MARKED.sub(lambda found: found[1] + BLOCKS[found[2]]().replace("{results}", results) + "\n", text)
 
 
