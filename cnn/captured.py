@@ -67,20 +67,38 @@ def on_gpu(model: Any) -> bool:
 def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
     """Why the steps of `model` cannot be captured, or ""."""
     optimizers = [layer.optimizer for layer in model.layers if layer.optimizer is not None]
-    own = [getattr(type(model), verb).__module__.startswith("cnn.") for verb in VERBS]
-    arrays = [model.x_train, model.y_train, *(p for layer in model.layers for p in layer.parameters())]
+    learning = [layer for layer in model.layers if layer.parameters()]
+    kept = [each for adam in optimizers for slot in adam.state.values() for each in slot]
+    arrays = [model.x_train, model.y_train, *(p for layer in learning for p in layer.parameters()), *kept]
     wanted = (
         (on_gpu(model), "the model is not on the GPU, where lm.to_gpu() would put it"),
-        (all(own), f"{type(model).__name__} has a forward, backward or update of its own"),
+        (_is_ours(model), f"{type(model).__name__} has a forward, backward or update of its own"),
+        (all(map(_is_ours, model.layers)), "a layer has a forward, backward or update of its own"),
         (watchers((model, *model.layers)) is not None, "a hook watches the layers one by one"),
         (augment is None or type(augment) is Augment, "batches are changed by an augment of another kind"),
         (stepper.clip_value is None and stepper.clip_norm is None, "gradients are clipped"),
         (model.dtype == "float32", f"the model is of {model.dtype}"),
+        (all(layer.optimizer is not None for layer in learning), "a layer has no optimizer"),
         (all(type(each) is Adam for each in optimizers), "an optimizer is not Adam"),
+        (all(each.dtype == "float32" for each in arrays), "an array is not of float32"),
         (all(each.flags.c_contiguous for each in arrays), "an array does not lie in one stretch"),
+        (all(map(_is_as_built, learning)), "a parameter has another shape than its layer was built with"),
         (len(model.x_train) < 2**31, "there are too many images"),
     )
     return next((reason for fits, reason in wanted if not fits), "") or _kernels(model.layers)[1]
+
+
+def _is_ours(each: Any) -> bool:
+    """Whether the class of a model or layer does all that is captured as `cnn` does."""
+    return all(getattr(type(each), verb).__module__.startswith("cnn.") for verb in VERBS if hasattr(each, verb))
+
+
+def _is_as_built(layer: Any) -> bool:
+    """Whether the weights and biases of a convolution or a dense layer have the shapes they had at first."""
+    if type(layer) is Conv2d:
+        filters, *window = layer.F_shape
+        return bool(layer.W.shape == (filters, layer.I_shape[0], *window) and layer.b.shape == (filters,))
+    return not hasattr(layer, "prev") or bool(layer.W.shape == (layer.prev, layer.n) and layer.b.shape == (layer.n,))
 
 
 class Captured:
@@ -121,6 +139,9 @@ class Captured:
         """The next `steps` of one pass over the images in a new order; gives now and then how many were launched."""
         model, n_batch = self.model, self.n_batch
         self.watchers = watchers((model, *model.layers)) or ()
+        for layer in self.learning:
+            for name in layer.parameter_names:
+                setattr(layer, f"d{name}", None)  # a gradient of before belongs to no step of these
         drawn = self._drawn()
         whole, rest = divmod(min(steps * n_batch, len(drawn.order)), n_batch)
         pieces = [(count, n_batch) for count in _cut(whole, self.in_a_graph)] + [(1, rest)] * (rest > 0)

@@ -108,10 +108,13 @@ class Run:
         for layer in model.layers:
             layer.begin_epoch(model.steps)
         if self.captured is not None:
-            with closing(self.captured.epoch(ahead)) as counts:
-                for count in counts:
-                    self.steps += count
-                    progress.step(self.captured, None, count)
+            before, done = model.steps, self.steps
+            try:
+                with closing(self.captured.epoch(ahead)) as counts:
+                    for count in counts:
+                        progress.step(self.captured, None, count)
+            finally:
+                self.steps = done + model.steps - before
             model.epochs += ahead == self._of_epoch()
             return
         cut = batches(model.x_train, model.y_train, self.n_batch, augment=self.augment, seed=model.rng)
@@ -148,12 +151,19 @@ def step(model: Model, x: Array, t: Array) -> None:
     """
     model.forward(x, train=True)
     first = model.layers[0]
-    first.wants_dx = not all(type(each).backward.__module__.startswith("cnn.") for each in (model, first))
+    first.wants_dx = not (_goes_back_as_built(model) and _goes_back_as_built(first))
     try:
         model.backward(t)
     finally:
         first.wants_dx = True
     model.update()
+
+
+def _goes_back_as_built(each: Any) -> bool:
+    """Whether the backward of a model or layer is cnn's own, or what watches it."""
+    over = vars(each).get("backward")
+    watched = over is None or hasattr(type(over), "graphs") or over.__module__.startswith("cnn.")
+    return bool(watched and type(each).backward.__module__.startswith("cnn."))
 
 
 def _history(model: Model, run: Run) -> History:

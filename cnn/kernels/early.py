@@ -35,7 +35,7 @@ class _Config(ctypes.Structure):
 
 @functools.cache
 def early_driver() -> Any:
-    """The CUDA driver's `cuLaunchKernelEx`, or None where there is none: a driver older than 12.0."""
+    """The CUDA driver's `cuLaunchKernelEx`, or None where there is none."""
     for name in ("libcuda.so.1", "nvcuda.dll"):
         try:
             return ctypes.CDLL(name).cuLaunchKernelEx

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +14,7 @@ from cnn.kernels.launching import Launch, Runner, kernel_names
 from cnn.xp import array_module
 
 _STATIC = 48 * 1024  # bytes of shared memory that a block has without being allowed more
+_EARLY_DRIVER = 12030  # of CUDA 12.3: from there on early launches may be captured
 
 
 class Gpu:
@@ -26,7 +27,9 @@ class Gpu:
         self.shared_limit = int(device.attributes["MaxSharedMemoryPerBlockOptin"])
         self.multiprocessors = int(device.attributes["MultiProcessorCount"])
         self._device = int(device.id)
-        self._early = int(device.compute_capability) >= 90 and early_driver() is not None
+        driver = int(self._cuda.runtime.driverGetVersion())
+        new = int(device.compute_capability) >= 90 and driver >= _EARLY_DRIVER
+        self._early = new and early_driver() is not None
         self._stream: Any = None
         self._behind: deque[Any] = deque()
 
@@ -46,14 +49,26 @@ class Gpu:
         return run
 
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
-        """The launches of `work` as one CUDA graph; inside `working` only."""
+        """The launches of `work` as one CUDA graph; inside `working` only. Without early ones, if those are refused."""
+        try:
+            graph = self._graph(work)
+        except RuntimeError:
+            if not self._early:
+                raise
+            self._early = False
+            graph = self._graph(work)
+        return functools.partial(graph.launch, self._stream)
+
+    def _graph(self, work: Callable[[], None]) -> Any:
         stream = self._stream
         stream.begin_capture()
         try:
             work()
-        finally:
-            graph = stream.end_capture()
-        return functools.partial(graph.launch, stream)
+        except BaseException:
+            with suppress(Exception):  # of a capture that is no more: what ended it is of interest
+                stream.end_capture()
+            raise
+        return stream.end_capture()
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -168,7 +168,7 @@ def _host(calls: Calls, at: Ints, steps: Ints, chosen: Ints) -> float:
 def _waited(calls: Calls, at: Ints, chosen: Ints) -> float:
     """The share of the time that lies between launches with nothing called between them, of those chosen."""
     outer = np.flatnonzero(calls.parents < 0)
-    following = np.append(outer, -1)[np.searchsorted(outer, at) + 1]
+    following = np.append(outer, -1)[np.searchsorted(outer, at, side="right")]
     next_one = np.append(at[1:], -2)
     pairs = np.flatnonzero((following == next_one) & np.isin(np.arange(len(at)), chosen))
     pairs = pairs[np.isin(pairs + 1, chosen)]

@@ -23,6 +23,7 @@ def unfollowed(name: str, calls: Calls, cut: int = 0, anew: bool = False) -> str
     expression = f'lm["{path}"].{method}' if of_layer else name
     itself = f"%layertime --lines {expression}(...), which makes the call itself."
     followed = layers["mode"] & int(Mode.LINES) > 0
+    elsewhere = int(np.array([scope == (path, method) for scope in calls.scopes])[layers["scope"]].sum())
     if anew:
         return (
             f"The cell defines {name} anew, and what was followed is the function of before, which was not called: "
@@ -38,7 +39,7 @@ def unfollowed(name: str, calls: Calls, cut: int = 0, anew: bool = False) -> str
             f"No line of {name} was followed, for that is done from step to step, and the cell called no layer. "
             f"Next: {itself}"
         )
-    if any(scope.phase == REPLAY for scope in calls.scopes) and not followed.any():
+    if any(scope.phase == REPLAY for scope in calls.scopes) and not (elsewhere and followed.any()):
         return (
             f"No line of {name} was followed: steps ran as captured graphs, in which no layer is called; graph=False "
             "trains layer by layer."
@@ -52,7 +53,6 @@ def unfollowed(name: str, calls: Calls, cut: int = 0, anew: bool = False) -> str
     its_own = [scope.phase for scope in scopes if scope.path == path]
     called = f"of {path} they called {_listed(its_own)}" if its_own else f"they called {_listed(map(_named, scopes))}"
     text = f"{name} was not called in the steps in which lines were followed: {called}."
-    elsewhere = int(np.array([scope == (path, method) for scope in calls.scopes])[layers["scope"]].sum())
     times = "once" if elsewhere == 1 else f"{elsewhere} times"
     return f"{text} Others called it {times}: let the cell run more of them." if elsewhere else text
 

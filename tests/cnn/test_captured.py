@@ -10,7 +10,7 @@ import pytest
 
 import cnn.captured
 import gpuprof
-from cnn import Augment, hooked
+from cnn import Augment, Dense, hooked
 from cnn.captured import adam_rows, begin, captured
 from cnn.kernels.deep import Deep
 from cnn.kernels.shallow import Shallow
@@ -126,7 +126,7 @@ def test_ctrl_c_keeps_what_was_trained_and_counts_it(emulated, monkeypatch):
     monkeypatch.setattr(Emulated, "keep_up", keep_up)
     history = lm.training(1, n_batch=8, show_error=False, graph="auto")
     assert history.reason == "interrupted"
-    assert lm.steps == lm[0].optimizer.t == 3  # two graphs: of two steps, and of one
+    assert lm.steps == lm[0].optimizer.t == history.steps == 3  # two graphs: of two steps, and of one
 
 
 def test_training_that_diverges_ends_with_the_epoch(emulated):
@@ -297,3 +297,49 @@ def test_the_numbers_of_steps_ahead_are_those_of_the_optimizers_plan():
     for row, factor in zip(rows, factors, strict=True):
         optimizer.t += 1
         np.testing.assert_array_equal(row[:4], np.float32(optimizer.plan(factor)))
+
+
+def double(lm):
+    lm[2].W = lm[2].W.astype("float64")
+
+
+def smaller(lm):
+    lm[2].W = lm[2].W[:-1].copy()
+
+
+def numbered(lm):
+    lm.y_train = lm.y_train.astype("int64")
+
+
+def unlearning(lm):
+    lm[0].optimizer = None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (double, "an array is not of float32"),
+        (numbered, "an array is not of float32"),
+        (smaller, "a parameter has another shape than its layer was built with"),
+        (unlearning, "a layer has no optimizer"),
+    ],
+)
+def test_what_the_kernels_would_read_wrongly_is_not_captured(emulated, change, reason):
+    lm = net(CASES[0])
+    change(lm)
+    with pytest.raises(ValueError, match=reason):
+        lm.training(1, n_batch=8, show_error=False, graph=True)
+
+
+def test_a_method_that_replaces_a_layer_classs_own_is_called(emulated, monkeypatch):
+    monkeypatch.setattr(Dense, "forward", lambda *args, own=Dense.forward, **keywords: own(*args, **keywords))
+    lm = net(CASES[0])
+    lm.training(1, n_batch=8, show_error=False)
+    assert lm.history.graph.endswith("a layer has a forward, backward or update of its own")
+
+
+def test_gradients_of_before_are_none_after_captured_steps(emulated):
+    lm = net(CASES[0])
+    lm.training(1, n_batch=8, show_error=False, graph=False)
+    lm.training(1, n_batch=8, show_error=False, graph=True)
+    assert lm[0].dW is None

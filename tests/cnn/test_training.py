@@ -1,3 +1,4 @@
+import functools
 import math
 import re
 
@@ -205,7 +206,14 @@ def returned(net):
     """A model, and the shapes of what the first layer's backward returned while it learned."""
     lm, shapes = net(), []
     backward = lm[0].backward
-    lm[0].backward = lambda dy: (shapes.append(getattr(dx := backward(dy), "shape", None)), dx)[1]
+
+    @functools.wraps(backward)  # as `hooked` does it: it watches
+    def watching(dy):
+        dx = backward(dy)
+        shapes.append(getattr(dx, "shape", None))
+        return dx
+
+    lm[0].backward = watching
     return lm, shapes
 
 
@@ -256,3 +264,11 @@ def test_an_error_in_a_step_leaves_the_first_layer_as_it_was(net):
     with pytest.raises(ZeroDivisionError):
         lm.training(1, show_error=False)
     assert lm[0].wants_dx
+
+
+def test_a_backward_put_on_the_first_layer_sees_the_gradient_by_the_images(net):
+    lm = net()
+    seen, own = [], lm[0].backward
+    lm[0].backward = lambda dy: seen.append(own(dy)) or seen[-1]
+    lm.training(1, n_batch=8, steps=1, show_error=False)
+    assert seen[0].shape == (8, *lm.I_shape)

@@ -431,3 +431,12 @@ def test_graphs_that_a_long_run_leaves_out_are_counted(monkeypatch: pytest.Monke
     assert (figures.launches, figures.steps, figures.verified) == (400, 4000, 2)
     assert figures.step.median == pytest.approx(15.1 * US)
     assert profile.table["total_ms"].sum() == pytest.approx((profile.log.window[1] - profile.log.window[0]) * 1e-6)
+
+
+def test_graphs_launched_within_a_region_are_profiled() -> None:
+    clock = FakeClock(device=True)
+    model = Model(clock)
+    with gpuprof.layertime(model, clock=clock) as run, gpuprof.region("train"):
+        for _ in range(12):
+            model.launch(10)
+    assert run.profile.replays.step.median == pytest.approx(15.1 * US, rel=0.01)
