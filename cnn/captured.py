@@ -49,8 +49,9 @@ def captured(
         try:
             moves = augment if isinstance(augment, Augment) else None
             found = Captured(model, n_batch, stepper, Gpu(), moves)
+            found.try_out()
             return found, found.title
-        except Exception as error:  # a compiler that is missing, too little memory: nothing has been trained yet
+        except Exception as error:  # no compiler, too little memory, no capture: nothing has been trained yet
             if graph is True:
                 raise
             why = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -129,6 +130,11 @@ class Captured:
         self.last = n_batch  # images of the last step
         self.ahead: Ahead | None = None
         self.there: Ahead | None = None  # whose order is on the device
+
+    def try_out(self) -> None:
+        """Record a step, which does not run it: what the driver refuses is known before any training."""
+        with self.device.working():
+            self.device.recorded(lambda: self._steps(1, self.n_batch))
 
     @property
     def title(self) -> str:

@@ -343,3 +343,13 @@ def test_gradients_of_before_are_none_after_captured_steps(emulated):
     lm.training(1, n_batch=8, show_error=False, graph=False)
     lm.training(1, n_batch=8, show_error=False, graph=True)
     assert lm[0].dW is None
+
+
+def test_where_the_driver_refuses_to_record_the_plain_path_trains_and_says_why(emulated, monkeypatch):
+    def refuse(self, work):
+        raise RuntimeError("no graphs here")
+
+    monkeypatch.setattr(Emulated, "recorded", refuse)
+    fast, plain = both()
+    assert fast.history.graph == "steps not captured in a CUDA graph: RuntimeError: no graphs here"
+    assert [each.tobytes() for each in parameters(fast)] == [each.tobytes() for each in parameters(plain)]
