@@ -440,3 +440,15 @@ def test_graphs_launched_within_a_region_are_profiled() -> None:
         for _ in range(12):
             model.launch(10)
     assert run.profile.replays.step.median == pytest.approx(15.1 * US, rel=0.01)
+
+
+def test_an_evaluation_between_graphs_does_not_hide_why_no_line_was_followed() -> None:
+    clock = FakeClock(device=True)
+    model = Model(clock)
+    with gpuprof.layertime(model, clock=clock, lines=["A.backward"]) as run:
+        for _ in range(12):
+            model.launch(10)
+            model.evaluate()
+    assert run.profile.lines["A.backward"].verdict.startswith(
+        "No line of A.backward was followed: steps ran as captured graphs"
+    )
