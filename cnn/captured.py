@@ -21,7 +21,7 @@ from cnn.layers import Conv2d
 from cnn.optimizers.adam import Adam
 from cnn.schedules import Moment
 from cnn.stepping import Stepper
-from cnn.watching import VERBS, Watcher, Work, launching, making, watchers
+from cnn.watching import Watcher, Work, is_ours, launching, making, watchers
 from cnn.xp import Array
 
 STEPS = 50  # in one graph: each launch of one costs the host some 10 µs and the device 3
@@ -73,8 +73,8 @@ def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
     arrays = [model.x_train, model.y_train, *(p for layer in learning for p in layer.parameters()), *kept]
     wanted = (
         (on_gpu(model), "the model is not on the GPU, where lm.to_gpu() would put it"),
-        (_is_ours(model), f"{type(model).__name__} has a forward, backward or update of its own"),
-        (all(map(_is_ours, model.layers)), "a layer has a forward, backward or update of its own"),
+        (is_ours(model), f"{type(model).__name__} has a forward, backward or update of its own"),
+        (all(map(is_ours, model.layers)), "a layer has a forward, backward or update of its own"),
         (watchers((model, *model.layers)) is not None, "a hook watches the layers one by one"),
         (augment is None or type(augment) is Augment, "batches are changed by an augment of another kind"),
         (stepper.clip_value is None and stepper.clip_norm is None, "gradients are clipped"),
@@ -87,11 +87,6 @@ def misfit(model: Any, stepper: Stepper, augment: Change | None) -> str:
         (len(model.x_train) < 2**31, "there are too many images"),
     )
     return next((reason for fits, reason in wanted if not fits), "") or _kernels(model.layers)[1]
-
-
-def _is_ours(each: Any) -> bool:
-    """Whether the class of a model or layer does all that is captured as `cnn` does."""
-    return all(getattr(type(each), verb).__module__.startswith("cnn.") for verb in VERBS if hasattr(each, verb))
 
 
 def _is_as_built(layer: Any) -> bool:
@@ -267,9 +262,7 @@ def _kernels(layers: list[Any]) -> tuple[type[Shallow | Deep], str]:
 
 def begin(layer: Any) -> None:
     """Give the optimizer of `layer` its slots, if it has none yet, as its first update would."""
-    if not layer.optimizer.state:
-        parameters, optimizer = layer.parameters(), layer.optimizer
-        optimizer.state = {slot: [optimizer.first(slot, p, p) for p in parameters] for slot in optimizer.slots}
+    layer.optimizer.make_slots(layer.parameters(), layer.parameters())
 
 
 def adam_rows(optimizer: Adam, factors: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from cnn.history import Epoch, History, chart_is_seen
 from cnn.progress import Progress
 from cnn.schedules import Span
 from cnn.stepping import Stepper
+from cnn.watching import is_ours
 from cnn.xp import Array
 
 
@@ -163,7 +164,7 @@ def _goes_back_as_built(each: Any) -> bool:
     """Whether the backward of a model or layer is cnn's own, or what watches it."""
     over = vars(each).get("backward")
     watched = over is None or hasattr(type(over), "graphs") or over.__module__.startswith("cnn.")
-    return bool(watched and type(each).backward.__module__.startswith("cnn."))
+    return bool(watched and is_ours(each, ("backward",)))
 
 
 def _history(model: Model, run: Run) -> History:

@@ -39,6 +39,11 @@ class Watcher(Protocol):
         ...
 
 
+def is_ours(each: Any, verbs: Iterable[str] = VERBS) -> bool:
+    """Whether the class of a model or layer does all of these as `cnn` has it."""
+    return all(getattr(type(each), verb).__module__.startswith("cnn.") for verb in verbs if hasattr(each, verb))
+
+
 def watchers(objects: Iterable[Any]) -> tuple[Watcher, ...] | None:
     """Those who are told of graphs of the model and layers given; None where one of them has to be called itself."""
     found: dict[int, Watcher] = {}

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from cnn.augment import Augment
-from cnn.kernels.launching import Device, Launch, does, source
+from cnn.kernels.fused import HEAD, NO_DROPOUT, Fused, head_bytes, learned, moves, up
+from cnn.kernels.launching import Device, Launch, does
 from cnn.kernels.pattern import named_parts
-from cnn.kernels.shallow import advance, learned, moves
 from cnn.xp import Array
 
-THREADS, HEAD, DENSE = 256, 1024, 512
+THREADS, DENSE = 256, 512  # of a block
 TEXTS = ("images", "head", "halves", "deep", "deepforward", "deepdense", "deepback")
 
 
@@ -42,22 +42,22 @@ def constants(layers: Sequence[Any], n_batch: int, device: Device, tensor: bool,
 def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     """The shared memory of a block of each kernel, as deep.cu lays it out."""
     c = sizes
-    hid, taps2, m1, cell = c["HID"], c["K2H"] * c["K2W"], _up(c["M1"], 16), 2 if c["TENSOR"] else 4
+    hid, taps2, m1, cell = c["HID"], c["K2H"] * c["K2W"], up(c["M1"], 16), 2 if c["TENSOR"] else 4
     xh, xw = c["Z1H"] + c["K1H"] - 1, c["Z1W"] + c["K1W"] - 1
-    image, across = c["C"] * xh * _up(xw + 6, 4), c["W2"] + c["K2W"] - 1
-    narrow, wide, units = (_row(cells, cell) for cells in (m1, c["M2"], _up(hid, 16)))
+    image, across = c["C"] * xh * up(xw + 6, 4), c["W2"] + c["K2W"] - 1
+    narrow, wide, units = (_row(cells, cell) for cells in (m1, c["M2"], up(hid, 16)))
     filters, run = cell * taps2 * c["M2"] * narrow, c["M2"] * (c["R"] // c["P"]) * c["QW"]
     seen = cell * (c["R"] + c["K2H"] - 1) * across * narrow
     spread = cell * (c["RD"] + c["K2H"] - 1) * (c["W1"] + c["K2W"] - 1) * wide
     taps = c["C"] * c["K1H"] * c["K1W"] + 1
     back = 4 * max(c["RD"] * c["W1"] * (c["M1"] + 1), 32 * c["PWARPS"] * taps)
-    pixels = _up(c["RW"] * across, 16)
+    pixels = up(c["RW"] * across, 16)
     rows = cell * (pixels * (narrow + wide) + ((c["K2H"] - 1) * across + c["K2W"] - 1) * narrow)
-    windows = 4 * (4 * c["FWARPS"] + 2 * c["M2"] + _up(c["R"] * c["W2"], 4) + 4) + 3 * run
+    windows = 4 * (4 * c["FWARPS"] + 2 * c["M2"] + up(c["R"] * c["W2"], 4) + 4) + 3 * run
     return {
         "deep_forward": 4 * image + windows + seen + filters,
         "deep_dense": (1 + c["PRECISE"]) * cell * (c["TI"] * _row(c["SLICE"], cell) + c["SLICE"] * units),
-        "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
+        "net_head": head_bytes(c),
         "deep_dense_back": 4 * (3 * c["BSLICE"] * (hid + 4) + DENSE // 16)
         + cell * (c["BTI"] * (_row(c["BSLICE"], cell) + units) + c["BSLICE"] * units),
         "deep_pixels": 4 * image + max(spread + filters, back),
@@ -93,7 +93,7 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     across = 4 if P <= 2 and windows > 2 else 2  # products side by side of a warp in deep_forward
     cut["FWN"] = sizes["M2"] // 8 // across
     cut["FWARPS"] = min(max(windows * cut["FWN"], 16), {3: 12, 4: 8}.get(P, 18))
-    wide = _up(sizes["M1"], 16) // 16
+    wide = up(sizes["M1"], 16) // 16
     cut["DWN"] = wide if tiles <= 8 or wide > 2 else 1
     cut["PWARPS"] = 16 // cut["DWN"] * cut["DWN"]
     return cut
@@ -102,28 +102,20 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
 def _dense(sizes: dict[str, int], n_batch: int, wanted: int, limit: int) -> tuple[int, int]:
     """Features of a block in deep_dense_back, one block a multiprocessor if there is room, and images at a time."""
     images = [each for each in (128, 64, 32, 16) if each < 2 * n_batch or each == 16]
-    for slices in range(min(_up(wanted, 16), 128), 16, -16):
+    for slices in range(min(up(wanted, 16), 128), 16, -16):
         for count in images:
             if shared_bytes(sizes | {"BSLICE": slices, "BTI": count})["deep_dense_back"] <= limit:
                 return slices, count
     return 16, 16
 
 
-class Deep:
-    """The kernels of a net that has no `misfit`, for batches of up to `n_batch`; they change its parameters in place.
+class Deep(Fused):
+    """The kernels of a net that has no `misfit`; they change its parameters in place.
 
     Where `tensor` says so, factors are rounded to halves, times powers of two that keep them in range: 11 significant
     bits, as in TF32. Sums are of float32. With `precise` those sums of the second convolution that rounding could put
     in another order are computed once more in float32: if another pixel of a window is the largest, a gradient goes
     elsewhere.
-
-    Attributes:
-        kernels: how many a step takes.
-        loss: of each image of the last batch, in nats, (n_batch,).
-        does: what each kernel does, by its name.
-
-    Raises:
-        ValueError: a block has too little shared memory on this device.
     """
 
     kernels = 7
@@ -141,29 +133,21 @@ class Deep:
         xp = device.xp
         self.named = named = named_parts(layers)
         first, second, dense, output = named.learning
-        self.n_batch, self.multiprocessors = n_batch, device.multiprocessors
-        self.sizes = c = constants(layers, n_batch, device, tensor, precise) | moves(augment) | sizes
-        self.shared = shared_bytes(c)
-        kernel = max(self.shared, key=self.shared.__getitem__)
-        if self.shared[kernel] > device.shared_limit:
-            raise ValueError(f"{kernel} needs {self.shared[kernel]} bytes of shared memory; {device.shared_limit} are")
-        self.run = device.compiled(source(TEXTS, c))
+        c = constants(layers, n_batch, device, tensor, precise) | moves(augment) | sizes
+        super().__init__(TEXTS, c, shared_bytes(c), n_batch, device, dense, output)
+        self.multiprocessors = device.multiprocessors
         self.tiles = {name: -(-rows // c[cut]) for name, rows, cut in (
             ("forward", c["QH"] * c["P"], "R"), ("pixels", c["H1"], "RD"), ("filters", c["H2"], "RW"),
         )}  # fmt: skip
-        features, hidden = n_batch * c["M2"] * c["QH"] * c["QW"], n_batch * dense.n
+        features = n_batch * c["M2"] * c["QH"] * c["QW"]
         self.pooled, self.gradient = xp.empty(features, "float32"), xp.empty(features, "float32")
         self.places, self.peaks = xp.empty(features, "uint8"), xp.zeros(2, "uint32")
         self.places1 = xp.zeros(n_batch * c["H1"] * c["W1"] * c["M1"], "uint8")  # of the first pooling, and of ReLU
         self.lengths = xp.empty(len(second.W), "float32")  # of the second filters
-        padded = second.W.size // c["M1"] * _up(c["M1"], 16)
+        padded = second.W.size // c["M1"] * up(c["M1"], 16)
         self.packed = xp.empty(padded, "uint16" if tensor else "float32")
-        seen = n_batch * c["H1"] * c["W1"] * _up(c["M1"], 16)  # the first layer's output, and its scales
+        seen = n_batch * c["H1"] * c["W1"] * up(c["M1"], 16)  # the first layer's output, and its scales
         self.first = xp.zeros(seen, self.packed.dtype), xp.empty(2 * n_batch, "float32")
-        self.parts = xp.empty(hidden * c["SLICES"], "float32")
-        self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
-        self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
-        self.queue = xp.zeros((2, n_batch), "int32")
         self.sums1 = xp.empty(n_batch * self.tiles["pixels"] * (first.W.size + len(first.W)), "float32")
         blocks = self._blocks(n_batch)
         self.sums2, self.sumsb = (
@@ -220,33 +204,26 @@ class Deep:
 
     def begin(self, orders: Array) -> None:
         """Before the first step of `orders`."""
-        self.queue[0] = orders[: self.n_batch]
+        super().begin(orders)
         given = (self.named.second.W, self.packed, self.lengths)
         self.run(Launch("deep_pack", -(-max(self.packed.size, 32 * self.lengths.size) // 256), 256, 0, given))
 
     def end(self, orders: Array, table: Array, step: Array, steps: int) -> Iterator[Launch]:  # noqa: ARG002  # Shallow's
         """Behind so many steps: `step` is counted on, the next batch is looked up."""
-        yield advance(orders, step, steps, self.n_batch, self.queue)
+        yield self._advance(orders, step, steps)
 
     def _blocks(self, n: int) -> int:
         """In how many parts the second filters' gradient is summed."""
         return min(n * self.tiles["filters"], self.multiprocessors)
 
-    def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...], early: bool = True) -> Launch:
-        return Launch(kernel, grid, block, self.shared[kernel], args, early)
-
 
 def _dropout(layer: Any) -> tuple[Any, ...]:
     """Seed, what falls of 2^32, and the factor of what does not."""
     if layer is None or not layer.ratio:
-        return np.uint32(0), np.uint32(0), np.float32(1)
+        return NO_DROPOUT
     return np.uint32(layer.seed), np.uint32(round(layer.ratio * 2**32)), np.float32(1 / (1 - layer.ratio))
 
 
 def _row(cells: int, size: int) -> int:
     """`row_of` in halves.cu: from row to row in shared memory."""
-    return (_up(cells * size, 16) // 16 | 1) * 16 // size
-
-
-def _up(n: int, to: int) -> int:
-    return -(-n // to) * to
+    return (up(cells * size, 16) // 16 | 1) * 16 // size

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cnn.activations import Softmax
 from cnn.activations.pieces import ReLU
-from cnn.kernels.shallow import UNKNOWN, beside
+from cnn.kernels.fused import UNKNOWN, beside
 from cnn.layers import Conv2d, Dense, Dropout, MaxPool2d, Output
 from cnn.losses import Cross
 

@@ -10,18 +10,17 @@ import numpy as np
 from cnn.activations import Softmax
 from cnn.activations.pieces import ReLU
 from cnn.augment import Augment
-from cnn.kernels.launching import Device, Launch, does, source
+from cnn.kernels.fused import HEAD, NO_DROPOUT, UNKNOWN, Fused, beside, head_bytes, learned, moves, over, up
+from cnn.kernels.launching import Device, Launch, does
 from cnn.layers import Conv2d, Dense, MaxPool2d, Output
 from cnn.losses import Cross
 from cnn.xp import Array
 
-THREADS, HEAD = 256, 1024  # threads of a block
+THREADS = 256  # of a block
 AT_ONCE = 3  # of them on a multiprocessor
 TILES = (8, 16, 32, 64)  # images that one works on at a time
-UNKNOWN = "the kernels know nets of one or two Conv2d with MaxPool2d, a Dense and an Output; this one is another"
 SOURCES = ("images", "head", "tiles", "shallow", "shallowback")
 SEEN = 4  # numbers that say which image is seen, and how it is moved
-NO_DROPOUT = (np.uint32(0), np.uint32(0), np.float32(1))  # seed, what falls, scale
 
 
 def misfit(layers: Sequence[Any]) -> str:
@@ -63,27 +62,21 @@ def shared_bytes(sizes: dict[str, int]) -> dict[str, int]:
     """The shared memory of a block of each kernel, as shallow.cu and shallowback.cu lay it out."""
     c = sizes
     taps, hid, warps, tile, back = c["C"] * c["KH"] * c["KW"], c["HID"], c["THREADS"] // 32, c["TILE"], c["BACK_TILE"]
-    line = _up(-c["PADX"] % 4 + c["P"] * c["QW"] + c["KW"] - 1, 4)
+    line = up(-c["PADX"] % 4 + c["P"] * c["QW"] + c["KW"] - 1, 4)
     image = c["C"] * (c["P"] + c["KH"] - 1) * line
-    row = _up(c["QW"], 16) + 4
-    copies = min(warps // _over(back, 16), _over(hid, 16))
-    units = 16 * (_over(hid, 16) | 1)
+    row = up(c["QW"], 16) + 4
+    copies = min(warps // over(back, 16), over(hid, 16))
+    units = 16 * (over(hid, 16) | 1)
     pixels = c["QW"] * units + back * (image + max(units, copies * row + c["QW"]) + c["QW"] + SEEN)
     return {
-        "shallow_forward": 4 * (_up(tile * image, 4) + _up(tile, 16) * row + tile * SEEN + _up(taps + 1, 4)),
-        "net_head": 4 * ((HEAD // hid + 1 + c["CLS"]) * hid + 2 * c["CLS"]),
+        "shallow_forward": 4 * (up(tile * image, 4) + up(tile, 16) * row + tile * SEEN + up(taps + 1, 4)),
+        "net_head": head_bytes(c),
         "shallow_backward": 4 * max(pixels, c["THREADS"]),
     }
 
 
-class Shallow:
-    """The kernels of a net that has no `misfit`, for batches of up to `n_batch`; they change its parameters in place.
-
-    Attributes:
-        kernels: how many a step takes.
-        loss: of each image of the last batch, in nats, (n_batch,).
-        does: what each kernel does, by its name.
-    """
+class Shallow(Fused):
+    """The kernels of a net that has no `misfit`; they change its parameters in place."""
 
     kernels = 3
 
@@ -96,22 +89,13 @@ class Shallow:
         **sizes: int,
     ) -> None:
         xp, (conv, _, dense, output) = device.xp, layers
-        self.layers, self.n_batch = layers, n_batch
-        self.sizes = c = constants(layers, n_batch, device) | moves(augment) | sizes
-        self.shared = shared_bytes(c)
-        kernel = max(self.shared, key=self.shared.__getitem__)
-        if self.shared[kernel] > device.shared_limit:
-            raise ValueError(f"{kernel} needs {self.shared[kernel]} bytes of shared memory; {device.shared_limit} are")
-        self.run = device.compiled(source(SOURCES, c))
-        pixels, hidden = n_batch * c["SLICES"] * _up(c["QW"], 16), n_batch * dense.n
+        self.layers, c = layers, constants(layers, n_batch, device) | moves(augment) | sizes
+        super().__init__(SOURCES, c, shared_bytes(c), n_batch, device, dense, output)
+        pixels = n_batch * c["SLICES"] * up(c["QW"], 16)
         self.pooled, self.places = xp.empty(pixels, "float32"), xp.empty(pixels, "uint8")
-        self.parts = xp.empty(hidden * c["SLICES"], "float32")
-        self.hidden, self.dz1 = xp.empty(hidden, "float32"), xp.empty(hidden, "float32")
-        self.dz2, self.loss = xp.empty(n_batch * output.n, "float32"), xp.zeros(n_batch, "float32")
         self.sums = xp.empty(c["SLICES"] * c["BACK_SPLIT"] * (conv.W[0].size + 1), "float32")
         self.kept = xp.empty(6 * c["M"] * (conv.W[0].size + 1), "float32")
         self.other = xp.empty_like(dense.W)  # where every other step leaves the dense weights
-        self.queue = xp.zeros((2, n_batch), "int32")
         self.learned = tuple(array for layer in (conv, dense, output) for array in learned(layer))
         self.does = {
             "shallow_forward": does("update forward", *layers[:3]),  # the filters' update of the step before
@@ -138,54 +122,22 @@ class Shallow:
         kept = (self.pooled, self.places)
         filters = (table, self.sums, self.kept, *self.learned[:6])
         forward = (x, now, *at, np.int32(n), *filters, weights, *kept, self.parts)
-        blocks = c["SLICES"] * min(c["SPLIT"], _over(n, c["TILE"]))
+        blocks = c["SLICES"] * min(c["SPLIT"], over(n, c["TILE"]))
         yield self._launch("shallow_forward", blocks, c["THREADS"], forward, early=offset > 0)
         head = (self.parts, dense.b, output.W, output.b, t, now, orders, *at, following, np.int32(n))
         rest = (np.float32(output.loss.smoothing), *NO_DROPOUT, self.hidden, self.dz2, self.dz1, self.loss)
         yield self._launch("net_head", n, HEAD, (*head, *rest))
-        warps = c["SLICES"] * _over(_over(dense.n, 8), c["EIGHTS"])
-        blocks = c["SLICES"] * c["BACK_SPLIT"] + _over(warps, c["THREADS"] // 32)
-        blocks += _over(output.n_parameters + dense.n, c["THREADS"] // 4)
+        warps = c["SLICES"] * over(over(dense.n, 8), c["EIGHTS"])
+        blocks = c["SLICES"] * c["BACK_SPLIT"] + over(warps, c["THREADS"] // 32)
+        blocks += over(output.n_parameters + dense.n, c["THREADS"] // 4)
         given = (x, now, *at, np.int32(n), table, following, *kept, self.hidden, self.dz2, self.dz1, self.sums)
         yield self._launch("shallow_backward", blocks, c["THREADS"], (*given, weights, changed, *self.learned[7:]))
-
-    def begin(self, orders: Array) -> None:
-        """Before the first step of `orders`."""
-        self.queue[0] = orders[: self.n_batch]
 
     def end(self, orders: Array, table: Array, step: Array, steps: int) -> Iterator[Launch]:
         """Behind so many steps: filters and weights are in the layers, `step` is counted on, a batch is looked up."""
         settle = (step, np.int32(steps), table, self.sums, self.kept, *self.learned[:7], self.other)
         yield Launch("shallow_settle", 64, 256, 0, settle)
-        yield advance(orders, step, steps, self.n_batch, self.queue)
-
-    def _launch(self, kernel: str, grid: int, block: int, args: tuple[Any, ...], early: bool = True) -> Launch:
-        return Launch(kernel, grid, block, self.shared[kernel], args, early)
-
-
-def advance(orders: Array, step: Array, steps: int, n_batch: int, queue: Array) -> Launch:
-    """Counts `step` on, and looks the next batch up."""
-    return Launch("net_advance", 1, 256, 0, (step, np.int32(steps), orders, np.int32(n_batch), queue[0]))
-
-
-def moves(augment: Augment | None) -> dict[str, int]:
-    """What images.cu is compiled with."""
-    given = Augment() if augment is None else augment
-    fill = int(np.float32(given.fill).view("int32"))
-    return {"UPDOWN": given.shift[0], "SIDEWAYS": given.shift[1], "MIRRORED": int(given.flip), "FILL": fill}
-
-
-def learned(layer: Any) -> Iterator[Array]:
-    """Each parameter, and what Adam keeps beside it: in the order of shallow.cu, weights first but for b1."""
-    state = layer.optimizer.state
-    for i, parameter in enumerate(layer.parameters()):
-        yield from (parameter, state["m"][i], state["v"][i])
-
-
-def beside(pool: Any) -> bool:
-    """Whether its windows are squares that lie beside each other, without padding."""
-    high, wide = pool.F_shape
-    return high == wide and pool.stride == pool.F_shape and not any(map(any, pool.pad_state))
+        yield self._advance(orders, step, steps)
 
 
 def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
@@ -193,17 +145,8 @@ def _cut(sizes: dict[str, int], n_batch: int, device: Device) -> dict[str, int]:
     at_once = max(AT_ONCE * device.multiprocessors // sizes["SLICES"], 1)
 
     def cut(tile: int) -> dict[str, int]:
-        split, back = min(_over(n_batch, tile), at_once), min(tile, 32)
+        split, back = min(over(n_batch, tile), at_once), min(tile, 32)
         return {"TILE": tile, "SPLIT": split, "BACK_TILE": back, "BACK_SPLIT": split * tile // back}
 
     room = [tile for tile in TILES if max(shared_bytes(sizes | cut(tile)).values()) <= device.shared_limit // 2]
-    return cut(next((tile for tile in room if _over(n_batch, tile) <= at_once), max(room, default=min(TILES))))
-
-
-def _up(n: int, to: int) -> int:
-    return _over(n, to) * to
-
-
-def _over(n: int, size: int) -> int:
-    """How many pieces of `size` hold `n`."""
-    return -(-n // size)
+    return cut(next((tile for tile in room if over(n_batch, tile) <= at_once), max(room, default=min(TILES))))

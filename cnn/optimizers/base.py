@@ -135,16 +135,21 @@ class Optimizer:
         factor = told.factor
         if self.schedule is not None:
             factor *= self.schedule.factor(told.moment or Moment(self.t))
-        if not self.state:
-            both = list(zip(params, grads, strict=True))
-            for p, g in both:
-                _check_pair(self.title, p, g)
-            self.state = {slot: [self.first(slot, p, g) for p, g in both] for slot in self.slots}
+        self.make_slots(params, grads)
         self.t += 1
         self._step(params, grads, spared, factor)
         if self.t % REST == 0:
             for slot in self.fading:
                 _cleared(self.state[slot])
+
+    def make_slots(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
+        """Make what is kept beside each parameter, if nothing is yet; ValueError where a gradient has another shape."""
+        if self.state:
+            return
+        both = list(zip(params, grads, strict=True))
+        for p, g in both:
+            _check_pair(self.title, p, g)
+        self.state = {slot: [self.first(slot, p, g) for p, g in both] for slot in self.slots}
 
     def _step(self, params: Sequence[Array], grads: Sequence[Array], spared: Collection[int], factor: float) -> None:
         """Step `t`: the rule for each parameter, or one kernel for all."""

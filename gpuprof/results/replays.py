@@ -28,7 +28,7 @@ def with_parts(table: Any, figures: ReplayFigures) -> Any:
     """`Profile.table` with a row for each kernel of a step in the place of that for whole graphs."""
     import pandas as pd
 
-    whole = (table["path"] == STEPS.path) & (table["phase"] == STEPS.phase)
+    whole = _of_whole_graphs(table)
     if not whole.any():
         return table
     graphs = table[whole].iloc[0]
@@ -40,6 +40,11 @@ def with_parts(table: Any, figures: ReplayFigures) -> Any:
     found = found.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
     found.attrs = dict(table.attrs)
     return found
+
+
+def _of_whole_graphs(table: Any) -> Any:
+    """Which rows are of whole graphs."""
+    return (table["path"] == STEPS.path) & (table["phase"] == STEPS.phase)
 
 
 def _without_held(table: Any, held_ms: float) -> Any:
@@ -102,7 +107,7 @@ def named_kernels(table: Any, figures: ReplayFigures) -> Any:
     """`Profile.kernel_table` with a row for each kernel of a step in the place of those of whole graphs."""
     import pandas as pd
 
-    whole = (table["path"] == STEPS.path) & (table["phase"] == STEPS.phase)
+    whole = _of_whole_graphs(table)
     if not figures.parts:
         return table
     rows = [
